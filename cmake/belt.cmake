@@ -1,0 +1,34 @@
+# Flags of every target of ours, and nobody else's.
+add_library(belt_flags INTERFACE)
+target_compile_definitions(belt_flags INTERFACE _GNU_SOURCE
+  BELT_VERSION="${PROJECT_VERSION}")
+target_include_directories(belt_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(belt_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+  -Wwrite-strings -Wcast-qual -Wformat=2 -Wvla -Wundef
+  -Wimplicit-fallthrough -fno-common)
+if(BELT_WERROR)
+  target_compile_options(belt_flags INTERFACE -Werror)
+endif()
+if(CMAKE_C_COMPILER_ID MATCHES Clang)
+  target_compile_options(belt_flags INTERFACE -Wthread-safety)
+endif()
+if(BELT_SANITIZE)
+  target_compile_options(belt_flags INTERFACE
+    -fsanitize=${BELT_SANITIZE} -fno-sanitize-recover=all
+    -fno-omit-frame-pointer)
+  target_link_options(belt_flags INTERFACE -fsanitize=${BELT_SANITIZE})
+endif()
+if(BELT_HARDEN)
+  target_compile_options(belt_flags INTERFACE -fstack-protector-strong
+    -D_FORTIFY_SOURCE=2 -fstack-clash-protection -fcf-protection
+    -Wformat -Werror=format-security -fPIE)
+  target_link_options(belt_flags INTERFACE -pie LINKER:-z,relro,-z,now)
+endif()
+
+# belt_library(name SOURCES... LINK libs...): one static library per layer.
+function(belt_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
+  add_library(${name} STATIC ${A_SOURCES})
+  target_link_libraries(${name} PUBLIC belt_flags ${A_LINK})
+endfunction()

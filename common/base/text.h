@@ -1,0 +1,45 @@
+#ifndef COMMON_BASE_TEXT_H
+#define COMMON_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+/* Small texts that people write: names, durations, sizes, numbers. */
+
+#define NAME_MAX_LEN 64 /* queues, namespaces, workers */
+#define ID_MAX_LEN 64   /* job ids */
+
+/* [A-Za-z0-9][A-Za-z0-9._-]{0,63}: names of queues, namespaces, workers. */
+bool text_is_name(const char *s, size_t n);
+/* [A-Za-z0-9._:-]{1,64}: ids of jobs. */
+bool text_is_id(const char *s, size_t n);
+
+/*
+ * Parses "500ms", "10s", "1.5h", "1h30m", "7d" into milliseconds >= 0.
+ * A number without unit is refused except 0. ERR_INVALID names the input.
+ */
+int text_parse_duration(const char *s, int64_t *ret_ms, struct errbuf *eb);
+
+/* Writes the shortest such form, "90s" as "1m30s". Returns out. */
+const char *text_format_duration(int64_t ms, char out[32]);
+
+/* Parses "64k", "10m", "1g" (powers of 1024) or plain bytes. */
+int text_parse_size(const char *s, int64_t *ret_bytes, struct errbuf *eb);
+
+/* Parses a whole decimal number within [min, max]. what names it in errors. */
+int text_parse_int(const char *s, int64_t min, int64_t max, const char *what,
+                   int64_t *ret_n, struct errbuf *eb);
+
+/*
+ * Returns the offset of the first byte of s that is not well-formed UTF-8
+ * (RFC 3629: no surrogates, no overlong forms), or n if there is none.
+ */
+size_t text_utf8_error(const char *s, size_t n);
+
+/* The nearest of n words within an edit distance of 2, or NULL. */
+const char *text_nearest(const char *word, const char *const *words, size_t n);
+
+#endif
