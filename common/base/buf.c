@@ -1,0 +1,167 @@
+/*
+ * A growable run of bytes.
+ *
+ * Capacity doubles, so appending n bytes one by one costs O(n). One byte
+ * beyond len is always reserved for the NUL that makes data a C string.
+ *
+ * Thread: one at a time.
+ */
+#include "common/base/buf.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+enum { BUF_FIRST_CAP = 64 }; /* most log lines and replies grow once or twice */
+
+static void json_run(struct buf *b, const char *s, size_t n);
+
+void buf_done(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf){0};
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    if (b->data != NULL)
+        b->data[0] = '\0';
+}
+
+void buf_reserve(struct buf *b, size_t more)
+{
+    if (b->data != NULL && more < b->cap - b->len)
+        return;
+    assert(more < SIZE_MAX / 2 - b->len);
+    size_t cap = b->cap > 0 ? b->cap : BUF_FIRST_CAP;
+    while (cap <= b->len + more)
+        cap *= 2;
+    b->data = mem_resize(b->data, cap);
+    b->data[b->len] = '\0';
+    b->cap = cap;
+}
+
+void buf_append(struct buf *b, const void *p, size_t n)
+{
+    buf_reserve(b, n);
+    if (n > 0)
+        memcpy(b->data + b->len, p, n);
+    b->len += n;
+    b->data[b->len] = '\0';
+}
+
+void buf_str(struct buf *b, const char *s)
+{
+    buf_append(b, s, strlen(s));
+}
+
+void buf_char(struct buf *b, char c)
+{
+    buf_append(b, &c, 1);
+}
+
+void buf_int(struct buf *b, int64_t n)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof(digits), "%" PRId64, n);
+    buf_append(b, digits, (size_t)len);
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    assert(n >= 0);
+    buf_reserve(b, (size_t)n);
+    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
+    va_end(again);
+    b->len += (size_t)n;
+}
+
+void buf_json_string(struct buf *b, const char *s, size_t n)
+{
+    buf_reserve(b, n + 2);
+    buf_char(b, '"');
+    for (;;) {
+        size_t good = text_utf8_error(s, n);
+        json_run(b, s, good);
+        if (good == n)
+            break;
+        buf_str(b, "\xef\xbf\xbd"); /* U+FFFD, one for each bad byte */
+        s += good + 1;
+        n -= good + 1;
+    }
+    buf_char(b, '"');
+}
+
+char *buf_take(struct buf *b)
+{
+    buf_reserve(b, 0);
+    char *data = b->data;
+    *b = (struct buf){0};
+    return data;
+}
+
+/*
+ * Returns the length of the control character at s, 0 if there is none. DEL
+ * and U+0080 to U+009F count: JSON allows them raw, but terminals obey them.
+ */
+static size_t control_len(const char *s, size_t n)
+{
+    unsigned char c = (unsigned char)s[0];
+    if (c < 0x20 || c == 0x7f)
+        return 1;
+    if (c == 0xc2 && n > 1 && (unsigned char)s[1] < 0xa0)
+        return 2;
+    return 0;
+}
+
+/* The letter of a two-character escape, or 0. */
+static char short_escape(char c)
+{
+    switch (c) {
+    case '"':
+    case '\\':
+        return c;
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    default:
+        return 0;
+    }
+}
+
+/* Appends well-formed UTF-8 with JSON's escapes. */
+static void json_run(struct buf *b, const char *s, size_t n)
+{
+    size_t done = 0, i = 0;
+    while (i < n) {
+        char letter = short_escape(s[i]);
+        size_t len = letter != 0 ? 1 : control_len(s + i, n - i);
+        if (len == 0) {
+            i++;
+            continue;
+        }
+        buf_append(b, s + done, i - done);
+        if (letter != 0)
+            buf_append(b, (const char[]){'\\', letter}, 2);
+        else
+            buf_printf(b, "\\u%04x", (unsigned char)s[i + len - 1]);
+        i += len;
+        done = i;
+    }
+    buf_append(b, s + done, n - done);
+}

@@ -1,0 +1,327 @@
+/*
+ * Small texts that people write.
+ *
+ * Everything here is input from outside: each parser accepts exactly what its
+ * header says, checks for overflow before it multiplies, and says in the error
+ * what it was given.
+ *
+ * Thread: any.
+ */
+#include "common/base/text.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    WORD_MAX = 64,    /* longer words have no near ones */
+    NEAR = 2,         /* edits */
+    FRACTION_MAX = 9, /* digits behind the point */
+};
+
+struct unit {
+    const char *name;
+    int64_t ms;
+};
+
+/* Largest first: the order in which a duration names them. */
+static const struct unit units[] = {
+    {"d", 24 * 3600 * 1000},
+    {"h", 3600 * 1000},
+    {"m", 60 * 1000},
+    {"s", 1000},
+    {"ms", 1},
+};
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_alnum(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool text_is_name(const char *s, size_t n)
+{
+    if (n == 0 || n > NAME_MAX_LEN || !is_alnum(s[0]))
+        return false;
+    for (size_t i = 1; i < n; i++)
+        if (!is_alnum(s[i]) && s[i] != '.' && s[i] != '_' && s[i] != '-')
+            return false;
+    return true;
+}
+
+bool text_is_id(const char *s, size_t n)
+{
+    if (n == 0 || n > ID_MAX_LEN)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!is_alnum(s[i]) && s[i] != '.' && s[i] != '_' && s[i] != ':' &&
+            s[i] != '-')
+            return false;
+    return true;
+}
+
+/*
+ * Reads digits at *s, at least one, and moves *s behind them. Returns false
+ * on none or when the number does not fit.
+ */
+static bool read_digits(const char **s, int64_t *ret_n)
+{
+    const char *p = *s;
+    int64_t n = 0;
+    for (; is_digit(*p); p++)
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, *p - '0', &n))
+            return false;
+    if (p == *s)
+        return false;
+    *s = p;
+    *ret_n = n;
+    return true;
+}
+
+/* Finds the unit that the letters at *s name, from index first on. */
+static const struct unit *read_unit(const char **s, size_t first)
+{
+    size_t n = strcspn(*s, "0123456789");
+    for (size_t i = first; i < sizeof(units) / sizeof(units[0]); i++)
+        if (strlen(units[i].name) == n && memcmp(units[i].name, *s, n) == 0) {
+            *s += n;
+            return &units[i];
+        }
+    return NULL;
+}
+
+/* Reads "1.5h" at *s and adds it to *ms; *first bars the larger units. */
+static bool read_part(const char **s, size_t *first, int64_t *ms)
+{
+    int64_t whole, fraction = 0, scale = 1;
+    if (!read_digits(s, &whole))
+        return false;
+    if (**s == '.') {
+        const char *p = ++*s;
+        if (!read_digits(s, &fraction) || *s - p > FRACTION_MAX)
+            return false;
+        for (; p < *s; p++)
+            scale *= 10;
+    }
+    const struct unit *unit = read_unit(s, *first);
+    if (unit == NULL)
+        return false;
+    *first = (size_t)(unit - units) + 1;
+    /* Rounded up: a positive duration must not become "none". */
+    int64_t part = (fraction * unit->ms + scale - 1) / scale;
+    return !__builtin_mul_overflow(whole, unit->ms, &whole) &&
+           !__builtin_add_overflow(part, whole, &part) &&
+           !__builtin_add_overflow(*ms, part, ms);
+}
+
+int text_parse_duration(const char *s, int64_t *ret_ms, struct errbuf *eb)
+{
+    const char *p = s;
+    int64_t ms = 0;
+    size_t first = 0;
+    if (strcmp(s, "0") == 0) {
+        *ret_ms = 0;
+        return 0;
+    }
+    do {
+        if (!read_part(&p, &first, &ms))
+            return errbuf_set(eb, ERR_INVALID,
+                              "\"%.64s\" is no duration like 500ms, 10s, "
+                              "1h30m or 7d",
+                              s);
+    } while (*p != '\0');
+    *ret_ms = ms;
+    return 0;
+}
+
+const char *text_format_duration(int64_t ms, char out[32])
+{
+    size_t used = 0;
+    uint64_t rest = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
+    if (ms < 0)
+        out[used++] = '-';
+    if (rest < 1000) {
+        snprintf(out + used, 32 - used, rest > 0 ? "%" PRIu64 "ms" : "0s",
+                 rest);
+        return out;
+    }
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t n = rest / (uint64_t)units[i].ms;
+        rest %= (uint64_t)units[i].ms;
+        if (n > 0)
+            used += (size_t)snprintf(out + used, 32 - used, "%" PRIu64 "%s", n,
+                                     units[i].name);
+    }
+    if (rest == 0)
+        return out;
+    used += (size_t)snprintf(out + used, 32 - used, "%" PRIu64 ".%03" PRIu64,
+                             rest / 1000, rest % 1000);
+    while (out[used - 1] == '0')
+        used--;
+    if (out[used - 1] == '.')
+        used--;
+    assert(used + 1 < 32);
+    out[used] = 's';
+    out[used + 1] = '\0';
+    return out;
+}
+
+/* The factor of a size's last letter, 0 if it is none. */
+static int64_t size_factor(const char *suffix)
+{
+    if (suffix[0] == '\0')
+        return 1;
+    if (suffix[1] != '\0')
+        return 0;
+    switch (suffix[0]) {
+    case 'k':
+    case 'K':
+        return INT64_C(1) << 10;
+    case 'm':
+    case 'M':
+        return INT64_C(1) << 20;
+    case 'g':
+    case 'G':
+        return INT64_C(1) << 30;
+    default:
+        return 0;
+    }
+}
+
+int text_parse_size(const char *s, int64_t *ret_bytes, struct errbuf *eb)
+{
+    const char *p = s;
+    int64_t n, factor;
+    if (!read_digits(&p, &n) || (factor = size_factor(p)) == 0 ||
+        __builtin_mul_overflow(n, factor, &n))
+        return errbuf_set(eb, ERR_INVALID,
+                          "\"%.64s\" is no size like 4096, 64k, 10m or 1g", s);
+    *ret_bytes = n;
+    return 0;
+}
+
+int text_parse_int(const char *s, int64_t min, int64_t max, const char *what,
+                   int64_t *ret_n, struct errbuf *eb)
+{
+    bool negative = s[0] == '-';
+    const char *p = s + negative;
+    int64_t n;
+    if (strcmp(s, "-9223372036854775808") == 0) {
+        n = INT64_MIN; /* the one whose digits alone do not fit */
+    } else {
+        if (!read_digits(&p, &n) || *p != '\0')
+            return errbuf_set(eb, ERR_INVALID,
+                              "%s: \"%.64s\" is no number from %" PRId64
+                              " to %" PRId64,
+                              what, s, min, max);
+        if (negative)
+            n = -n;
+    }
+    if (n < min || n > max)
+        return errbuf_set(eb, ERR_INVALID,
+                          "%s: %" PRId64 " is not from %" PRId64 " to %" PRId64,
+                          what, n, min, max);
+    *ret_n = n;
+    return 0;
+}
+
+/*
+ * Returns the length of the well-formed sequence at s, 0 if there is none.
+ * The second byte's range is what keeps out overlong forms, surrogates and
+ * everything above U+10FFFF (RFC 3629, section 4).
+ */
+static size_t utf8_len(const unsigned char *s, size_t n)
+{
+    unsigned char low = 0x80, high = 0xbf;
+    size_t len;
+    if (s[0] < 0x80)
+        return 1;
+    if (s[0] >= 0xc2 && s[0] <= 0xdf)
+        len = 2;
+    else if (s[0] >= 0xe0 && s[0] <= 0xef)
+        len = 3;
+    else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+        len = 4;
+    else
+        return 0;
+    if (s[0] == 0xe0)
+        low = 0xa0;
+    if (s[0] == 0xed)
+        high = 0x9f;
+    if (s[0] == 0xf0)
+        low = 0x90;
+    if (s[0] == 0xf4)
+        high = 0x8f;
+    if (n < len || s[1] < low || s[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if (s[i] < 0x80 || s[i] > 0xbf)
+            return 0;
+    return len;
+}
+
+size_t text_utf8_error(const char *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n) {
+        uint64_t eight;
+        if (n - i >= sizeof(eight)) {
+            memcpy(&eight, s + i, sizeof(eight));
+            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+                i += sizeof(eight); /* eight ASCII bytes at a time */
+                continue;
+            }
+        }
+        size_t len = utf8_len((const unsigned char *)s + i, n - i);
+        if (len == 0)
+            return i;
+        i += len;
+    }
+    return n;
+}
+
+/* Levenshtein's distance of two words of at most WORD_MAX bytes. */
+static unsigned distance(const char *a, size_t na, const char *b, size_t nb)
+{
+    unsigned row[WORD_MAX + 1];
+    for (size_t j = 0; j <= nb; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= na; i++) {
+        unsigned corner = row[0]; /* row[j - 1] of the row above */
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= nb; j++) {
+            unsigned best = corner + (a[i - 1] != b[j - 1]);
+            corner = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[nb];
+}
+
+const char *text_nearest(const char *word, const char *const *words, size_t n)
+{
+    const char *nearest = NULL;
+    unsigned least = NEAR + 1;
+    size_t len = strlen(word);
+    for (size_t i = 0; i < n && len <= WORD_MAX; i++) {
+        size_t other = strlen(words[i]);
+        if (other > WORD_MAX)
+            continue;
+        unsigned d = distance(word, len, words[i], other);
+        if (d < least) {
+            least = d;
+            nearest = words[i];
+        }
+    }
+    return nearest;
+}

@@ -1,0 +1,115 @@
+/*
+ * Unique ids and random numbers.
+ *
+ * Within one millisecond an id is the previous one plus one, so ids ascend in
+ * the order in which they are made; each new millisecond draws fresh bits.
+ * The top random bit starts at 0: 2^79 additions never carry into the time.
+ *
+ * Thread: any.
+ */
+#include "common/base/ulid.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/thread.h"
+
+enum { TIME_CHARS = 10, RANDOM_BYTES = 10, RANDOM_CHARS = 16 };
+
+static struct mutex last_mu = {PTHREAD_MUTEX_INITIALIZER};
+/* last_mu guards what follows: the id made last. */
+static int64_t last_ms = -1;
+static pid_t last_pid; /* a fork must not repeat its parent's ids */
+static uint8_t last_random[RANDOM_BYTES];
+
+static const char base32[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+void random_bytes(void *p, size_t n)
+{
+    char *out = p;
+    while (n > 0) {
+        ssize_t got = getrandom(out, n, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            perror("getrandom");
+            abort();
+        }
+        out += got;
+        n -= (size_t)got;
+    }
+}
+
+static void next_locked(void) REQUIRES(last_mu);
+
+static void next_locked(void)
+{
+    int64_t now_ms = clock_wall_ms();
+    pid_t pid = getpid();
+    if (now_ms != last_ms || pid != last_pid) {
+        last_ms = now_ms;
+        last_pid = pid;
+        random_bytes(last_random, sizeof(last_random));
+        last_random[0] &= 0x7f;
+        return;
+    }
+    for (size_t i = RANDOM_BYTES; i-- > 0;)
+        if (++last_random[i] != 0)
+            break;
+}
+
+void ulid_make(char out[ULID_LEN + 1])
+{
+    uint8_t bits[RANDOM_BYTES];
+    mutex_lock(&last_mu);
+    next_locked();
+    uint64_t ms = (uint64_t)last_ms;
+    memcpy(bits, last_random, sizeof(bits));
+    mutex_unlock(&last_mu);
+
+    for (size_t i = TIME_CHARS; i-- > 0; ms >>= 5)
+        out[i] = base32[ms & 31];
+    /* Five bytes are eight characters, twice. */
+    for (size_t half = 0; half < 2; half++) {
+        uint64_t word = 0;
+        for (size_t i = 0; i < 5; i++)
+            word = word << 8 | bits[half * 5 + i];
+        char *end = out + TIME_CHARS + (half + 1) * (RANDOM_CHARS / 2);
+        for (size_t i = 0; i < RANDOM_CHARS / 2; i++, word >>= 5)
+            *--end = base32[word & 31];
+    }
+    out[ULID_LEN] = '\0';
+}
+
+/* SplitMix64 (Steele, Lea, Flood 2014), one stream for each thread. */
+static uint64_t random_word(void)
+{
+    static _Thread_local uint64_t state;
+    static _Thread_local bool seeded;
+    if (!seeded) {
+        random_bytes(&state, sizeof(state));
+        seeded = true;
+    }
+    uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+uint64_t random_below(uint64_t bound)
+{
+    assert(bound > 0);
+    /* 2^64 mod bound words would make the small results likelier. */
+    uint64_t word, surplus = (0 - bound) % bound;
+    do
+        word = random_word();
+    while (word < surplus);
+    return word % bound;
+}
