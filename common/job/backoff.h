@@ -17,7 +17,8 @@
  *
  * n is the number of attempts made, from 1. In an envelope: "default",
  * "exponential", {"kind":"exponential","base":1000,"factor":2,"max":3600000},
- * {"kind":"fixed","delay":5000}, or [1000,5000,60000]. Any thread.
+ * {"kind":"fixed","delay":5000}, or [1000,5000,60000]. What an exponential
+ * one leaves out is base 1 s, factor 2, max 6 h. Any thread.
  */
 #define BACKOFF_CAP_MS (6 * 3600 * 1000LL)
 #define BACKOFF_LIST_MAX 64
@@ -44,7 +45,10 @@ int backoff_parse(struct json_span spec, struct backoff *ret,
 /* Delay after attempt n (>= 1). random01 in [0, 1) is the jitter. */
 int64_t backoff_delay(const struct backoff *b, int64_t n, double random01);
 
-/* Delay of the n-th time in a row (>= 1) a job is put off: 1 s to 60 s. */
+/*
+ * Delay of the n-th time in a row (>= 1) a job is put off, 1 s to 60 s: at
+ * random between half and all of 2^n s, or of 60 s when that is less.
+ */
 int64_t backoff_put_off(int64_t n, double random01);
 
 #endif

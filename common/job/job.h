@@ -62,7 +62,7 @@ unsigned job_recoveries_since(const struct job *job, int64_t since_ms);
 
 /* A new value for one member; NULL json removes the member. */
 struct job_change {
-    const char *name; /* plain ASCII, without quotes */
+    const char *name; /* plain ASCII, without quotes, at most 63 bytes */
     const char *json; /* a valid JSON value, or NULL */
 };
 
@@ -70,7 +70,8 @@ struct job_change {
  * Appends the envelope with the changes applied: {"id":"…" first (or
  * {"recovered":[…],"id":"… if there are recoveries at or after
  * recovered_since_ms), then all other members in their old order with their
- * old bytes, changed ones at the end. The job must have an id.
+ * old bytes, changed ones at the end. The job must have an id, which no change
+ * can name; a change of recovered takes the place of the array in front.
  */
 void job_rewrite(const struct job *job, const struct job_change *changes,
                  size_t n, int64_t recovered_since_ms, struct buf *out);
@@ -79,15 +80,15 @@ void job_rewrite(const struct job *job, const struct job_change *changes,
 struct job_spec {
     const char *id; /* NULL: a fresh ULID */
     const char *type;
-    struct json_span payload; /* valid JSON, carried as it is */
+    struct json_span payload; /* carried as it is */
     int64_t created_at_ms;
     int64_t max_attempts, timeout_ms, keep_ms;
 };
 
 /*
  * Appends a new envelope, beginning {"id":"…","type":…. ERR_INVALID names a
- * bad id or type, ERR_TOO_BIG an envelope above max_bytes; out is then as
- * before.
+ * bad id, type, number or payload, ERR_TOO_BIG an envelope above max_bytes;
+ * out is then as before.
  */
 int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
               struct errbuf *eb);
@@ -97,6 +98,8 @@ int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
  * front → appended unchanged; without an id, or with one further back → a
  * fresh or that id is put in front. created_at is added where it is missing.
  * default_type is used when there is no type; NULL makes that an error.
+ * Everything that job_parse checks is checked, and backoff. On failure out is
+ * as before.
  */
 int job_complete(const char *raw, size_t len, const char *default_type,
                  int64_t now_ms, size_t max_bytes, struct buf *out,

@@ -1,6 +1,7 @@
 #ifndef COMMON_JOB_JSON_H
 #define COMMON_JOB_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,11 +50,25 @@ int json_check(const char *text, size_t len, struct errbuf *eb);
 int json_scan_object(const char *text, size_t len, json_member_cb cb, void *arg,
                      struct errbuf *eb);
 
+/* The text is one JSON array; cb gets each element, with an absent key. */
+int json_scan_array(const char *text, size_t len, json_member_cb cb, void *arg,
+                    struct errbuf *eb);
+
 /*
  * Returns the text of a valid string value, escapes decoded, owned, NUL
  * behind it; NULL when it contains \u0000 or is no string.
  */
 char *json_string_value(struct json_span value, size_t *ret_len);
+
+/*
+ * The same into out, which has room for cap bytes with the NUL. ERR_TOO_BIG,
+ * or ERR_INVALID when it contains \u0000 or is no string; out is then spoilt.
+ */
+int json_string_copy(struct json_span value, char *out, size_t cap,
+                     size_t *ret_len);
+
+/* Whether value is a string that means text (plain ASCII, at most 63 bytes). */
+bool json_string_is(struct json_span value, const char *text);
 
 /* Reads a valid number that is an integer of 64 bits ("1.0" and "1e3" no). */
 int json_int_value(struct json_span value, int64_t *ret_n);

@@ -1,6 +1,7 @@
 #ifndef COMMON_REDIS_KEYS_H
 #define COMMON_REDIS_KEYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,11 +24,14 @@ struct keys {
 /* ns and queue must be valid names (text_is_name). */
 void keys_init(struct keys *k, const char *ns, const char *queue);
 
-/* The active list of a lane, the minute's counters, a kept job. */
-void keys_active(const struct keys *k, const char *lane, char out[KEY_MAX]);
+/*
+ * The active list of a lane, the minute's counters, a kept job, a worker. Ids
+ * may come out of Redis: false, and an empty name, when one does not fit.
+ */
+bool keys_active(const struct keys *k, const char *lane, char out[KEY_MAX]);
 void keys_stats_minute(const struct keys *k, int64_t wall_ms,
                        char out[KEY_MAX]);
-void keys_job(const struct keys *k, const char *id, char out[KEY_MAX]);
-void keys_worker(const struct keys *k, const char *worker, char out[KEY_MAX]);
+bool keys_job(const struct keys *k, const char *id, char out[KEY_MAX]);
+bool keys_worker(const struct keys *k, const char *worker, char out[KEY_MAX]);
 
 #endif

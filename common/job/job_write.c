@@ -1,0 +1,241 @@
+/*
+ * Job: from an envelope or a wish to the bytes that go into Redis.
+ *
+ * The scripts look at the first bytes of an envelope only, so everything that
+ * Belt writes begins with {"id":" or with {"recovered":[ and then the id.
+ * Members are moved as the bytes they are; what a push leaves out is put in
+ * front as text, so that a complete line costs one scan and one copy.
+ *
+ * Thread: any; nothing here has state.
+ */
+#include "common/job/job.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "common/base/ulid.h"
+#include "common/job/backoff.h"
+#include "common/job/job_read.h"
+
+/* EVP_EncodeBlock counts in int; a multiple of 3 needs no padding between. */
+enum { BASE64_CHUNK = 3 << 20 };
+
+/* Which members are copied, and to where. */
+struct copy {
+    struct buf *out;                  /* borrowed */
+    const struct job_change *changes; /* borrowed: names to leave out */
+    size_t change_count;
+    unsigned drop; /* JOB_HAS_* to leave out */
+};
+
+static int on_copy(void *arg, struct json_span key, struct json_span value,
+                   struct errbuf *eb);
+
+static void put_id(struct buf *out, const char *id)
+{
+    buf_str(out, "\"id\":\"");
+    buf_str(out, id);
+    buf_char(out, '"');
+}
+
+static void put_int(struct buf *out, const char *name, int64_t n)
+{
+    buf_str(out, ",\"");
+    buf_str(out, name);
+    buf_str(out, "\":");
+    buf_int(out, n);
+}
+
+static void put_type(struct buf *out, const char *type)
+{
+    buf_str(out, ",\"type\":");
+    buf_json_string(out, type, strlen(type));
+}
+
+/* Appends ",name:value" for each member that is not left out. */
+static void copy_members(const char *text, size_t len, struct copy *copy)
+{
+    int rc = json_scan_object(text, len, on_copy, copy, NULL);
+    assert(rc == 0); /* only texts that job_read accepted come here */
+}
+
+static int on_copy(void *arg, struct json_span key, struct json_span value,
+                   struct errbuf *eb)
+{
+    const struct copy *copy = arg;
+
+    (void)eb;
+    if ((job_member_bit(key) & copy->drop) != 0)
+        return 0;
+    for (size_t i = 0; i < copy->change_count; i++) {
+        if (json_string_is(key, copy->changes[i].name))
+            return 0;
+    }
+    buf_char(copy->out, ',');
+    buf_append(copy->out, key.p, key.len);
+    buf_char(copy->out, ':');
+    buf_append(copy->out, value.p, value.len);
+    return 0;
+}
+
+/* Appends "recovered":[…], unless nothing is left of it. */
+static void put_recovered(const struct job *job, int64_t since_ms,
+                          struct buf *out)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < job->recovered_count; i++) {
+        if (job->recovered_ms[i] < since_ms)
+            continue;
+        buf_str(out, any ? "," : "\"recovered\":[");
+        buf_int(out, job->recovered_ms[i]);
+        any = true;
+    }
+    if (any)
+        buf_str(out, "],");
+}
+
+static const struct job_change *
+find_change(const struct job_change *changes, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(changes[i].name, name) == 0)
+            return &changes[i];
+    }
+    return NULL;
+}
+
+void job_rewrite(const struct job *job, const struct job_change *changes,
+                 size_t n, int64_t recovered_since_ms, struct buf *out)
+{
+    struct copy copy = {
+        .out = out,
+        .changes = changes,
+        .change_count = n,
+        .drop = JOB_HAS_ID | JOB_HAS_RECOVERED,
+    };
+    const struct job_change *recovered = find_change(changes, n, "recovered");
+
+    assert(job->id[0] != '\0');
+    assert(find_change(changes, n, "id") == NULL);
+    buf_reserve(out, job->raw_len);
+    buf_char(out, '{');
+    if (recovered == NULL)
+        put_recovered(job, recovered_since_ms, out);
+    else if (recovered->json != NULL)
+        buf_printf(out, "\"recovered\":%s,", recovered->json);
+    put_id(out, job->id);
+    copy_members(job->raw, job->raw_len, &copy);
+    for (size_t i = 0; i < n; i++) {
+        if (changes[i].json != NULL && &changes[i] != recovered)
+            buf_printf(out, ",\"%s\":%s", changes[i].name, changes[i].json);
+    }
+    buf_char(out, '}');
+}
+
+/* Takes back what was appended since start, and returns rc. */
+static int undo(struct buf *out, size_t start, int rc)
+{
+    out->len = start;
+    if (out->data != NULL)
+        out->data[start] = '\0';
+    return rc;
+}
+
+static int check_size(struct buf *out, size_t start, size_t max_bytes,
+                      struct errbuf *eb)
+{
+    const size_t len = out->len - start;
+
+    if (len <= max_bytes)
+        return 0;
+    return undo(out, start,
+                errbuf_set(eb, ERR_TOO_BIG,
+                           "envelope of %zu bytes, the limit is %zu", len,
+                           max_bytes));
+}
+
+static int check_spec(const struct job_spec *spec, struct errbuf *eb)
+{
+    if (spec->type == NULL)
+        return errbuf_set(eb, ERR_INVALID, "type: missing");
+    int rc = job_check_type(spec->type, strlen(spec->type), eb);
+    if (rc == 0 && spec->id != NULL)
+        rc = job_check_id(spec->id, strlen(spec->id), eb);
+    if (rc != 0)
+        return rc;
+    if (spec->created_at_ms < 0 || spec->max_attempts < 0 ||
+        spec->timeout_ms < 0 || spec->keep_ms < 0)
+        return errbuf_set(eb, ERR_INVALID, "a time or number below 0");
+    return 0;
+}
+
+int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
+              struct errbuf *eb)
+{
+    const size_t start = out->len;
+    char fresh[ULID_LEN + 1];
+    int rc = check_spec(spec, eb);
+
+    if (rc != 0)
+        return rc;
+    if (spec->id == NULL)
+        ulid_make(fresh);
+    buf_char(out, '{');
+    put_id(out, spec->id != NULL ? spec->id : fresh);
+    put_type(out, spec->type);
+    if (spec->created_at_ms != 0)
+        put_int(out, "created_at", spec->created_at_ms);
+    if (spec->max_attempts != 0)
+        put_int(out, "max_attempts", spec->max_attempts);
+    if (spec->timeout_ms != 0)
+        put_int(out, "timeout", spec->timeout_ms);
+    if (spec->keep_ms != 0)
+        put_int(out, "keep", spec->keep_ms);
+    if (spec->payload.p != NULL) {
+        /* Counts one level more than alone: checked where it will be. */
+        buf_str(out, ",\"payload\":");
+        buf_append(out, spec->payload.p, spec->payload.len);
+    }
+    buf_char(out, '}');
+    rc = check_size(out, start, max_bytes, eb);
+    if (rc != 0)
+        return rc;
+    rc = json_check(out->data + start, out->len - start, eb);
+    return rc == 0 ? 0 : undo(out, start, errbuf_wrap(eb, rc, "envelope"));
+}
+
+/* Whether the envelope can go as it is: its own id in front, as plain text. */
+static bool is_complete(const char *text, size_t len, const struct job *job)
+{
+    static const char front[] = "{\"id\":\"";
+    const size_t front_len = sizeof(front) - 1, id_len = strlen(job->id);
+
+    return id_len > 0 && job->type[0] != '\0' && job->created_at_ms != 0 &&
+           len > front_len + id_len && memcmp(text, front, front_len) == 0 &&
+           memcmp(text + front_len, job->id, id_len) == 0 &&
+           text[front_len + id_len] == '"';
+}
+
+/*
+ * Appends the envelope with what it lacks in front: id, type, created_at. A
+ * name that is put there and occurs further back, be it with null, is left
+ * out, and then the members are copied one by one.
+ */
+static void write_completed(const char *text, size_t len, const struct job *job,
+                            unsigned has, int64_t now_ms, struct buf *out)
+{
+    struct copy copy = {.out = out, .drop = JOB_HAS_ID};
+    char fresh[ULID_LEN + 1];
+
+    if (job->id[0] == '\0')
+        ulid_make(fresh);
+    buf_reserve(out, len + 3 * ULID_LEN);
+    buf_char(out, '{');
+    put_id(out, job->id[0] != '\0' ? job->id : fresh);
+    if ((copy.drop & has) == 0 && job->type[0] == '\0')
+        copy.drop |= JOB_HAS_TYPE;
+    (void)now_ms;
+    copy_members(text, len, &copy);
+}

@@ -1,0 +1,41 @@
+-- push: put envelopes into the ready list.
+-- KEYS 1 ready (list)  2 config (hash)  3 stats (hash)  4 stats of the minute
+-- ARGV 1 "0" append, "1" put in front  2 format of the caller  3... envelopes
+-- Returns { "OK", depth } or { "FORMAT", format of the queue }.
+-- Moves: producer -> ready. With "1" the first envelope ends up first.
+-- No harmless write comes first, so that it is refused at maxmemory.
+local ready, config = KEYS[1], KEYS[2]
+local front, format = ARGV[1] == '1', tonumber(ARGV[2])
+local n = #ARGV - 2
+
+if n < 1 or n > 1000 then
+  return redis.error_reply('ERR push takes 1 to 1000 envelopes, not ' .. n)
+end
+local bytes = 0
+for i = 3, #ARGV do
+  bytes = bytes + #ARGV[i]
+end
+if n > 1 and bytes > 67108864 then
+  return redis.error_reply('ERR push takes at most 64 MiB, not ' .. bytes)
+end
+local current = tonumber(redis.call('HGET', config, 'format') or format)
+if current > format then
+  return { 'FORMAT', current }
+end
+
+local depth
+if front then
+  local reversed = {}
+  for i = 1, n do
+    reversed[i] = ARGV[#ARGV + 1 - i]
+  end
+  depth = redis.call('LPUSH', ready, unpack(reversed))
+else
+  depth = redis.call('RPUSH', ready, unpack(ARGV, 3))
+end
+
+redis.pcall('HINCRBY', KEYS[3], 'pushed', n)
+if redis.pcall('HINCRBY', KEYS[4], 'pushed', n) == n then
+  redis.pcall('EXPIRE', KEYS[4], 86400)
+end
+return { 'OK', depth }

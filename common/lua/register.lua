@@ -1,0 +1,27 @@
+-- register: begin the lease of a lane.
+-- KEYS 1 leases (zset)  2 lanes (hash)  3 reaped (zset)  4 config (hash)
+--      5 active list of the lane
+-- ARGV 1 lane id  2 lease, ms  3 description of the lane  4 format
+-- Returns { "OK", now, config version, cancelled version, lanes version },
+-- { "TAKEN" } if the id was ever used, { "FORMAT", n } if the queue is newer.
+local leases, lanes, reaped, config = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local lane, lease, format = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+
+redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
+if redis.call('ZSCORE', reaped, lane) or redis.call('ZSCORE', leases, lane)
+  or redis.call('EXISTS', KEYS[5]) == 1 then
+  return { 'TAKEN' }
+end
+local current = tonumber(redis.call('HGET', config, 'format') or '0')
+if current > format then
+  return { 'FORMAT', current }
+end
+
+redis.call('HSETNX', config, 'format', format)
+redis.call('HSET', lanes, lane, ARGV[3])
+redis.call('ZADD', leases, now + lease, lane)
+local version = redis.call('HINCRBY', config, 'lanes_version', 1)
+local v = redis.call('HMGET', config, 'version', 'cancelled_version')
+return { 'OK', now, tonumber(v[1] or '0'), tonumber(v[2] or '0'), version }

@@ -1,0 +1,112 @@
+-- settle: tell how jobs of a lane ended, and take them off its active list.
+-- KEYS 1 active (list)  2 leases (zset)  3 retry (zset)  4 dead (zset)
+--      5 config (hash)  6 stats (hash)  7 stats of the minute
+--      8... hashes of kept jobs, one for each "keep"
+-- ARGV 1 lane id
+--      2 c: how many jobs from the front are settled cumulatively
+--      3 reference of the last of them, "" if c is 0
+--      4 s: number of selective settles   5 a: number of adds
+--      6 k: number of keeps               7 x: number of counters
+--      s references; a times (set, delay in ms, envelope), set "retry" or
+--      "dead"; k times (ttl in ms, number of fields and values, those...);
+--      x times (counter, n)
+-- A reference is "v" and the bytes of the job, or, above 1 KiB, "s", the
+-- index before the call, ":" and the SHA-1 of the bytes.
+-- Returns { "OK", now }, { "REFUSED" } if the list is not as the lane
+-- believes, or { "FENCED" } without a lease.
+-- Moves: active -> gone, retry or dead.
+local active, leases, retry, dead, config = KEYS[1], KEYS[2], KEYS[3], KEYS[4],
+  KEYS[5]
+local c, s, a = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local k, x = tonumber(ARGV[6]), tonumber(ARGV[7])
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+
+-- The bytes that a reference names, or false if they are not there.
+local function resolve(ref)
+  if string.sub(ref, 1, 1) == 'v' then return string.sub(ref, 2) end
+  local index, sha = string.match(ref, '^s(%d+):(%x+)$')
+  local e = index and redis.call('LINDEX', active, index)
+  return e and redis.sha1hex(e) == sha and e
+end
+
+-- Adds without ever falling together with an equal member: white space behind
+-- an envelope changes nothing for its readers.
+local function add(set, score, e)
+  while redis.call('ZADD', set, 'NX', score, e) == 0 do e = e .. ' ' end
+  return #e
+end
+
+-- Oldest first, until dead is within its bounds; the newest one stays.
+local function bound_dead(added)
+  local l = redis.call('HMGET', config, 'dead_max', 'dead_max_age',
+    'dead_max_bytes')
+  local max, age = tonumber(l[1] or 100000), tonumber(l[2] or 7776000000)
+  local max_bytes = tonumber(l[3] or 268435456)
+  local bytes = redis.call('HINCRBY', KEYS[6], 'dead_bytes', added)
+  for _ = 1, 100 do
+    local n = redis.call('ZCARD', dead)
+    local old = redis.call('ZRANGE', dead, 0, 0, 'WITHSCORES')
+    if n <= 1 or (n <= max and bytes <= max_bytes
+      and tonumber(old[2]) >= now - age) then
+      return
+    end
+    redis.call('ZREM', dead, old[1])
+    bytes = redis.call('HINCRBY', KEYS[6], 'dead_bytes', -#old[1])
+    redis.pcall('HINCRBY', KEYS[6], 'dead_evicted', 1)
+  end
+end
+
+redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
+if not redis.call('ZSCORE', leases, ARGV[1]) then return { 'FENCED' } end
+if c > 1000 or s > 1000 or a > 1000 then
+  return redis.error_reply('ERR settle takes at most 1000 jobs')
+end
+if c > 0 then
+  local last = resolve(ARGV[3])
+  if not last or redis.call('LINDEX', active, c - 1) ~= last then
+    return { 'REFUSED' }
+  end
+end
+local values, i = {}, 8
+for j = 1, s do
+  values[j] = resolve(ARGV[i])
+  if not values[j] or (a > 0
+    and not redis.call('LPOS', active, values[j])) then
+    return { 'REFUSED' }
+  end
+  i = i + 1
+end
+
+local dead_bytes = 0
+for _ = 1, a do
+  if ARGV[i] == 'dead' then
+    dead_bytes = dead_bytes + add(dead, now, ARGV[i + 2])
+  else
+    add(retry, now + tonumber(ARGV[i + 1]), ARGV[i + 2])
+  end
+  i = i + 3
+end
+for j = 1, k do
+  local fields = tonumber(ARGV[i + 1])
+  redis.call('HSET', KEYS[7 + j], unpack(ARGV, i + 2, i + 1 + fields))
+  redis.call('PEXPIRE', KEYS[7 + j], ARGV[i])
+  i = i + 2 + fields
+end
+
+if c > 0 then redis.call('LTRIM', active, c, -1) end
+local state = 'OK'
+for j = 1, s do
+  if redis.call('LREM', active, 1, values[j]) == 0 then state = 'REFUSED' end
+end
+
+if dead_bytes > 0 then bound_dead(dead_bytes) end
+for _ = 1, x do
+  local n = tonumber(ARGV[i + 1])
+  redis.pcall('HINCRBY', KEYS[6], ARGV[i], n)
+  if redis.pcall('HINCRBY', KEYS[7], ARGV[i], n) == n then
+    redis.pcall('EXPIRE', KEYS[7], 86400)
+  end
+  i = i + 2
+end
+return { state, now }

@@ -1,0 +1,172 @@
+#ifndef COMMON_REDIS_QUEUE_H
+#define COMMON_REDIS_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/redis/conn.h"
+#include "common/redis/keys.h"
+
+/*
+ * The verbs of a queue: one function that sends each, one that reads its
+ * answer. What they mean is in docs/PROTOCOL.md; the keys, arguments and
+ * results are those of the script of the same name in common/lua.
+ *
+ * queue_x returns 0, or ERR_REFUSED when the connection is down and cb will
+ * not be called. queue_x_result is for use in cb and returns
+ *     0            it was executed; the outputs are set
+ *     ERR_FENCED   the lane holds no lease
+ *     ERR_REFUSED  not executed
+ *     ERR_UNKNOWN  sent, but no answer came: it may run, now or later
+ *     ERR_REDIS    Redis answered with an error, or with nonsense
+ * with a text in eb. Loop thread only.
+ */
+#define QUEUE_FORMAT 1
+#define QUEUE_BATCH_MAX 1000
+#define QUEUE_BATCH_MAX_BYTES (8 * 1024 * 1024)
+#define LANE_ID_MAX 128
+#define REF_BYTES_MAX 1024 /* longer jobs are named by index and SHA-1 */
+
+struct bytes {
+    const char *p;
+    size_t len;
+};
+
+/* How one script call may take in the end. */
+#define QUEUE_DEADLINE_MS 5000
+
+int queue_push(struct conn *c, const struct keys *k, bool front,
+               const struct bytes *envelopes, unsigned n, conn_reply_cb cb,
+               void *arg) ON_LOOP;
+/* ERR_REDIS with "OOM …" and the like: nothing was pushed. */
+int queue_push_result(int err, const struct reply *r, int64_t *ret_depth,
+                      struct errbuf *eb);
+
+int queue_register(struct conn *c, const struct keys *k, const char *lane,
+                   int64_t lease_ms, const char *description, conn_reply_cb cb,
+                   void *arg) ON_LOOP;
+/* ERR_MISSING: the id was used before, take the next. */
+int queue_register_result(int err, const struct reply *r, int64_t *ret_now_ms,
+                          struct errbuf *eb);
+
+int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
+                unsigned n, size_t max_bytes, conn_reply_cb cb, void *arg)
+    ON_LOOP;
+struct fetch_result {
+    bool more, paused;
+    int64_t fence; /* of the first job; the others follow one by one */
+    size_t count;
+};
+int queue_fetch_result(int err, const struct reply *r, struct fetch_result *ret,
+                       struct errbuf *eb);
+/* Lends job i of a fetch result until the callback returns. */
+bool queue_fetch_job(const struct reply *r, size_t i, struct bytes *ret);
+
+/* The plain commands of waiting and of delivery at most once. */
+int queue_block(struct conn *c, const struct keys *k, const char *lane,
+                int64_t timeout_ms, conn_reply_cb cb, void *arg) ON_LOOP;
+int queue_block_pop(struct conn *c, const struct keys *k, int64_t timeout_ms,
+                    conn_reply_cb cb, void *arg) ON_LOOP;
+/* 0 with p NULL: nothing came in that time. */
+int queue_block_result(int err, const struct reply *r, struct bytes *ret,
+                       struct errbuf *eb);
+int queue_pop(struct conn *c, const struct keys *k, unsigned n,
+              conn_reply_cb cb, void *arg) ON_LOOP;
+
+int queue_stamp(struct conn *c, const struct keys *k, const char *lane,
+                size_t index, struct bytes was, struct bytes now,
+                conn_reply_cb cb, void *arg) ON_LOOP;
+/* ERR_MISSING: something else is at that index. */
+int queue_stamp_result(int err, const struct reply *r, int64_t *ret_fence,
+                       struct errbuf *eb);
+
+/* A job of the active list: its bytes, and its index before the call. */
+struct ref {
+    struct bytes job;
+    size_t index;
+};
+
+/* What a settle call does. All arrays are borrowed for the call. */
+struct settle_add {
+    bool dead; /* to dead, else to retry after delay_ms */
+    int64_t delay_ms;
+    struct bytes envelope;
+};
+struct settle_keep {
+    const char *id;
+    int64_t ttl_ms;
+    const struct bytes *fields; /* names and values in turn */
+    unsigned field_count;
+};
+struct settle_count {
+    const char *name;
+    int64_t n;
+};
+struct settle {
+    unsigned cumulative; /* jobs from the front */
+    struct ref last;     /* the last of them */
+    const struct ref *selective;
+    unsigned selective_count;
+    const struct settle_add *adds;
+    unsigned add_count;
+    const struct settle_keep *keeps;
+    unsigned keep_count;
+    const struct settle_count *counts;
+    unsigned count_count;
+};
+int queue_settle(struct conn *c, const struct keys *k, const char *lane,
+                 const struct settle *s, conn_reply_cb cb, void *arg) ON_LOOP;
+/* ERR_MISSING: the list is not as we believe. */
+int queue_settle_result(int err, const struct reply *r, struct errbuf *eb);
+
+int queue_release(struct conn *c, const struct keys *k, const char *lane,
+                  const struct ref *refs, unsigned n, conn_reply_cb cb,
+                  void *arg) ON_LOOP;
+int queue_release_result(int err, const struct reply *r, struct errbuf *eb);
+
+int queue_promote(struct conn *c, const struct keys *k, conn_reply_cb cb,
+                  void *arg) ON_LOOP;
+/* ret_next_ms: until the next one is due, -1 if there is none. */
+int queue_promote_result(int err, const struct reply *r, int64_t *ret_moved,
+                         int64_t *ret_next_ms, struct errbuf *eb);
+
+int queue_renew(struct conn *c, const struct keys *k, const char *lane,
+                int64_t lease_ms, conn_reply_cb cb, void *arg) ON_LOOP;
+struct renew_result {
+    int64_t now_ms, active, ready;
+    int64_t config_version, cancelled_version, lanes_version;
+    bool paused;
+    int64_t next_due_ms; /* -1: nothing is scheduled or to be retried */
+    char oldest_lane[LANE_ID_MAX];
+    int64_t oldest_left_ms; /* of its lease; negative: ran out */
+};
+int queue_renew_result(int err, const struct reply *r, struct renew_result *ret,
+                       struct errbuf *eb);
+
+int queue_rebind(struct conn *c, const struct keys *k, const char *was,
+                 const char *lane, int64_t lease_ms, const char *description,
+                 conn_reply_cb cb, void *arg) ON_LOOP;
+/* ERR_MISSING: the new id was used before. Jobs: queue_rebind_job. */
+int queue_rebind_result(int err, const struct reply *r, size_t *ret_count,
+                        struct errbuf *eb);
+bool queue_rebind_job(const struct reply *r, size_t i, struct bytes *ret);
+
+int queue_leave(struct conn *c, const struct keys *k, const char *lane,
+                conn_reply_cb cb, void *arg) ON_LOOP;
+int queue_leave_result(int err, const struct reply *r, int64_t *ret_left,
+                       struct errbuf *eb);
+
+enum reap_mode { REAP_EXPIRED, REAP_GONE, REAP_STRAGGLER };
+int queue_reap(struct conn *c, const struct keys *k, const char *lane,
+               enum reap_mode mode, conn_reply_cb cb, void *arg) ON_LOOP;
+enum reap_state { REAP_MOVED, REAP_ALIVE, REAP_NONE, REAP_FORGOTTEN };
+struct reap_result {
+    enum reap_state state;
+    int64_t moved, left;
+};
+int queue_reap_result(int err, const struct reply *r, struct reap_result *ret,
+                      struct errbuf *eb);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Deliveries: making and freeing them.
+ *
+ * A fresh delivery has not been run (VERDICT_NONE, all zeros) and leaves the
+ * delay of a retry to the policy, which is the one member that is not zero.
+ *
+ * Thread: whichever owns the delivery.
+ */
+#include "worker/delivery.h"
+
+#include <stdlib.h>
+
+#include "common/base/mem.h"
+
+struct delivery *delivery_new(struct job *job)
+{
+    struct delivery *d = mem_new(sizeof(*d));
+
+    d->job = job;
+    d->outcome.retry_after_ms = -1;
+    atomic_init(&d->cancel, CANCEL_NONE);
+    return d;
+}
+
+void delivery_free(struct delivery *d)
+{
+    if (d == NULL)
+        return;
+    job_free(d->job);
+    buf_done(&d->outcome.message);
+    buf_done(&d->outcome.result);
+    buf_done(&d->outcome.stderr_tail);
+    free(d);
+}

@@ -1,0 +1,55 @@
+#ifndef WORKER_HANDLER_H
+#define WORKER_HANDLER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/thread.h"
+#include "worker/delivery.h"
+
+/*
+ * Handlers: what runs the jobs of a type.
+ *
+ * The table is built at start and constant while threads run. A type is an
+ * exact name or a glob (fnmatch(3)); the most specific one wins: exact names
+ * first, then the glob with the longest text before its first wildcard, then
+ * the longest glob.
+ */
+struct handlers;
+
+struct handler_limits {
+    int64_t timeout_ms;    /* of one attempt; default 30 min */
+    int64_t kill_after_ms; /* from TERM to KILL; default 10 s */
+    size_t result_max;     /* bytes of stdout kept; default 64 KiB */
+    size_t stderr_max;     /* bytes of stderr kept on failure; default 8 KiB */
+};
+
+struct handlers *handlers_new(const struct handler_limits *limits);
+void handlers_free(struct handlers *hs);
+
+/* "TYPE=KIND:SPEC"; exec (argv, shell-like quotes, no shell) and builtin. */
+int handlers_add(struct handlers *hs, const char *spec, struct errbuf *eb);
+
+/*
+ * Every regular file of DIR (links followed) whose name is a job type becomes
+ * an exec handler; hidden files, and names that end in ~, are passed over.
+ * A file that is not executable is still a handler: its jobs are put off.
+ */
+int handlers_add_dir(struct handlers *hs, const char *dir, struct errbuf *eb);
+
+size_t handlers_count(const struct handlers *hs);
+
+/* Lends the handler of a type until handlers_free; NULL: none here. */
+const struct handler *handlers_find(const struct handlers *hs,
+                                    const char *type);
+const char *handler_pattern(const struct handler *h);
+
+/*
+ * Runs d->handler for d->job and fills d->outcome (verdict, never NONE).
+ * cancel_fd is an eventfd that becomes readable when d->cancel was set. Pool
+ * thread; returns when the process and its group are gone.
+ */
+void handler_run(struct delivery *d, int cancel_fd) MAY_BLOCK;
+
+#endif

@@ -1,0 +1,50 @@
+#ifndef WORKER_POOL_H
+#define WORKER_POOL_H
+
+#include <stdint.h>
+
+#include "common/base/chan.h"
+#include "common/base/thread.h"
+#include "worker/delivery.h"
+
+/*
+ * The pool: threads that take deliveries from one channel, run their
+ * handlers, and send them back through another.
+ *
+ *     loop ── jobs ──► pool threads ── outcomes ──► loop
+ *
+ * After each send to outcomes a thread writes to wake_fd unless a wake is
+ * already on its way (coalesced), so that the loop may sleep in epoll.
+ */
+struct pool;
+
+struct pool_config {
+    unsigned threads;
+    struct chan *jobs;     /* borrowed; closing it ends the threads */
+    struct chan *outcomes; /* borrowed; must have room for every delivery */
+    int wake_fd;           /* borrowed eventfd, non-blocking */
+};
+
+/* Starts the threads, all signals blocked in them. */
+struct pool *pool_start(const struct pool_config *cfg, struct errbuf *eb);
+
+/*
+ * To be called by the loop when wake_fd is readable, before it empties
+ * outcomes: reads the eventfd and allows the next wake.
+ */
+void pool_woken(struct pool *p);
+
+/* Threads that run a handler right now. Any thread. */
+unsigned pool_busy(const struct pool *p);
+
+/*
+ * Sets d->cancel, if it is not set yet, and wakes the thread that runs d. A
+ * delivery that is still in the jobs channel comes back unrun, VERDICT_NONE.
+ * d must not have come back through outcomes. Loop thread.
+ */
+void pool_cancel(struct pool *p, struct delivery *d, enum cancel why);
+
+/* Waits for the threads after the jobs channel was closed, and frees. */
+void pool_join(struct pool *p) MAY_BLOCK;
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * Spawn: a child process out of a program that has threads.
+ *
+ * fork(2) would copy the page tables of the whole worker for every job, and
+ * in the copy every lock that another thread held stays locked for ever. So
+ * the child is made by clone(CLONE_VM | CLONE_VFORK), as posix_spawn(3) does
+ * inside glibc: it borrows our memory, on a stack of its own, while the
+ * calling thread sleeps in the kernel until execve or exit. posix_spawn itself
+ * knows no PR_SET_PDEATHSIG. What makes it safe:
+ *
+ * - The other threads run on, so the child must take no lock and touch none
+ *   of their data: it makes raw system calls only, reads *s, which the
+ *   sleeping caller owns, and writes one int and the caller's errno.
+ *   Everything that needs libc (searching PATH, building argv and envp) is
+ *   done before, by the parent. syscall(3) is not intercepted by sanitizers,
+ *   and functions marked SPAWN_RAW are not instrumented by them.
+ * - A signal handler that ran in the child would run in our memory. All
+ *   signals, those that libc keeps for itself included, are blocked around
+ *   clone; the child sets every disposition that the worker changes back to
+ *   the default and unblocks only then, one step before execve.
+ * - Descriptors are close-on-exec from birth, so a child that another thread
+ *   starts meanwhile does not inherit our pipes; close_range is the second
+ *   fence, for descriptors that a library opened without the flag.
+ * - The child joins its group, arms its death signal and is known to the
+ *   guard before execve, and the caller wakes after execve: there is no
+ *   moment at which handler code runs and could not be killed.
+ *
+ * The death signal belongs to the thread, not to the process: it fires when
+ * the thread that called spawn_start ends. Pool threads wait for their child,
+ * so theirs ends later. If the parent died before prctl, getppid tells.
+ *
+ * Thread: any; see the header on its lifetime.
+ */
+#include "worker/spawn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "worker/guard.h"
+
+enum {
+    CHILD_STACK = 16 * 1024, /* raw system calls need a tenth of it */
+    CLOSE_MAX = 4096,        /* descriptors tried without close_range(2) */
+    KERNEL_SIGSET = 8        /* bytes of the kernel's sigset_t */
+};
+
+/* What the worker, libevent or a parent such as nohup may have changed. */
+static const int reset_signals[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE,
+                                    SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD};
+
+/* Shared by the sleeping caller and the child. */
+struct handover {
+    const struct spawn *s;
+    pid_t parent;
+    volatile int err; /* errno of what failed in the child; 0: nothing */
+};
+
+static int child_main(void *arg);
+
+int spawn_start(const struct spawn *s, struct child *ret_child, int *ret_errno)
+{
+    char stack[CHILD_STACK] __attribute__((aligned(16)));
+    struct handover h = {.s = s, .parent = getpid()};
+    uint64_t all = UINT64_MAX, old;
+    int pidfd = -1, err;
+    pid_t pid;
+
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, KERNEL_SIGSET);
+    pid = clone(child_main, stack + sizeof(stack),
+                CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &h, &pidfd);
+    err = pid < 0 ? errno : h.err;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, KERNEL_SIGSET);
+
+    if (err != 0) {
+        if (pid > 0) {
+            guard_remove(pid);
+            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                continue;
+            close(pidfd);
+        }
+        *ret_errno = err;
+        return ERR_SYSTEM;
+    }
+    assert(pidfd >= 0);
+    ret_child->pid = pid;
+    ret_child->pidfd = pidfd;
+    return 0;
+}
+
+/* Says why in errno, for the caller. */
+SPAWN_RAW static int child_fds(const int fds[3])
+{
+    int src[3];
+    long i;
+
+    /* Out of the way first: one of them may be the target of another. */
+    for (i = 0; i < 3; i++) {
+        src[i] = fds[i];
+        if (src[i] < 3)
+            src[i] = (int)syscall(SYS_fcntl, src[i], F_DUPFD, 3L);
+        if (src[i] < 0)
+            return -1;
+    }
+    for (i = 0; i < 3; i++)
+        if (syscall(SYS_dup3, src[i], i, 0L) < 0)
+            return -1;
+    if (syscall(SYS_close_range, 3L, (long)UINT_MAX, 0L) == 0)
+        return 0;
+    for (i = 3; i < CLOSE_MAX; i++)
+        syscall(SYS_close, i);
+    return 0;
+}
+
+/*
+ * To ignore a signal for a moment discards it where it is pending: it was
+ * sent to the group of the worker while the child was still in it, as a
+ * terminal's Ctrl-C is, and is no crash of the handler.
+ */
+SPAWN_RAW static void child_signals(void)
+{
+    /* The kernel's struct sigaction, whose first member is the handler. */
+    uintptr_t ignore[8] = {(uintptr_t)SIG_IGN}, reset[8] = {(uintptr_t)SIG_DFL};
+    uint64_t none = 0;
+    size_t i;
+
+    for (i = 0; i < sizeof(reset_signals) / sizeof(reset_signals[0]); i++) {
+        long sig = reset_signals[i];
+
+        syscall(SYS_rt_sigaction, sig, ignore, NULL, KERNEL_SIGSET);
+        syscall(SYS_rt_sigaction, sig, reset, NULL, KERNEL_SIGSET);
+    }
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, KERNEL_SIGSET);
+}
+
+SPAWN_RAW static int child_main(void *arg)
+{
+    struct handover *h = arg;
+    const struct spawn *s = h->s;
+
+    if (syscall(SYS_setpgid, 0L, 0L) < 0 ||
+        syscall(SYS_prctl, PR_SET_PDEATHSIG, (long)SIGKILL, 0L, 0L, 0L) < 0)
+        goto fail;
+    if (syscall(SYS_getppid) != h->parent)
+        return 127; /* the death signal would come too late for us */
+    if (child_fds_keeping_guard(s->fds) < 0)
+        goto fail;
+    if (s->dir != NULL && syscall(SYS_chdir, s->dir) < 0)
+        goto fail;
+    child_signals();
+    syscall(SYS_execve, s->path, s->argv, s->envp);
+fail:
+    h->err = errno;
+    return 127;
+}
+
+int spawn_find(const char *name, const char *dirs, char *out, size_t size)
+{
+    const char *at = strchr(name, '/') != NULL ? NULL : dirs;
+
+    if (at == NULL)
+        return snprintf(out, size, "%s", name) < (int)size ? 0 : ERR_TOO_BIG;
+    for (;;) {
+        size_t n = strcspn(at, ":");
+        struct stat st;
+
+        int len = snprintf(out, size, "%.*s%s%s", (int)n, at, n > 0 ? "/" : "",
+                           name);
+        if (len < (int)size && stat(out, &st) == 0 && S_ISREG(st.st_mode) &&
+            access(out, X_OK) == 0)
+            return 0;
+        if (at[n] == '\0')
+            return ERR_MISSING;
+        at += n + 1;
+    }
+}

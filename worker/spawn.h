@@ -1,0 +1,61 @@
+#ifndef WORKER_SPAWN_H
+#define WORKER_SPAWN_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/base/err.h"
+#include "common/base/thread.h"
+
+/*
+ * Starts one child process from a large threaded one.
+ *
+ * The child leads a process group of its own, has exactly the descriptors
+ * 0, 1 and 2, no blocked and no ignored signal of ours, and is killed when the
+ * *thread* that started it ends (PR_SET_PDEATHSIG), so that thread must live
+ * as long as the child. SIGCHLD must not be ignored. Linux >= 5.4.
+ */
+struct spawn {
+    const char *path; /* as for execve(2): no search */
+    char *const *argv;
+    char *const *envp;
+    const char *dir; /* NULL: that of the worker */
+    int fds[3];      /* become stdin, stdout, stderr; stay open here */
+};
+
+struct child {
+    pid_t pid; /* of its process group too */
+    int pidfd; /* owned, close-on-exec: readable once it has ended */
+};
+
+/*
+ * Starts it and tells the guard. Returns once the new program is in place;
+ * ERR_SYSTEM, with errno in ret_errno, when it is not, and then nothing of
+ * the child is left. The caller waits for the pid and removes the guard's
+ * entry before that.
+ */
+int spawn_start(const struct spawn *s, struct child *ret_child, int *ret_errno)
+    MAY_BLOCK;
+
+/*
+ * Writes the path of a command: itself if it has a slash, else the first
+ * executable regular file of that name in dirs ("a:b:c"; an empty element is
+ * the current directory). ERR_MISSING when there is none, ERR_TOO_BIG when
+ * out is too small.
+ */
+int spawn_find(const char *name, const char *dirs, char *out, size_t size);
+
+/*
+ * Functions that run in a child between clone and exec, in memory that it
+ * shares with us: no sanitizer may keep books of what they do.
+ */
+#if defined(__clang__)
+#define SPAWN_RAW                                                              \
+    __attribute__((disable_sanitizer_instrumentation,                         \
+                   no_sanitize("address", "thread", "undefined")))
+#else
+#define SPAWN_RAW                                                              \
+    __attribute__((no_sanitize("address", "thread", "undefined")))
+#endif
+
+#endif
