@@ -21,6 +21,10 @@
 /* EVP_EncodeBlock counts in int; a multiple of 3 needs no padding between. */
 enum { BASE64_CHUNK = 3 << 20 };
 
+enum { FRONT_MAX = 128 }; /* id and created_at: what most lines lack */
+
+#define SPACE " \t\r\n"
+
 /* Which members are copied, and to where. */
 struct copy {
     struct buf *out;                  /* borrowed */
@@ -96,8 +100,8 @@ static void put_recovered(const struct job *job, int64_t since_ms,
         buf_str(out, "],");
 }
 
-static const struct job_change *
-find_change(const struct job_change *changes, size_t n, const char *name)
+static const struct job_change *find_change(const struct job_change *changes,
+                                            size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++) {
         if (strcmp(changes[i].name, name) == 0)
@@ -168,7 +172,9 @@ static int check_spec(const struct job_spec *spec, struct errbuf *eb)
     if (spec->created_at_ms < 0 || spec->max_attempts < 0 ||
         spec->timeout_ms < 0 || spec->keep_ms < 0)
         return errbuf_set(eb, ERR_INVALID, "a time or number below 0");
-    return 0;
+    if (spec->payload.p != NULL)
+        rc = json_check(spec->payload.p, spec->payload.len, eb);
+    return rc == 0 ? 0 : errbuf_wrap(eb, rc, "payload");
 }
 
 int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
@@ -194,7 +200,6 @@ int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
     if (spec->keep_ms != 0)
         put_int(out, "keep", spec->keep_ms);
     if (spec->payload.p != NULL) {
-        /* Counts one level more than alone: checked where it will be. */
         buf_str(out, ",\"payload\":");
         buf_append(out, spec->payload.p, spec->payload.len);
     }
@@ -202,6 +207,7 @@ int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
     rc = check_size(out, start, max_bytes, eb);
     if (rc != 0)
         return rc;
+    /* A payload that may nest so deep alone may be one level too deep here. */
     rc = json_check(out->data + start, out->len - start, eb);
     return rc == 0 ? 0 : undo(out, start, errbuf_wrap(eb, rc, "envelope"));
 }
@@ -218,24 +224,131 @@ static bool is_complete(const char *text, size_t len, const struct job *job)
            text[front_len + id_len] == '"';
 }
 
-/*
- * Appends the envelope with what it lacks in front: id, type, created_at. A
- * name that is put there and occurs further back, be it with null, is left
- * out, and then the members are copied one by one.
- */
-static void write_completed(const char *text, size_t len, const struct job *job,
-                            unsigned has, int64_t now_ms, struct buf *out)
+/* The members that a push puts in front of this envelope. */
+static unsigned find_lacking(const struct job *job)
 {
-    struct copy copy = {.out = out, .drop = JOB_HAS_ID};
+    unsigned lacking = JOB_HAS_ID;
+
+    if (job->type[0] == '\0')
+        lacking |= JOB_HAS_TYPE;
+    if (job->created_at_ms == 0)
+        lacking |= JOB_HAS_CREATED_AT;
+    return lacking;
+}
+
+/*
+ * Appends all members but those of drop, the brace that ends the envelope
+ * included. has tells whether there is anything to drop: most lines go as they
+ * are.
+ */
+static void write_rest(const char *text, size_t len, unsigned has,
+                       unsigned drop, struct buf *out)
+{
+    struct copy copy = {.out = out, .drop = drop};
+
+    if ((has & drop) != 0) {
+        copy_members(text, len, &copy);
+        buf_char(out, '}');
+        return;
+    }
+    size_t first = 1 + strspn(text + 1, SPACE);
+    if (text[first] != '}')
+        buf_char(out, ',');
+    buf_append(out, text + first, len - first);
+}
+
+static void write_completed(const char *text, size_t len, const struct job *job,
+                            unsigned has, const char *default_type,
+                            int64_t now_ms, struct buf *out)
+{
+    const unsigned lacking = find_lacking(job);
     char fresh[ULID_LEN + 1];
 
     if (job->id[0] == '\0')
         ulid_make(fresh);
-    buf_reserve(out, len + 3 * ULID_LEN);
+    buf_reserve(out, len + FRONT_MAX);
     buf_char(out, '{');
     put_id(out, job->id[0] != '\0' ? job->id : fresh);
-    if ((copy.drop & has) == 0 && job->type[0] == '\0')
-        copy.drop |= JOB_HAS_TYPE;
-    (void)now_ms;
-    copy_members(text, len, &copy);
+    if ((lacking & JOB_HAS_TYPE) != 0)
+        put_type(out, default_type);
+    if ((lacking & JOB_HAS_CREATED_AT) != 0)
+        put_int(out, "created_at", now_ms);
+    write_rest(text, len, has, lacking, out);
+}
+
+/* Checks what a push checks and a worker leaves until it needs it. */
+static int check_pushed(const struct job *job, const char *default_type,
+                        struct errbuf *eb)
+{
+    struct backoff unused;
+
+    if (job->type[0] == '\0') {
+        if (default_type == NULL)
+            return errbuf_set(eb, ERR_INVALID, "type: missing");
+        int rc = job_check_type(default_type, strlen(default_type), eb);
+        if (rc != 0)
+            return rc;
+    }
+    return job->backoff.p == NULL ? 0
+                                  : backoff_parse(job->backoff, &unused, eb);
+}
+
+int job_complete(const char *raw, size_t len, const char *default_type,
+                 int64_t now_ms, size_t max_bytes, struct buf *out,
+                 struct errbuf *eb)
+{
+    const size_t start = out->len;
+    struct job job;
+    unsigned has;
+    int rc = job_read(raw, len, &job, &has, eb);
+
+    if (rc == 0)
+        rc = check_pushed(&job, default_type, eb);
+    if (rc != 0)
+        return rc;
+    while (raw[0] != '{') { /* white space: job_read found an object */
+        raw++;
+        len--;
+    }
+    while (raw[len - 1] != '}')
+        len--;
+    if (is_complete(raw, len, &job))
+        buf_append(out, raw, len);
+    else
+        write_completed(raw, len, &job, has, default_type, now_ms, out);
+    return check_size(out, start, max_bytes, eb);
+}
+
+static void put_base64(struct buf *out, const char *raw, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)raw;
+
+    buf_reserve(out, (len + 2) / 3 * 4);
+    while (len > 0) {
+        size_t n = len < BASE64_CHUNK ? len : BASE64_CHUNK;
+        /* The reserve leaves a place for the NUL that is written too. */
+        int written =
+            EVP_EncodeBlock((unsigned char *)out->data + out->len, p, (int)n);
+        out->len += (size_t)written;
+        p += n;
+        len -= n;
+    }
+}
+
+void job_build_invalid(const char *raw, size_t len, const char *why,
+                       int64_t now_ms, struct buf *out)
+{
+    char id[ULID_LEN + 1];
+
+    ulid_make(id);
+    buf_char(out, '{');
+    put_id(out, id);
+    put_type(out, "belt.invalid");
+    put_int(out, "created_at", now_ms);
+    buf_str(out, ",\"error\":{\"class\":\"invalid\",\"message\":");
+    buf_json_string(out, why, strlen(why));
+    put_int(out, "at", now_ms);
+    buf_str(out, "},\"raw\":\"");
+    put_base64(out, raw, len);
+    buf_str(out, "\"}");
 }

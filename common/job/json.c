@@ -245,7 +245,7 @@ static int scan_value(struct scan *s)
 
     while (more) {
         if (at(s, '{') || at(s, '[')) {
-            bool empty;
+            bool empty = false;
             int rc = scan_open(s, &empty);
             if (rc != 0)
                 return rc;
