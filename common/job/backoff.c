@@ -89,14 +89,14 @@ static int parse_spec(struct json_span text, struct backoff *b,
     int rc;
 
     switch (json_kind(text)) {
-    case JSON_STRING:
+    case JSON_IS_STRING:
         rc = parse_kind(text, b, eb);
         spec.seen = 1U << KIND;
         return rc != 0 ? rc : check_members(&spec, eb);
-    case JSON_OBJECT:
+    case JSON_IS_OBJECT:
         rc = json_scan_object(text.p, text.len, on_member, &spec, eb);
         return rc != 0 ? rc : check_members(&spec, eb);
-    case JSON_ARRAY:
+    case JSON_IS_ARRAY:
         b->kind = BACKOFF_LIST;
         rc = json_scan_array(text.p, text.len, on_element, b, eb);
         if (rc == 0 && b->count == 0)

@@ -243,7 +243,7 @@ static int read_int(const struct member *m, struct json_span value,
 static int read_recovered(struct json_span value, struct job *job,
                           struct errbuf *eb)
 {
-    if (json_kind(value) != JSON_ARRAY)
+    if (json_kind(value) != JSON_IS_ARRAY)
         return errbuf_set(eb, ERR_INVALID, "recovered: not an array");
     return json_scan_array(value.p, value.len, on_recovered, job, eb);
 }
@@ -266,7 +266,7 @@ static int on_recovered(void *arg, struct json_span key, struct json_span value,
 
 static int read_meta(struct json_span value, struct job *job, struct errbuf *eb)
 {
-    if (json_kind(value) != JSON_OBJECT)
+    if (json_kind(value) != JSON_IS_OBJECT)
         return errbuf_set(eb, ERR_INVALID, "meta: not an object");
     return json_scan_object(value.p, value.len, on_meta, job, eb);
 }
@@ -307,7 +307,7 @@ static int on_member(void *arg, struct json_span key, struct json_span value,
     }
     r->seen |= bit;
     r->has |= m->bit;
-    if (json_kind(value) == JSON_NULL)
+    if (json_kind(value) == JSON_IS_NULL)
         return 0;
     switch (m->reading) {
     case READ_ID:

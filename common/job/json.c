@@ -39,19 +39,19 @@ enum json_kind json_kind(struct json_span value)
     assert(value.p != NULL && value.len > 0);
     switch (value.p[0]) {
     case '{':
-        return JSON_OBJECT;
+        return JSON_IS_OBJECT;
     case '[':
-        return JSON_ARRAY;
+        return JSON_IS_ARRAY;
     case '"':
-        return JSON_STRING;
+        return JSON_IS_STRING;
     case 't':
-        return JSON_TRUE;
+        return JSON_IS_TRUE;
     case 'f':
-        return JSON_FALSE;
+        return JSON_IS_FALSE;
     case 'n':
-        return JSON_NULL;
+        return JSON_IS_NULL;
     default:
-        return JSON_NUMBER;
+        return JSON_IS_NUMBER;
     }
 }
 
@@ -99,13 +99,13 @@ int json_check(const char *text, size_t len, struct errbuf *eb)
 int json_scan_object(const char *text, size_t len, json_member_cb cb, void *arg,
                      struct errbuf *eb)
 {
-    return scan_text(text, len, JSON_OBJECT, cb, arg, eb);
+    return scan_text(text, len, JSON_IS_OBJECT, cb, arg, eb);
 }
 
 int json_scan_array(const char *text, size_t len, json_member_cb cb, void *arg,
                     struct errbuf *eb)
 {
-    return scan_text(text, len, JSON_ARRAY, cb, arg, eb);
+    return scan_text(text, len, JSON_IS_ARRAY, cb, arg, eb);
 }
 
 /* A name and its colon, up to the value. */
@@ -131,7 +131,7 @@ static int scan_outer_member(struct scan *s, enum json_kind outer,
 {
     struct json_span key = {0}, value;
 
-    if (outer == JSON_OBJECT) {
+    if (outer == JSON_IS_OBJECT) {
         int rc = scan_name(s, &key);
         if (rc != 0)
             return rc;
@@ -148,7 +148,7 @@ static int scan_text(const char *text, size_t len, enum json_kind outer,
                      json_member_cb cb, void *arg, struct errbuf *eb)
 {
     struct scan s = {.start = text, .p = text, .end = text + len, .eb = eb};
-    const bool object = outer == JSON_OBJECT;
+    const bool object = outer == JSON_IS_OBJECT;
     const char close = object ? '}' : ']';
 
     skip_space(&s);

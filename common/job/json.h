@@ -14,6 +14,7 @@
  * that, so this only finds where values begin and end. It checks the whole
  * text: grammar, UTF-8, no raw control characters and no lone surrogate
  * escapes in strings, depth. Errors name the byte offset. Any thread.
+ * No name here is one of jansson's, so that a program can use both.
  */
 #define JSON_DEPTH_MAX 512
 
@@ -23,13 +24,13 @@ struct json_span {
 };
 
 enum json_kind {
-    JSON_OBJECT,
-    JSON_ARRAY,
-    JSON_STRING,
-    JSON_NUMBER,
-    JSON_TRUE,
-    JSON_FALSE,
-    JSON_NULL
+    JSON_IS_OBJECT,
+    JSON_IS_ARRAY,
+    JSON_IS_STRING,
+    JSON_IS_NUMBER,
+    JSON_IS_TRUE,
+    JSON_IS_FALSE,
+    JSON_IS_NULL
 };
 
 /* The kind of a valid value, from its first byte. */
@@ -58,7 +59,7 @@ int json_scan_array(const char *text, size_t len, json_member_cb cb, void *arg,
  * Returns the text of a valid string value, escapes decoded, owned, NUL
  * behind it; NULL when it contains \u0000 or is no string.
  */
-char *json_string_value(struct json_span value, size_t *ret_len);
+char *json_string_dup(struct json_span value, size_t *ret_len);
 
 /*
  * The same into out, which has room for cap bytes with the NUL. ERR_TOO_BIG,

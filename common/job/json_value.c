@@ -126,7 +126,7 @@ int json_string_copy(struct json_span value, char *out, size_t cap,
     return 0;
 }
 
-char *json_string_value(struct json_span value, size_t *ret_len)
+char *json_string_dup(struct json_span value, size_t *ret_len)
 {
     if (value.len < 2 || value.p[0] != '"')
         return NULL;
