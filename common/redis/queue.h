@@ -52,8 +52,8 @@ int queue_register_result(int err, const struct reply *r, int64_t *ret_now_ms,
                           struct errbuf *eb);
 
 int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
-                unsigned n, size_t max_bytes, conn_reply_cb cb, void *arg)
-    ON_LOOP;
+                unsigned n, size_t max_bytes, conn_reply_cb cb,
+                void *arg) ON_LOOP;
 struct fetch_result {
     bool more, paused;
     int64_t fence; /* of the first job; the others follow one by one */
