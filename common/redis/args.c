@@ -10,6 +10,8 @@
  *
  * Thread: the caller's; wires belong to the event loop.
  */
+#include "common/redis/conn_priv.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,9 +21,8 @@
 #include <hiredis/hiredis.h>
 
 #include "common/base/mem.h"
-#include "common/redis/conn_priv.h"
 
-enum { NUM_CELL = 24 };              /* "-9223372036854775808" and a NUL */
+enum { NUM_CELL = 24 };             /* "-9223372036854775808" and a NUL */
 #define WIRE_MAX_BYTES (512U << 20) /* hiredis 0.14 counts in an int */
 
 void args_clear(struct args *a)

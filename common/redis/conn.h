@@ -47,19 +47,23 @@ struct conn_config {
 };
 
 /* Returns an owned connection, closed. */
-struct conn *conn_new(struct event_base *base, const struct conn_config *cfg)
-    ON_LOOP;
+struct conn *conn_new(struct event_base *base,
+                      const struct conn_config *cfg) ON_LOOP;
 
 /* Fails pending calls like conn_close. NULL is a no-op. */
 void conn_free(struct conn *c) ON_LOOP;
 
-/* Connects, now and again after each loss. A no-op while it does. */
+/*
+ * Connects, now and again after each loss; calls nothing back from inside. A
+ * no-op while it does. After a failure not before the pause is over.
+ */
 void conn_open(struct conn *c) ON_LOOP;
 
 /*
  * Closes; stays closed until conn_open. Pending calls fail with ERR_UNKNOWN
  * (ERR_REFUSED if not one byte of them was handed to the kernel), their
- * callbacks run before this returns, on_down does not.
+ * callbacks run before this returns, on_down does not. (From the callback of
+ * a failed call: they run when that one has returned.)
  */
 void conn_close(struct conn *c) ON_LOOP;
 
@@ -108,7 +112,8 @@ typedef void (*conn_reply_cb)(void *arg, int err, const struct reply *r);
  * Sends a command; cb is called exactly once, later, never from inside.
  * deadline_ms is absolute. blocking says that the command may wait in Redis,
  * so that its time is no round trip. Returns 0, or ERR_REFUSED when the
- * connection is not up, and then cb is not called.
+ * connection is not up, the deadline is past or the command exceeds 512 MiB;
+ * then cb is not called. cb may use all but conn_free.
  */
 int conn_call(struct conn *c, const struct args *a, int64_t deadline_ms,
               bool blocking, conn_reply_cb cb, void *arg) ON_LOOP;

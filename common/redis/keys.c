@@ -71,8 +71,7 @@ bool keys_active(const struct keys *k, const char *lane, char out[KEY_MAX])
     return put(out, "%s:{%s}:active:%s", k->ns, k->queue, lane);
 }
 
-void keys_stats_minute(const struct keys *k, int64_t wall_ms,
-                       char out[KEY_MAX])
+void keys_stats_minute(const struct keys *k, int64_t wall_ms, char out[KEY_MAX])
 {
     (void)put(out, "%s:{%s}:stats:%" PRId64, k->ns, k->queue,
               wall_ms / MS_PER_MINUTE);

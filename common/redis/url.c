@@ -88,26 +88,24 @@ static int take_userinfo(const char **s, struct url *u, struct errbuf *eb)
 static int parse_db(const char *s, struct url *u, struct errbuf *eb)
 {
     int64_t db;
-    int rc = text_parse_int(s, 0, INT_MAX, "database number", &db, eb);
 
-    if (rc == 0)
-        u->db = (int)db;
-    return rc;
+    if (text_parse_int(s, 0, INT_MAX, "database", &db, NULL) != 0)
+        return errbuf_set(eb, ERR_INVALID, "bad database number");
+    u->db = (int)db;
+    return 0;
 }
 
 static int parse_port(const char *s, size_t n, struct url *u, struct errbuf *eb)
 {
-    char text[8];
+    char text[8] = "";
     int64_t port;
 
-    if (n >= sizeof(text))
-        return errbuf_set(eb, ERR_INVALID, "port: not a number up to 65535");
-    memcpy(text, s, n);
-    text[n] = '\0';
-    int rc = text_parse_int(text, 1, 65535, "port", &port, eb);
-    if (rc == 0)
-        u->port = (int)port;
-    return rc;
+    if (n < sizeof(text))
+        memcpy(text, s, n);
+    if (text_parse_int(text, 1, 65535, "port", &port, NULL) != 0)
+        return errbuf_set(eb, ERR_INVALID, "port: not between 1 and 65535");
+    u->port = (int)port;
+    return 0;
 }
 
 static int set_host(const char *s, size_t n, struct url *u, struct errbuf *eb)
