@@ -118,6 +118,7 @@ static void refuses_bad_grammar_and_says_where(void **state)
         {"\"\\u12", 1},
         {"\"\\ud800\"", 1},
         {"\"\\udc00\"", 1},
+        {"\"\\udc00\\udc00\"", 1},
         {"\"\n\"", 1},
         {"\"a\x1f\"", 2},
         {"\"\\ud800\\u0041\"", 1},
