@@ -143,6 +143,20 @@ static void copies_are_equal_and_end_with_nul(void **state)
     free(copy);
 }
 
+/* Sanitizers otherwise end a program that asks malloc for too much. */
+const char *__asan_default_options(void);
+const char *__tsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 static void new_memory_is_zero_and_too_much_is_refused(void **state)
 {
     (void)state;
