@@ -63,7 +63,7 @@ struct chan_case {
  * equally likely. Returns ERR_TIMEOUT at the deadline; CHAN_NOWAIT makes that
  * Go's default case.
  */
-int chan_select(struct chan_case *cases, unsigned n, int64_t deadline_ms)
-    MAY_BLOCK;
+int chan_select(struct chan_case *cases, unsigned n,
+                int64_t deadline_ms) MAY_BLOCK;
 
 #endif
