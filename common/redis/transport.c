@@ -40,6 +40,7 @@ enum {
     CHUNK_BYTES = 32 * 1024, /* what we read behind a full one of those */
     BURST_BYTES = 1 << 20,   /* per turn, so that others get theirs */
     WRITE_BYTES = 1 << 20,   /* libevent's default is 16 KiB */
+    COPY_BYTES = 1024,       /* up to this, cheaper than a writev entry */
     KEEPALIVE_IDLE_S = 15,   /* a peer that vanished is noticed in 30 s */
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_COUNT = 3,
@@ -324,9 +325,14 @@ void transport_write(struct transport *t, const void *p, size_t n,
                      void *extra)
 {
     assert(t->stream);
-    if (evbuffer_add_reference(bufferevent_get_output(t->stream), p, n, release,
-                               extra) != 0)
+    struct evbuffer *out = bufferevent_get_output(t->stream);
+    bool copy = n <= COPY_BYTES;
+    int rc = copy ? evbuffer_add(out, p, n)
+                  : evbuffer_add_reference(out, p, n, release, extra);
+    if (rc != 0)
         abort(); /* out of memory, as mem_new */
+    if (copy)
+        release(p, n, extra);
 }
 
 size_t transport_unsent(const struct transport *t)

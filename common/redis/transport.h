@@ -42,7 +42,7 @@ void transport_close(struct transport *t) ON_LOOP;
 
 /*
  * Queues bytes on an open transport, which stay where they are until release
- * is called with extra.
+ * is called with extra, perhaps from inside.
  */
 void transport_write(struct transport *t, const void *p, size_t n,
                      void (*release)(const void *p, size_t n, void *extra),
