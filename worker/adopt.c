@@ -1,0 +1,173 @@
+/*
+ * Adopt: makes the ledger agree with Redis after a rebind.
+ *
+ * The list that rebind returns is the truth. What is in it and known here
+ * stays; what is unknown was fetched for us and its reply was lost; what is
+ * finished here and gone was settled by a call whose reply was lost. What is
+ * unfinished here and gone means that Redis lost its memory or that somebody
+ * interfered: that is said loudly.
+ *
+ * Thread: event loop only.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "worker/lane.h"
+
+/* Slots known before, in a table by hash; unfinished ones come first. */
+struct known {
+    struct slot **buckets;
+    size_t mask;
+};
+
+static void forget_slot(struct lane *lane, struct slot *s) ON_LOOP;
+
+/* Frees a slot; if its job is with the pool, that run is stopped. */
+static void forget_slot(struct lane *lane, struct slot *s)
+{
+    if (s->state == SLOT_OUT)
+        pool_cancel(lane->agent->pool, s->d, CANCEL_FENCED);
+    slot_free(s);
+}
+
+void lane_drop(struct lane *lane)
+{
+    while (lane->ledger.len > 0)
+        forget_slot(lane, ledger_shift(&lane->ledger));
+    while (lane->unacked != NULL) {
+        struct batch *b = lane->unacked;
+        lane->unacked = b->next;
+        batch_free(b);
+    }
+    lane->unacked_last = NULL;
+}
+
+static void known_add(struct known *k, struct slot *s)
+{
+    struct slot **b = &k->buckets[s->hash & k->mask];
+    /* Of equal elements the finished ones count as gone first. */
+    if (s->state == SLOT_FINISHED)
+        while (*b != NULL)
+            b = &(*b)->hash_next;
+    s->hash_next = *b;
+    *b = s;
+}
+
+static struct slot *known_take(struct known *k, struct bytes raw)
+{
+    uint64_t hash = slot_hash(raw.p, raw.len);
+    struct slot **b = &k->buckets[hash & k->mask];
+    for (; *b != NULL; b = &(*b)->hash_next) {
+        struct slot *s = *b;
+        if (s->hash == hash && s->raw_len == raw.len &&
+            memcmp(s->raw, raw.p, raw.len) == 0) {
+            *b = s->hash_next;
+            s->hash_next = NULL;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Slots whose bytes were being changed, or that were being given back, are
+ * forgotten: the list tells how that went, and they never started.
+ */
+static void collect(struct lane *lane, struct known *k) ON_LOOP;
+
+static void collect(struct lane *lane, struct known *k)
+{
+    struct slot *all = NULL, **end = &all;
+    size_t n = 1;
+    while (lane->unacked != NULL) {
+        struct batch *b = lane->unacked;
+        lane->unacked = b->next;
+        if (!b->release) {
+            *end = b->slots;
+            b->slots = NULL;
+            for (; *end != NULL; end = &(*end)->next) {
+                (*end)->sent = true;
+                n++;
+            }
+        }
+        batch_free(b);
+    }
+    lane->unacked_last = NULL;
+    while (lane->ledger.len > 0) {
+        struct slot *s = ledger_shift(&lane->ledger);
+        if (s->state == SLOT_STAMPING || s->state == SLOT_GIVE_BACK) {
+            slot_free(s);
+            continue;
+        }
+        *end = s;
+        end = &s->next;
+        n++;
+    }
+    size_t buckets = 64;
+    while (buckets < n)
+        buckets *= 2;
+    k->buckets = mem_new(buckets * sizeof(*k->buckets));
+    k->mask = buckets - 1;
+    while (all != NULL) {
+        struct slot *s = all;
+        all = s->next;
+        s->prev = s->next = NULL;
+        known_add(k, s);
+    }
+}
+
+static void say_gone(const struct lane *lane, const struct slot *s)
+{
+    LOG_ERROR(
+        "job_gone", F_STR("queue", lane->keys.queue),
+        F_STR("job", s->d != NULL ? s->d->job->id : ""),
+        F_STR("was", s->state == SLOT_FINISHED ? "finished" : "unfinished"),
+        F_STR("so", "Redis lost it or somebody took it: not settled"));
+}
+
+/* What is left over was known here and is not in the list. */
+static void forget_rest(struct lane *lane, struct known *k) ON_LOOP;
+
+static void forget_rest(struct lane *lane, struct known *k)
+{
+    for (size_t i = 0; i <= k->mask; i++) {
+        while (k->buckets[i] != NULL) {
+            struct slot *s = k->buckets[i];
+            k->buckets[i] = s->hash_next;
+            if (!s->sent)
+                say_gone(lane, s);
+            forget_slot(lane, s);
+        }
+    }
+    free(k->buckets);
+}
+
+void lane_adopt(struct lane *lane, const struct reply *r, size_t count)
+{
+    struct known k;
+    size_t adopted = 0, kept = 0;
+    if (lane->agent->cfg->at_most_once)
+        return; /* there is no list: what we hold is ours alone */
+    collect(lane, &k);
+    for (size_t i = 0; i < count && lane->state == LANE_UP; i++) {
+        struct bytes raw;
+        if (!queue_rebind_job(r, i, &raw))
+            continue;
+        struct slot *s = known_take(&k, raw);
+        if (s != NULL) {
+            s->sent = false;
+            ledger_append(&lane->ledger, s);
+            kept++;
+        } else {
+            (void)lane_take(lane, raw, 0);
+            adopted++;
+        }
+    }
+    forget_rest(lane, &k);
+    if (adopted > 0)
+        LOG_INFO("adopt", F_STR("queue", lane->keys.queue),
+                 F_INT("jobs", (int64_t)adopted), F_INT("kept", (int64_t)kept));
+}

@@ -1,0 +1,544 @@
+/*
+ * Agent: the loop, its lanes, the pool, and the order of stopping.
+ *
+ *     Redis ⇄ lanes ── jobs ──► pool ── outcomes ──► lanes ⇄ Redis
+ *
+ * Stopping: fetch no more → take the BLMOVEs back → give back what has not
+ * begun → wait for what runs, at drain_timeout tell it to stop → settle and
+ * release the rest → leave → end the pool. A signal more hurries each wait.
+ *
+ * Thread: event loop only; agent_run makes the calling thread that.
+ */
+#include "worker/agent.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/ulid.h"
+#include "worker/lane.h"
+
+enum {
+    TICK_MS = 1000,
+    FULL_MS = 100,       /* then a full worker takes its BLMOVEs back */
+    FLEET_MS = 10000,    /* between updates of this worker's entry */
+    FAREWELL_MS = 10000, /* for the last settles while Redis is away */
+    OUTCOMES_PER_TURN = 2000
+};
+
+static const int signal_numbers[4] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
+
+static void on_wake(evutil_socket_t fd, short what, void *arg);
+static void on_signal(evutil_socket_t fd, short what, void *arg);
+static void on_tick(evutil_socket_t fd, short what, void *arg);
+static void on_full(evutil_socket_t fd, short what, void *arg);
+static void on_stop_timer(evutil_socket_t fd, short what, void *arg);
+static void stop_running(struct agent *a) ON_LOOP;
+
+/* ---- room ---- */
+
+static int64_t rtt_us(const struct agent *a) ON_LOOP;
+
+static int64_t rtt_us(const struct agent *a)
+{
+    int64_t rtt = 0;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        int64_t r = conn_rtt_us(a->lanes[i]->cmd);
+        rtt = r > rtt ? r : rtt;
+    }
+    return rtt;
+}
+
+/* May have jobs that this worker could fetch. */
+static bool may_have_jobs(const struct lane *lane)
+{
+    return lane->state == LANE_UP && !lane->empty && !lane->paused;
+}
+
+/* In strict order those before come first, by weight those served less. */
+static bool comes_before(const struct agent *a, const struct lane *x,
+                         const struct lane *y)
+{
+    if (a->cfg->weighted && x->served != y->served)
+        return x->served < y->served;
+    return x->order < y->order;
+}
+
+/* What a lane may take of the room when others want theirs too. */
+static unsigned share(const struct agent *a, const struct lane *lane,
+                      unsigned size)
+{
+    unsigned total = 0;
+    if (!a->cfg->weighted)
+        return size;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        if (a->lanes[i] == lane || may_have_jobs(a->lanes[i]))
+            total += a->lanes[i]->weight;
+    }
+    unsigned n = size * lane->weight / total;
+    return n > 0 ? n : 1;
+}
+
+unsigned agent_room(struct agent *a, const struct lane *lane)
+{
+    unsigned size = window_size(&a->window, rtt_us(a), clock_us());
+    size_t held = 0, bytes = 0;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        const struct lane *l = a->lanes[i];
+        held += ledger_unfinished(&l->ledger) + l->fetching_n;
+        bytes += l->ledger.bytes;
+        if (l->ledger.near > 0)
+            return 0; /* it may take the next ones down with it */
+        if (l->ledger.recovered > 0 && size > a->cfg->threads)
+            size = a->cfg->threads;
+        if (l != lane && may_have_jobs(l) && comes_before(a, l, lane) &&
+            (l->fetching || !a->cfg->weighted))
+            return 0;
+    }
+    if (held >= size || (bytes >= a->cfg->max_window_bytes && held > 0))
+        return 0;
+    unsigned room = size - (unsigned)held, most = share(a, lane, size);
+    /* What one lane's list may hold, whatever it still has to settle. */
+    size_t len = lane->ledger.len;
+    if (len >= QUEUE_BATCH_MAX)
+        return 0;
+    if (room > QUEUE_BATCH_MAX - len)
+        room = (unsigned)(QUEUE_BATCH_MAX - len);
+    return room < most ? room : most;
+}
+
+/* ---- turns ---- */
+
+static int by_turn(const void *x, const void *y)
+{
+    const struct lane *const *a = x, *const *b = y;
+    if (comes_before((*a)->agent, *a, *b))
+        return -1;
+    return comes_before((*a)->agent, *b, *a) ? 1 : 0;
+}
+
+static void pump_all(struct agent *a) ON_LOOP;
+
+static void pump_all(struct agent *a)
+{
+    if (a->lane_count == 1) {
+        lane_pump(a->lanes[0]);
+        return;
+    }
+    struct lane **order = mem_dup(a->lanes, a->lane_count * sizeof(*order));
+    qsort(order, a->lane_count, sizeof(*order), by_turn);
+    for (unsigned i = 0; i < a->lane_count; i++)
+        lane_pump(order[i]);
+    free(order);
+    bool full = a->out >= a->cfg->threads;
+    if (full && !evtimer_pending(a->full_timer, NULL))
+        timer_in(a->full_timer, FULL_MS);
+    else if (!full)
+        (void)event_del(a->full_timer);
+}
+
+/* The pool stays full: what a BLMOVE brought now would only wait here. */
+static void on_full(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct agent *a = arg;
+    (void)fd;
+    (void)what;
+    for (unsigned i = 0; i < a->lane_count; i++)
+        lane_unblock(a->lanes[i]);
+}
+
+static bool burst_is_over(const struct agent *a)
+{
+    if (!a->cfg->burst || a->stage != AGENT_RUNNING || a->out > 0)
+        return false;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        const struct lane *l = a->lanes[i];
+        if (l->state != LANE_UP || l->ledger.len > 0 || l->unacked != NULL ||
+            !(l->burst_checked || l->paused))
+            return false;
+    }
+    return true;
+}
+
+static void begin_drain(struct agent *a, const char *why) ON_LOOP;
+static void drain_turn(struct agent *a) ON_LOOP;
+
+void agent_turn(struct agent *a)
+{
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        lane_settle(a->lanes[i]);
+        lane_send_held(a->lanes[i]);
+    }
+    if (burst_is_over(a))
+        begin_drain(a, "burst");
+    if (a->stage >= AGENT_DRAINING)
+        drain_turn(a);
+    else
+        pump_all(a);
+}
+
+static void take_outcome(struct agent *a, struct delivery *d) ON_LOOP;
+
+static void take_outcome(struct agent *a, struct delivery *d)
+{
+    struct slot *s = d->slot;
+    a->out--;
+    if (s == NULL) {
+        a->stale++;
+        LOG_WARN("stale", F_STR("job", d->job->id), F_STR("queue", d->queue),
+                 F_STR("so", "not ours any more, result not committed"));
+        delivery_free(d);
+        return;
+    }
+    enum verdict v = d->outcome.verdict;
+    if (v != VERDICT_NONE)
+        window_done(&a->window, d->outcome.run_us, clock_us());
+    d->lane->burst_checked = false;
+    ledger_set_state(&d->lane->ledger, s,
+                     v == VERDICT_NONE || v == VERDICT_RELEASE ? SLOT_GIVE_BACK
+                                                               : SLOT_FINISHED);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct agent *a = arg;
+    void *item;
+    int n = 0;
+    (void)fd;
+    (void)what;
+    pool_woken(a->pool);
+    while (n < OUTCOMES_PER_TURN && chan_try_recv(a->outcomes, &item) == 0) {
+        take_outcome(a, item);
+        n++;
+    }
+    if (n == OUTCOMES_PER_TURN) /* more may wait: come again */
+        event_active(a->on_wake, EV_READ, 0);
+    agent_turn(a);
+}
+
+/*
+ * The pool got stuck in long jobs: what waits behind them goes back, so that
+ * idle workers can have it.
+ */
+static void shed(struct agent *a) ON_LOOP;
+
+static void shed(struct agent *a)
+{
+    unsigned size = window_size(&a->window, rtt_us(a), clock_us());
+    unsigned ahead = size - a->cfg->threads, waiting = chan_len(a->jobs);
+    void *item;
+    if (waiting <= ahead + a->cfg->threads)
+        return;
+    for (unsigned i = 0; i < waiting; i++) {
+        if (chan_try_recv(a->jobs, &item) != 0)
+            break;
+        struct delivery *d = item;
+        if (i < ahead || d->slot == NULL) {
+            int rc = chan_try_send(a->jobs, d);
+            assert(rc == 0); /* there was room for it */
+            (void)rc;
+            continue;
+        }
+        a->out--;
+        ledger_set_state(&d->lane->ledger, d->slot, SLOT_GIVE_BACK);
+    }
+    agent_turn(a);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct agent *a = arg;
+    (void)fd;
+    (void)what;
+    timer_in(a->tick, TICK_MS);
+    if (a->stage == AGENT_RUNNING)
+        shed(a);
+    if (clock_ms() >= a->fleet_at_ms) {
+        a->fleet_at_ms = clock_ms() + FLEET_MS;
+        fleet_update(a);
+    }
+}
+
+/* ---- stopping ---- */
+
+static void recall(struct agent *a) ON_LOOP;
+
+/* Takes back what no thread has begun. */
+static void recall(struct agent *a)
+{
+    void *item;
+    while (chan_try_recv(a->jobs, &item) == 0) {
+        struct delivery *d = item;
+        a->out--;
+        if (d->slot == NULL)
+            delivery_free(d);
+        else
+            ledger_set_state(&d->lane->ledger, d->slot, SLOT_GIVE_BACK);
+    }
+}
+
+static void begin_drain(struct agent *a, const char *why)
+{
+    if (a->stage >= AGENT_DRAINING)
+        return;
+    LOG_INFO("drain", F_STR("why", why), F_INT("running", a->out),
+             F_INT("timeout_ms", a->cfg->drain_timeout_ms));
+    a->stage = AGENT_DRAINING;
+    recall(a);
+    timer_in(a->stop_timer, a->cfg->drain_timeout_ms);
+}
+
+static void give_back_held(struct lane *lane) ON_LOOP;
+
+static void give_back_held(struct lane *lane)
+{
+    if (lane->ledger.count[SLOT_HELD] == 0)
+        return;
+    for (struct slot *s = lane->ledger.first; s != NULL; s = s->next) {
+        if (s->state == SLOT_HELD)
+            ledger_set_state(&lane->ledger, s, SLOT_GIVE_BACK);
+    }
+}
+
+static void drain_turn(struct agent *a)
+{
+    bool all_left = true;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        struct lane *lane = a->lanes[i];
+        lane_unblock(lane);
+        give_back_held(lane);
+        lane_release(lane);
+        lane_leave(lane);
+        all_left = all_left && lane->state == LANE_LEFT;
+    }
+    if (a->out == 0 && all_left && !a->ended) {
+        a->ended = true;
+        fleet_leave(a);
+        (void)event_base_loopexit(a->base, NULL);
+        return;
+    }
+    /* Nothing runs any more: what is left is to tell Redis. */
+    if (a->out == 0 && !a->farewell) {
+        a->farewell = true;
+        timer_in(a->stop_timer, FAREWELL_MS);
+    }
+}
+
+/* TERM, later KILL, and back to the queue with them, uncounted. */
+static void stop_running(struct agent *a)
+{
+    LOG_WARN("stop", F_INT("running", a->out),
+             F_STR("so", "ending them, to be run again elsewhere"));
+    a->stage = AGENT_STOPPING;
+    (void)event_del(a->stop_timer);
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        struct ledger *l = &a->lanes[i]->ledger;
+        for (struct slot *s = l->first; s != NULL; s = s->next) {
+            if (s->state == SLOT_OUT)
+                pool_cancel(a->pool, s->d, CANCEL_RELEASE);
+        }
+    }
+}
+
+static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct agent *a = arg;
+    (void)fd;
+    (void)what;
+    if (a->out > 0) {
+        stop_running(a);
+        return;
+    }
+    size_t jobs = 0;
+    for (unsigned i = 0; i < a->lane_count; i++)
+        jobs += a->lanes[i]->ledger.len;
+    LOG_ERROR("farewell", F_INT("jobs", (int64_t)jobs),
+              F_STR("so", "Redis is away: their results are not told, they "
+                          "will run again"));
+    a->exit_code = 69;
+    a->ended = true;
+    (void)event_base_loopbreak(a->base);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct agent *a = arg;
+    (void)what;
+    if (fd == SIGHUP) {
+        LOG_INFO("reload", F_STR("so", "no configuration file, nothing read"));
+        return;
+    }
+    if (fd == SIGUSR1) {
+        LOG_INFO("quiet", F_STR("so", "fetching nothing more"));
+        if (a->stage == AGENT_RUNNING)
+            a->stage = AGENT_QUIET;
+        agent_turn(a);
+        return;
+    }
+    a->stop_signals++;
+    if (a->stop_signals == 1)
+        begin_drain(a, fd == SIGTERM ? "SIGTERM" : "SIGINT");
+    else if (a->out > 0)
+        stop_running(a); /* once more: KILL at once */
+    else
+        timer_in(a->stop_timer, 0);
+    agent_turn(a);
+}
+
+/* ---- birth and death ---- */
+
+static void name_agent(struct agent *a)
+{
+    char ulid[ULID_LEN + 1];
+    ulid_make(ulid);
+    host_self(&a->host);
+    (void)snprintf(a->id, sizeof(a->id), "%s-%d-%s",
+                   a->cfg->name[0] != '\0' ? a->cfg->name : a->host.name,
+                   (int)a->host.pid, ulid + ULID_LEN - 10);
+}
+
+static struct event_base *new_base(void)
+{
+    struct event_config *ec = event_config_new();
+    struct event_base *base = NULL;
+    if (ec != NULL && event_config_set_flag(ec, EVENT_BASE_FLAG_NOLOCK) == 0)
+        base = event_base_new_with_config(ec);
+    if (ec != NULL)
+        event_config_free(ec);
+    return base;
+}
+
+static int begin(struct agent *a, struct errbuf *eb) ON_LOOP;
+
+static int begin(struct agent *a, struct errbuf *eb)
+{
+    const struct worker_config *cfg = a->cfg;
+    a->base = new_base();
+    a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (a->base == NULL || a->wake_fd < 0)
+        return errbuf_set(eb, ERR_SYSTEM, "event loop: %s", strerror(errno));
+    /* Each lane holds at most a batch, and each delivery is in one channel. */
+    unsigned most = cfg->queue_count * QUEUE_BATCH_MAX + cfg->threads;
+    a->jobs = chan_new(most);
+    a->outcomes = chan_new(most + cfg->threads);
+    window_init(&a->window, cfg->threads, cfg->max_window);
+    struct pool_config pc = {.threads = cfg->threads,
+                             .jobs = a->jobs,
+                             .outcomes = a->outcomes,
+                             .wake_fd = a->wake_fd};
+    a->pool = pool_start(&pc, eb);
+    if (a->pool == NULL)
+        return ERR_SYSTEM;
+    a->on_wake =
+        event_new(a->base, a->wake_fd, EV_READ | EV_PERSIST, on_wake, a);
+    a->tick = event_new(a->base, -1, 0, on_tick, a);
+    a->full_timer = event_new(a->base, -1, 0, on_full, a);
+    a->stop_timer = event_new(a->base, -1, 0, on_stop_timer, a);
+    (void)event_add(a->on_wake, NULL);
+    for (unsigned i = 0; i < 4; i++) {
+        a->signals[i] = evsignal_new(a->base, signal_numbers[i], on_signal, a);
+        (void)event_add(a->signals[i], NULL);
+    }
+    a->lanes = mem_new(cfg->queue_count * sizeof(struct lane *));
+    for (; a->lane_count < cfg->queue_count; a->lane_count++) {
+        unsigned i = a->lane_count;
+        a->lanes[i] = lane_new(a, &cfg->queues[i], i);
+    }
+    return 0;
+}
+
+static void free_event(struct event *ev)
+{
+    if (ev != NULL)
+        event_free(ev);
+}
+
+static void end(struct agent *a) ON_LOOP;
+
+static void end(struct agent *a)
+{
+    for (unsigned i = 0; i < a->lane_count; i++)
+        lane_free(a->lanes[i]);
+    free(a->lanes);
+    for (unsigned i = 0; i < 4; i++)
+        free_event(a->signals[i]);
+    free_event(a->on_wake);
+    free_event(a->tick);
+    free_event(a->full_timer);
+    free_event(a->stop_timer);
+    if (a->base != NULL)
+        event_base_free(a->base);
+}
+
+static void end_pool(struct agent *a)
+{
+    void *item;
+    if (a->pool != NULL) {
+        chan_close(a->jobs);
+        pool_join(a->pool);
+        while (chan_try_recv(a->jobs, &item) == 0)
+            delivery_free(item);
+        while (chan_try_recv(a->outcomes, &item) == 0)
+            delivery_free(item);
+    }
+    chan_free(a->jobs);
+    chan_free(a->outcomes);
+    if (a->wake_fd >= 0)
+        (void)close(a->wake_fd);
+}
+
+static int run(struct agent *a, struct errbuf *eb) ON_LOOP;
+
+static int run(struct agent *a, struct errbuf *eb)
+{
+    int rc = begin(a, eb);
+    if (rc == 0) {
+        LOG_INFO("start", F_STR("worker", a->id),
+                 F_INT("threads", a->cfg->threads),
+                 F_INT("queues", a->cfg->queue_count),
+                 F_STR("version", BELT_VERSION));
+        timer_in(a->tick, TICK_MS);
+        for (unsigned i = 0; i < a->lane_count; i++)
+            lane_start(a->lanes[i]);
+        (void)event_base_dispatch(a->base);
+    }
+    end(a);
+    return rc;
+}
+
+static int run_on_loop(struct agent *a, struct errbuf *eb)
+{
+    loop_role_bind();
+    return run(a, eb);
+}
+
+int agent_run(const struct worker_config *cfg)
+{
+    struct agent a = {
+        .cfg = cfg, .wake_fd = -1, .started_at_ms = clock_wall_ms()};
+    struct errbuf eb;
+    name_agent(&a);
+    int rc = run_on_loop(&a, &eb);
+    end_pool(&a);
+    if (rc != 0) {
+        LOG_ERROR("start", F_STR("error", eb.text));
+        return 70;
+    }
+    LOG_INFO("stop", F_STR("worker", a.id), F_INT("stale", a.stale),
+             F_INT("exit", a.exit_code));
+    return a.exit_code;
+}

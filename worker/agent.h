@@ -1,0 +1,46 @@
+#ifndef WORKER_AGENT_H
+#define WORKER_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/text.h"
+#include "common/base/thread.h"
+#include "common/redis/url.h"
+#include "worker/handler.h"
+
+/*
+ * The worker agent: one event loop, one pool of threads, one lane for each
+ * queue (worker/DESIGN.md).
+ */
+struct queue_spec {
+    char name[NAME_MAX_LEN + 1];
+    unsigned weight; /* used if any queue was given one */
+};
+
+struct worker_config {
+    struct url url;
+    char ns[NAME_MAX_LEN + 1];
+    char name[NAME_MAX_LEN + 1]; /* "": the host's */
+    struct queue_spec *queues;   /* borrowed */
+    unsigned queue_count;
+    bool weighted; /* else strict order */
+
+    unsigned threads, max_window;
+    size_t max_window_bytes, max_job_bytes;
+    int64_t lease_ms, drain_timeout_ms;
+    unsigned max_recoveries; /* 0: never given up */
+    bool at_most_once, burst, fence;
+    const struct handlers *handlers; /* borrowed */
+};
+
+/*
+ * Runs until a signal (or, with burst, empty queues) ends it. Returns the
+ * exit code of the process. Called once, on the main thread, which becomes
+ * the loop thread.
+ */
+int agent_run(const struct worker_config *cfg);
+
+#endif

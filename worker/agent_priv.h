@@ -1,0 +1,63 @@
+#ifndef WORKER_AGENT_PRIV_H
+#define WORKER_AGENT_PRIV_H
+
+#include <event2/event.h>
+
+#include "common/base/chan.h"
+#include "worker/agent.h"
+#include "worker/host.h"
+#include "worker/pool.h"
+#include "worker/window.h"
+
+/*
+ * What the files of the agent share: the agent itself. Loop thread only.
+ */
+enum agent_stage {
+    AGENT_RUNNING,
+    AGENT_QUIET,    /* fetches nothing, stays */
+    AGENT_DRAINING, /* waits for running jobs, gives the others back */
+    AGENT_STOPPING  /* running jobs were told to stop */
+};
+
+struct lane;
+
+struct agent {
+    const struct worker_config *cfg; /* borrowed from main */
+    struct host host;
+    char id[96]; /* name-pid-random: a lane adds its number */
+
+    struct event_base *base;      /* owned */
+    struct chan *jobs, *outcomes; /* owned */
+    struct pool *pool;            /* owned */
+    int wake_fd;                  /* owned eventfd: outcomes are there */
+    struct event *on_wake;        /* owned, like all events */
+    struct event *signals[4];
+    struct event *tick, *full_timer, *stop_timer;
+
+    struct lane **lanes; /* owned */
+    unsigned lane_count;
+
+    struct window window;
+    unsigned out; /* deliveries in jobs, running, or in outcomes */
+    enum agent_stage stage;
+    unsigned stop_signals;
+    int64_t stale;         /* results of jobs that were not ours any more */
+    int64_t started_at_ms; /* wall clock */
+    int64_t fleet_at_ms;   /* when the fleet's entry is written next */
+    bool fleet_cleaned;
+    int exit_code;
+    bool farewell; /* nothing runs: only Redis is to be told */
+    bool ended;
+};
+
+/* Jobs that this lane may fetch now. */
+unsigned agent_room(struct agent *a, const struct lane *lane) ON_LOOP;
+
+/* Lets every lane fetch, wait, settle or leave, as the stage allows. */
+void agent_turn(struct agent *a) ON_LOOP;
+
+/* Writes this worker's entry in belt:workers, or takes it out. */
+void fleet_update(struct agent *a) ON_LOOP;
+void fleet_leave(struct agent *a) ON_LOOP;
+
+#endif

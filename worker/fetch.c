@@ -1,0 +1,389 @@
+/*
+ * Fetch: how jobs come into a lane.
+ *
+ *     room ──► fetch ──MORE──► fetch …
+ *                └──EMPTY──► BLMOVE on the second connection ──job──► fetch
+ *
+ * A fetch and a BLMOVE are never under way together, so that the order of the
+ * active list stays known. BLMOVE cannot stamp: a job without id that comes
+ * that way gets one by the stamp script before it may run.
+ *
+ * Thread: event loop only.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/ulid.h"
+#include "worker/lane.h"
+
+enum {
+    BLOCK_MAX_MS = 10000,
+    OOM_POLL_MS = 1000,   /* BLMOVE is refused at maxmemory, fetch is not */
+    UNBLOCK_RETRY_MS = 10 /* the order overtook the BLMOVE */
+};
+/* Settling a failure makes an envelope grow; it must still be read. */
+#define ENVELOPE_SLACK (64 * 1024)
+#define RECOVERY_WINDOW_MS (3 * 24 * 3600 * 1000LL)
+
+static void on_fetched(void *arg, int err, const struct reply *r);
+static void on_popped(void *arg, int err, const struct reply *r);
+static void on_blocked(void *arg, int err, const struct reply *r);
+static void on_unblocked(void *arg, int err, const struct reply *r);
+static void on_stamped(void *arg, int err, const struct reply *r);
+
+bool lane_is_quiescent(const struct lane *lane)
+{
+    return !lane->fetching && !lane->blocked;
+}
+
+static void block(struct lane *lane) ON_LOOP;
+
+static void block(struct lane *lane)
+{
+    const struct worker_config *cfg = lane->agent->cfg;
+    int64_t ms = cfg->lease_ms / 2;
+    if (ms > BLOCK_MAX_MS)
+        ms = BLOCK_MAX_MS;
+    int rc = cfg->at_most_once ? queue_block_pop(lane->wait, &lane->keys, ms,
+                                                 on_blocked, lane)
+                               : queue_block(lane->wait, &lane->keys, lane->id,
+                                             ms, on_blocked, lane);
+    lane->blocked = rc == 0;
+}
+
+static void fetch(struct lane *lane, unsigned n) ON_LOOP;
+
+static void fetch(struct lane *lane, unsigned n)
+{
+    const struct worker_config *cfg = lane->agent->cfg;
+    size_t held = lane->ledger.bytes;
+    size_t bytes =
+        cfg->max_window_bytes > held ? cfg->max_window_bytes - held : 1;
+    if (bytes > QUEUE_BATCH_MAX_BYTES)
+        bytes = QUEUE_BATCH_MAX_BYTES;
+    int rc = cfg->at_most_once
+                 ? queue_pop(lane->cmd, &lane->keys, n, on_popped, lane)
+                 : queue_fetch(lane->cmd, &lane->keys, lane->id, n, bytes,
+                               on_fetched, lane);
+    lane->fetching = rc == 0;
+    lane->fetching_n = rc == 0 ? n : 0;
+}
+
+void lane_pump(struct lane *lane)
+{
+    struct agent *a = lane->agent;
+    if (lane->state != LANE_UP)
+        return;
+    if (a->stage != AGENT_RUNNING || lane->paused) {
+        lane_unblock(lane);
+        return;
+    }
+    if (!lane_is_quiescent(lane))
+        return;
+    unsigned n = agent_room(a, lane);
+    if (n == 0)
+        return;
+    if (a->cfg->burst) {
+        if (!lane->empty || (a->out == 0 && !lane->burst_checked))
+            fetch(lane, n);
+    } else if (!lane->empty) {
+        fetch(lane, n);
+    } else if (lane->oom) {
+        timer_in(lane->poll_timer, OOM_POLL_MS);
+        lane->oom = false; /* then try a BLMOVE again */
+    } else {
+        block(lane);
+    }
+}
+
+static void on_fetched(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    struct errbuf eb;
+    struct fetch_result res;
+    lane->fetching = false;
+    lane->fetching_n = 0;
+    int rc = queue_fetch_result(err, r, &res, &eb);
+    if (rc != 0) {
+        lane_failed(lane, rc, &eb);
+        return;
+    }
+    lane->paused = res.paused;
+    lane->empty = !res.more;
+    lane->burst_checked = res.count == 0 && lane->agent->out == 0;
+    for (size_t i = 0; i < res.count; i++) {
+        struct bytes raw;
+        if (queue_fetch_job(r, i, &raw))
+            (void)lane_take(lane, raw, res.fence + (int64_t)i);
+    }
+    lane->served += (double)res.count / lane->weight;
+    agent_turn(lane->agent);
+}
+
+/* At most once: LPOP with a count answers an array, or nil. */
+static void on_popped(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    size_t n = err == 0 ? reply_len(r) : 0;
+    unsigned asked = lane->fetching_n;
+    lane->fetching = false;
+    lane->fetching_n = 0;
+    if (err != 0 || reply_is_error(r)) {
+        struct errbuf eb;
+        lane_failed(lane,
+                    errbuf_set(&eb, err != 0 ? err : ERR_REDIS, "pop: %s",
+                               err != 0 ? err_str(err) : reply_error(r)),
+                    &eb);
+        return;
+    }
+    lane->empty = n < asked;
+    lane->burst_checked = n == 0 && lane->agent->out == 0;
+    for (size_t i = 0; i < n; i++) {
+        struct bytes raw;
+        if (reply_str(reply_at(r, i), &raw.p, &raw.len))
+            (void)lane_take(lane, raw, 0);
+    }
+    lane->served += (double)n / lane->weight;
+    agent_turn(lane->agent);
+}
+
+static void on_blocked(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    struct errbuf eb;
+    struct bytes raw;
+    lane->blocked = lane->unblocking = false;
+    int rc = queue_block_result(err, r, &raw, &eb);
+    if (rc == ERR_REDIS && reply_error_is(r, "OOM")) {
+        lane->oom = true;
+        LOG_WARN("oom", F_STR("queue", lane->keys.queue),
+                 F_STR("so", "polling"));
+    } else if (rc != 0) {
+        lane_failed(lane, rc, &eb);
+        return;
+    } else if (raw.p != NULL) {
+        (void)lane_take(lane, raw, 0);
+        lane->empty = false;
+        lane->served += 1.0 / lane->weight;
+    }
+    agent_turn(lane->agent);
+}
+
+void lane_unblock(struct lane *lane)
+{
+    struct args a = {0};
+    if (lane->state != LANE_UP || !lane->blocked)
+        return;
+    if (lane->unblocking && evtimer_pending(lane->poll_timer, NULL))
+        return;
+    lane->unblocking = true;
+    args_str(&a, "CLIENT");
+    args_str(&a, "UNBLOCK");
+    args_int(&a, lane->wait_client_id);
+    (void)conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false,
+                    on_unblocked, lane);
+    args_done(&a);
+}
+
+static void on_unblocked(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    int64_t n = 0;
+    if (err != 0 || lane->state != LANE_UP)
+        return;
+    if (reply_is_error(r)) {
+        struct errbuf eb;
+        lane_failed(lane,
+                    errbuf_set(&eb, ERR_REDIS, "unblock: %s", reply_error(r)),
+                    &eb);
+        return;
+    }
+    /* 0: it was not blocked, or not yet: two connections, no order. */
+    if (reply_int(r, &n) && n == 0 && lane->blocked)
+        timer_in(lane->poll_timer, UNBLOCK_RETRY_MS);
+}
+
+/* ---- intake ---- */
+
+static void judge(struct lane *lane, struct slot *s) ON_LOOP;
+static void send_stamp(struct lane *lane, struct slot *s) ON_LOOP;
+
+static void fail_slot(struct slot *s, enum verdict verdict, const char *class,
+                      const char *message)
+{
+    struct outcome *o = &s->d->outcome;
+    o->verdict = verdict;
+    (void)snprintf(o->error_class, sizeof(o->error_class), "%s", class);
+    buf_str(&o->message, message);
+    s->state = SLOT_FINISHED;
+}
+
+/* What becomes of a job that is here and whole: s is not in the ledger yet. */
+static void judge(struct lane *lane, struct slot *s)
+{
+    const struct worker_config *cfg = lane->agent->cfg;
+    struct delivery *d = s->d;
+    unsigned recovered =
+        job_recoveries_since(d->job, clock_wall_ms() - RECOVERY_WINDOW_MS);
+    d->lane = lane;
+    d->fence = s->fence;
+    d->outcome.retry_after_ms = -1;
+    (void)snprintf(d->queue, sizeof(d->queue), "%s", lane->keys.queue);
+    if (cfg->max_recoveries > 0 && recovered >= cfg->max_recoveries) {
+        char text[128];
+        (void)snprintf(text, sizeof(text),
+                       "recovered %u times within three days: its workers "
+                       "died while they held it",
+                       recovered);
+        fail_slot(s, VERDICT_DEAD, "poison", text);
+        return;
+    }
+    d->handler = handlers_find(cfg->handlers, d->job->type);
+    if (d->handler == NULL) {
+        fail_slot(s, VERDICT_PUT_OFF, "no_handler",
+                  "no handler for this type here");
+        return;
+    }
+    s->state = SLOT_HELD;
+    s->recovered = recovered > 0;
+    s->near = cfg->max_recoveries > 1 && recovered + 1 == cfg->max_recoveries;
+    /* At most one, so that innocents are not condemned with the guilty. */
+    if (s->near && lane->ledger.near > 0)
+        s->state = SLOT_GIVE_BACK;
+}
+
+static void set_invalid(struct slot *s, const char *why)
+{
+    s->invalid = mem_strdup(why);
+    s->state = SLOT_FINISHED;
+}
+
+/* The envelope with a fresh id in front. */
+static void stamp_text(struct job *job, struct buf *out)
+{
+    ulid_make(job->id);
+    job_rewrite(job, NULL, 0, 0, out);
+}
+
+struct slot *lane_take(struct lane *lane, struct bytes raw, int64_t fence)
+{
+    const struct worker_config *cfg = lane->agent->cfg;
+    struct errbuf eb;
+    struct job *job;
+    struct slot *s = slot_new(raw.p, raw.len);
+    s->fence = fence;
+    if (job_parse(raw.p, raw.len, cfg->max_job_bytes + ENVELOPE_SLACK, &job,
+                  &eb) != 0) {
+        set_invalid(s, eb.text);
+        ledger_append(&lane->ledger, s);
+        return s;
+    }
+    if (job->id[0] == '\0' && cfg->at_most_once) {
+        struct buf out = {0};
+        stamp_text(job, &out);
+        struct slot *stamped = NULL;
+        job_free(job);
+        slot_free(s);
+        stamped = lane_take(lane, (struct bytes){out.data, out.len}, fence);
+        buf_done(&out);
+        return stamped;
+    }
+    if (job->id[0] == '\0' ||
+        (cfg->fence && fence == 0 && !cfg->at_most_once)) {
+        s->state = SLOT_STAMPING;
+        job_free(job);
+        ledger_append(&lane->ledger, s);
+        send_stamp(lane, s);
+        return s;
+    }
+    slot_set_delivery(s, delivery_new(job));
+    judge(lane, s);
+    ledger_append(&lane->ledger, s);
+    return s;
+}
+
+struct stamping {
+    struct lane *lane;
+    struct slot *slot; /* in the ledger while the lane is up */
+    struct buf now;
+};
+
+static void send_stamp(struct lane *lane, struct slot *s)
+{
+    struct stamping *st = mem_new(sizeof(*st));
+    struct job *job = NULL;
+    size_t max = lane->agent->cfg->max_job_bytes + ENVELOPE_SLACK;
+    st->lane = lane;
+    st->slot = s;
+    if (job_parse(s->raw, s->raw_len, max, &job, NULL) == 0 &&
+        job->id[0] == '\0')
+        stamp_text(job, &st->now);
+    job_free(job);
+    if (queue_stamp(
+            lane->cmd, &lane->keys, lane->id, ledger_index(&lane->ledger, s),
+            (struct bytes){s->raw, s->raw_len},
+            (struct bytes){st->now.data, st->now.len}, on_stamped, st) != 0) {
+        buf_done(&st->now);
+        free(st);
+    }
+}
+
+static void on_stamped(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct stamping *st = arg;
+    struct lane *lane = st->lane;
+    struct slot *s = st->slot;
+    struct errbuf eb;
+    int64_t fence = 0;
+    int rc = queue_stamp_result(err, r, &fence, &eb);
+    if (rc != 0) {
+        /* s may be gone with its ledger; the next rebind starts it anew */
+        lane_failed(lane, rc, &eb);
+    } else {
+        struct job *job;
+        const char *p = st->now.len > 0 ? st->now.data : s->raw;
+        size_t len = st->now.len > 0 ? st->now.len : s->raw_len;
+        size_t max = lane->agent->cfg->max_job_bytes + 2 * ENVELOPE_SLACK;
+        s->fence = fence;
+        if (job_parse(p, len, max, &job, &eb) != 0) {
+            (void)errbuf_wrap(&eb, ERR_INVALID, "stamped");
+            lane_failed(lane, ERR_MISSING, &eb);
+        } else {
+            ledger_replace(&lane->ledger, s, delivery_new(job));
+            ledger_set_state(&lane->ledger, s, SLOT_GIVE_BACK);
+            judge(lane, s);
+            enum slot_state state = s->state;
+            s->state = SLOT_GIVE_BACK;
+            ledger_set_state(&lane->ledger, s, state);
+            agent_turn(lane->agent);
+        }
+    }
+    buf_done(&st->now);
+    free(st);
+}
+
+void lane_send_held(struct lane *lane)
+{
+    struct agent *a = lane->agent;
+    if (lane->ledger.count[SLOT_HELD] == 0 || a->stage >= AGENT_DRAINING)
+        return;
+    for (struct slot *s = lane->ledger.first; s != NULL; s = s->next) {
+        if (s->state != SLOT_HELD)
+            continue;
+        if (chan_try_send(a->jobs, s->d) != 0)
+            return;
+        if (a->out++ == 0)
+            window_busy(&a->window, clock_us());
+        ledger_set_state(&lane->ledger, s, SLOT_OUT);
+    }
+}

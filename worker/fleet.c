@@ -1,0 +1,135 @@
+/*
+ * Fleet: this worker's entry in belt:workers, for people to look at.
+ *
+ * Nothing depends on it: leases are what counts. The entry goes over any lane
+ * that is up, and expires by itself.
+ *
+ * Thread: event loop only.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "worker/lane.h"
+
+enum { ENTRY_MS = 35000, OLD_MS = 24 * 3600 * 1000 };
+
+static struct lane *lane_up(const struct agent *a) ON_LOOP;
+
+static struct lane *lane_up(const struct agent *a)
+{
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        if (conn_is_up(a->lanes[i]->cmd))
+            return a->lanes[i];
+    }
+    return NULL;
+}
+
+/* Resident memory of this process in KiB (proc(5)). */
+static int64_t rss_kb(void)
+{
+    char line[128];
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL)
+        return 0;
+    if (fgets(line, sizeof(line), f) != NULL) {
+        char *end;
+        (void)strtol(line, &end, 10);
+        pages = strtol(end, NULL, 10);
+    }
+    (void)fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void call(struct lane *lane, struct args *a) ON_LOOP;
+
+static void call(struct lane *lane, struct args *a)
+{
+    (void)conn_call(lane->cmd, a, clock_ms() + QUEUE_DEADLINE_MS, false, NULL,
+                    NULL);
+    args_clear(a);
+}
+
+static void put_int(struct args *args, const char *name, int64_t n)
+{
+    args_str(args, name);
+    args_int(args, n);
+}
+
+void fleet_update(struct agent *a)
+{
+    struct lane *lane = lane_up(a);
+    struct args args = {0};
+    struct buf queues = {0};
+    char key[KEY_MAX];
+    int64_t now = clock_wall_ms();
+    size_t held = 0;
+    if (lane == NULL)
+        return;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        held += a->lanes[i]->ledger.len;
+        buf_printf(&queues, "%s%s", i > 0 ? "," : "", a->cfg->queues[i].name);
+    }
+    keys_worker(&lane->keys, a->id, key);
+    args_str(&args, "HSET");
+    args_str(&args, key);
+    args_str(&args, "host");
+    args_str(&args, a->host.name);
+    put_int(&args, "pid", a->host.pid);
+    args_str(&args, "queues");
+    args_str(&args, queues.data);
+    put_int(&args, "threads", a->cfg->threads);
+    put_int(&args, "busy", pool_busy(a->pool));
+    put_int(&args, "held", (int64_t)held);
+    put_int(&args, "rss_kb", rss_kb());
+    args_str(&args, "version");
+    args_str(&args, BELT_VERSION);
+    args_str(&args, "stage");
+    args_str(&args, a->stage == AGENT_RUNNING ? "running"
+                    : a->stage == AGENT_QUIET ? "quiet"
+                                              : "stopping");
+    put_int(&args, "started_at", a->started_at_ms);
+    put_int(&args, "updated_at", now);
+    call(lane, &args);
+    args_str(&args, "PEXPIRE");
+    args_str(&args, key);
+    args_int(&args, ENTRY_MS);
+    call(lane, &args);
+    args_str(&args, "ZADD");
+    args_str(&args, lane->keys.workers);
+    args_int(&args, now + ENTRY_MS);
+    args_str(&args, a->id);
+    call(lane, &args);
+    if (!a->fleet_cleaned) { /* once: what others left behind for a day */
+        a->fleet_cleaned = true;
+        args_str(&args, "ZREMRANGEBYSCORE");
+        args_str(&args, lane->keys.workers);
+        args_str(&args, "-inf");
+        args_int(&args, now - OLD_MS);
+        call(lane, &args);
+    }
+    args_done(&args);
+    buf_done(&queues);
+}
+
+void fleet_leave(struct agent *a)
+{
+    struct lane *lane = lane_up(a);
+    struct args args = {0};
+    char key[KEY_MAX];
+    if (lane == NULL)
+        return;
+    keys_worker(&lane->keys, a->id, key);
+    args_str(&args, "DEL");
+    args_str(&args, key);
+    call(lane, &args);
+    args_str(&args, "ZREM");
+    args_str(&args, lane->keys.workers);
+    args_str(&args, a->id);
+    call(lane, &args);
+    args_done(&args);
+}

@@ -1,0 +1,507 @@
+/*
+ * Lane: one worker's side of one queue: its two connections, its id, its
+ * lease.
+ *
+ * A command that was sent may still run after its connection is gone, even
+ * after another connection has looked. So whenever an outcome is in doubt
+ * the lane closes both connections and binds again under a new id: what is
+ * still under way under the old id is refused by every script, and the list
+ * that rebind returns is the truth from then on.
+ *
+ * Thread: event loop only.
+ */
+#include "worker/lane.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/ulid.h"
+
+enum {
+    RENEW_MAX_MS = 1800,      /* dead neighbours are noticed within 2 s */
+    SAY_DOWN_EVERY_MS = 10000 /* while Redis is away */
+};
+
+static void on_cmd_up(void *arg);
+static void on_wait_up(void *arg);
+static void on_cmd_down(void *arg, int err, const char *why);
+static void on_wait_down(void *arg, int err, const char *why);
+static void on_wait_id(void *arg, int err, const struct reply *r);
+static void on_registered(void *arg, int err, const struct reply *r);
+static void on_rebound(void *arg, int err, const struct reply *r);
+static void on_renew_timer(evutil_socket_t fd, short what, void *arg);
+static void on_renewed(void *arg, int err, const struct reply *r);
+static void on_poll_timer(evutil_socket_t fd, short what, void *arg);
+static void on_left(void *arg, int err, const struct reply *r);
+static void bind_lane(struct lane *lane) ON_LOOP;
+static void renew(struct lane *lane) ON_LOOP;
+
+static struct conn *new_conn(struct lane *lane, bool wait) ON_LOOP;
+
+static struct conn *new_conn(struct lane *lane, bool wait)
+{
+    char name[160];
+    (void)snprintf(name, sizeof(name), "%s:%s:%s", lane->agent->id,
+                   lane->keys.queue, wait ? "wait" : "cmd");
+    struct conn_config cfg = {.url = lane->agent->cfg->url,
+                              .name = name,
+                              .on_up = wait ? on_wait_up : on_cmd_up,
+                              .on_down = wait ? on_wait_down : on_cmd_down,
+                              .arg = lane};
+    return conn_new(lane->agent->base, &cfg);
+}
+
+struct lane *lane_new(struct agent *a, const struct queue_spec *q,
+                      unsigned order)
+{
+    struct lane *lane = mem_new(sizeof(*lane));
+    lane->agent = a;
+    lane->order = order;
+    lane->weight = q->weight;
+    keys_init(&lane->keys, a->cfg->ns, q->name);
+    ledger_init(&lane->ledger);
+    lane->renew_timer = event_new(a->base, -1, 0, on_renew_timer, lane);
+    lane->promote_timer = event_new(a->base, -1, 0, on_promote_timer, lane);
+    lane->reap_timer = event_new(a->base, -1, 0, on_reap_timer, lane);
+    lane->poll_timer = event_new(a->base, -1, 0, on_poll_timer, lane);
+    lane->cmd = new_conn(lane, false);
+    lane->wait = new_conn(lane, true);
+    return lane;
+}
+
+void lane_free(struct lane *lane)
+{
+    if (lane == NULL)
+        return;
+    lane->state = LANE_LEFT;
+    conn_free(lane->cmd);
+    conn_free(lane->wait);
+    lane_drop(lane);
+    ledger_done(&lane->ledger);
+    reaper_forget_neighbours(lane);
+    event_free(lane->renew_timer);
+    event_free(lane->promote_timer);
+    event_free(lane->reap_timer);
+    event_free(lane->poll_timer);
+    free(lane);
+}
+
+void lane_start(struct lane *lane)
+{
+    conn_open(lane->cmd);
+    conn_open(lane->wait);
+}
+
+void timer_in(struct event *timer, int64_t ms)
+{
+    if (ms < 0)
+        ms = 0;
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    (void)event_add(timer, &tv);
+}
+
+/* ---- binding ---- */
+
+static void choose_next_id(struct lane *lane)
+{
+    (void)snprintf(lane->next_id, sizeof(lane->next_id), "%s.%u",
+                   lane->agent->id, ++lane->seq);
+}
+
+static void bind_lane(struct lane *lane)
+{
+    const struct worker_config *cfg = lane->agent->cfg;
+    char description[512];
+    if (lane->state != LANE_DOWN || !conn_is_up(lane->cmd) ||
+        !conn_is_up(lane->wait) || lane->wait_client_id == 0)
+        return;
+    if (!lane->leased && lane->agent->stage >= AGENT_DRAINING) {
+        lane->state = LANE_LEFT; /* nothing is ours, nothing will be */
+        agent_turn(lane->agent);
+        return;
+    }
+    lane->state = LANE_BINDING;
+    /* The pair of ids stays until the answer is known. */
+    if (!lane->rebinding)
+        choose_next_id(lane);
+    lane->rebinding = lane->leased;
+    host_describe(&lane->agent->host, cfg->threads, lane->agent->id,
+                  lane->leased ? lane->id : "", description,
+                  sizeof(description));
+    if (lane->leased)
+        (void)queue_rebind(lane->cmd, &lane->keys, lane->id, lane->next_id,
+                           cfg->lease_ms, description, on_rebound, lane);
+    else
+        (void)queue_register(lane->cmd, &lane->keys, lane->next_id,
+                             cfg->lease_ms, description, on_registered, lane);
+}
+
+/* What a lane knows anew when it holds a lease under next_id. */
+static void bound(struct lane *lane)
+{
+    memcpy(lane->id, lane->next_id, sizeof(lane->id));
+    lane->leased = true;
+    lane->rebinding = false;
+    lane->state = LANE_UP;
+    lane->renewed_boot_ms = clock_boot_ms();
+    lane->lanes_version = -1;
+    lane->mismatches = lane->idle_looks = 0;
+    lane->down_said_ms = 0;
+}
+
+static void start_work(struct lane *lane) ON_LOOP;
+
+static void start_work(struct lane *lane)
+{
+    struct args a = {0};
+    args_str(&a, "SADD");
+    args_str(&a, lane->keys.queues);
+    args_str(&a, lane->keys.queue);
+    (void)conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false, NULL,
+                    NULL);
+    args_done(&a);
+    renew(lane);
+    agent_turn(lane->agent);
+}
+
+static void on_registered(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    struct errbuf eb;
+    int64_t now_ms;
+    int rc = queue_register_result(err, r, &now_ms, &eb);
+    if (rc == ERR_REFUSED || rc == ERR_UNKNOWN)
+        return; /* the next id will be used */
+    if (rc == ERR_MISSING) {
+        lane->state = LANE_DOWN;
+        bind_lane(lane);
+        return;
+    }
+    if (rc == ERR_INVALID) { /* a newer format: waiting does not help */
+        LOG_ERROR("register", F_STR("queue", lane->keys.queue),
+                  F_STR("error", eb.text));
+        lane->agent->exit_code = 78;
+        lane->agent->ended = true;
+        (void)event_base_loopbreak(lane->agent->base);
+        return;
+    }
+    if (rc != 0) {
+        lane_failed(lane, rc, &eb);
+        return;
+    }
+    bound(lane);
+    LOG_INFO("register", F_STR("queue", lane->keys.queue),
+             F_STR("lane", lane->id));
+    start_work(lane);
+}
+
+static void on_rebound(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    struct errbuf eb;
+    size_t count;
+    int rc = queue_rebind_result(err, r, &count, &eb);
+    if (rc == ERR_MISSING) {
+        lane->rebinding = false;
+        lane->state = LANE_DOWN;
+        bind_lane(lane);
+        return;
+    }
+    if (rc != 0) {
+        lane_failed(lane, rc, &eb);
+        return;
+    }
+    bound(lane);
+    LOG_INFO("rebind", F_STR("queue", lane->keys.queue),
+             F_STR("lane", lane->id), F_INT("jobs", (int64_t)count));
+    lane_adopt(lane, r, count);
+    start_work(lane);
+}
+
+/* ---- connections ---- */
+
+static void on_cmd_up(void *arg)
+{
+    loop_role_assert();
+    bind_lane(arg);
+}
+
+static void on_wait_up(void *arg)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    struct args a = {0};
+    lane->wait_client_id = 0;
+    args_str(&a, "CLIENT");
+    args_str(&a, "ID");
+    (void)conn_call(lane->wait, &a, clock_ms() + QUEUE_DEADLINE_MS, false,
+                    on_wait_id, lane);
+    args_done(&a);
+}
+
+static void on_wait_id(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    if (err != 0)
+        return;
+    if (!reply_int(r, &lane->wait_client_id)) {
+        LOG_ERROR("client_id", F_STR("queue", lane->keys.queue),
+                  F_STR("error", reply_error(r)));
+        conn_restart(lane->wait);
+        return;
+    }
+    bind_lane(lane);
+}
+
+/* Forgets what was under way; the ledger and the unanswered batches stay. */
+static void stop_calls(struct lane *lane)
+{
+    lane->state = LANE_DOWN;
+    lane->wait_client_id = 0;
+    lane->fetching = lane->blocked = lane->unblocking = false;
+    lane->promoting = lane->renewing = false;
+    lane->fetching_n = 0;
+    lane->promote_at_ms = 0;
+    lane->empty = lane->oom = lane->burst_checked = false;
+    (void)event_del(lane->renew_timer);
+    (void)event_del(lane->promote_timer);
+    (void)event_del(lane->reap_timer);
+    (void)event_del(lane->poll_timer);
+}
+
+static void restart(struct lane *lane) ON_LOOP;
+
+static void restart(struct lane *lane)
+{
+    stop_calls(lane);
+    conn_restart(lane->cmd);
+    conn_restart(lane->wait);
+}
+
+static void went_down(struct lane *lane, struct conn *other, const char *which,
+                      const char *why) ON_LOOP;
+
+static void went_down(struct lane *lane, struct conn *other, const char *which,
+                      const char *why)
+{
+    int64_t now = clock_ms();
+    bool was_bound = lane->state == LANE_UP || lane->state == LANE_BINDING ||
+                     lane->state == LANE_LEAVING;
+    if (lane->state == LANE_LEFT)
+        return;
+    if (lane->down_said_ms == 0 ||
+        now - lane->down_said_ms >= SAY_DOWN_EVERY_MS) {
+        char url[384];
+        lane->down_said_ms = now;
+        LOG_WARN("redis_away",
+                 F_STR("url", url_display(&lane->agent->cfg->url, url)),
+                 F_STR("queue", lane->keys.queue), F_STR("connection", which),
+                 F_STR("error", why), F_STR("so", "waiting for it"));
+    }
+    stop_calls(lane);
+    /* Before that, nothing was sent under our id on the other one. */
+    if (was_bound)
+        conn_restart(other);
+}
+
+static void on_cmd_down(void *arg, int err, const char *why)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    (void)err;
+    went_down(lane, lane->wait, "cmd", why);
+}
+
+static void on_wait_down(void *arg, int err, const char *why)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    (void)err;
+    lane->wait_client_id = 0;
+    went_down(lane, lane->cmd, "wait", why);
+}
+
+void lane_failed(struct lane *lane, int err, const struct errbuf *eb)
+{
+    if (err == ERR_REFUSED || err == ERR_UNKNOWN)
+        return; /* the connection is gone, and its owner knows */
+    if (lane->state == LANE_LEFT || lane->state == LANE_DOWN)
+        return;
+    if (err == ERR_FENCED) {
+        LOG_WARN("fenced", F_STR("queue", lane->keys.queue),
+                 F_STR("lane", lane->id),
+                 F_INT("jobs", (int64_t)lane->ledger.len),
+                 F_STR("so", "dropping them, going on under the next id"));
+        lane->leased = lane->rebinding = false;
+        restart(lane);
+        lane_drop(lane);
+        agent_turn(lane->agent);
+        return;
+    }
+    LOG_WARN("resync", F_STR("queue", lane->keys.queue),
+             F_STR("lane", lane->id), F_STR("error", eb->text),
+             F_STR("so", "binding again over new connections"));
+    restart(lane);
+}
+
+/* ---- the lease ---- */
+
+static int64_t renew_period(const struct lane *lane)
+{
+    int64_t third = lane->agent->cfg->lease_ms / 3;
+    int64_t period = third < RENEW_MAX_MS ? third : RENEW_MAX_MS;
+    return period - (int64_t)random_below((uint64_t)(period / 5 + 1));
+}
+
+static void on_renew_timer(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    (void)fd;
+    (void)what;
+    renew(arg);
+}
+
+static void renew(struct lane *lane)
+{
+    timer_in(lane->renew_timer, renew_period(lane));
+    if (lane->state != LANE_UP || lane->renewing)
+        return;
+    lane->renewing = true;
+    /* All earlier calls of this connection run before the renewal. */
+    lane->expected_active = lane->ledger.len;
+    lane->expected_more = lane->fetching_n + (lane->blocked ? 1 : 0);
+    (void)queue_renew(lane->cmd, &lane->keys, lane->id,
+                      lane->agent->cfg->lease_ms, on_renewed, lane);
+}
+
+/* A list that differs twice in a row is not the one we believe in. */
+static bool audit(struct lane *lane, const struct renew_result *r)
+{
+    int64_t expected = (int64_t)lane->expected_active;
+    bool fits = (r->active >= expected &&
+                 r->active <= expected + (int64_t)lane->expected_more) ||
+                lane->agent->cfg->at_most_once;
+    lane->mismatches = fits ? 0 : lane->mismatches + 1;
+    return lane->mismatches < 2;
+}
+
+/* Connected, jobs wait, room is there, and nothing comes: start afresh. */
+static bool makes_progress(struct lane *lane, const struct renew_result *r)
+{
+    bool stuck = r->ready > 0 && !r->paused && lane->blocked &&
+                 !lane->unblocking && lane->expected_more > 0;
+    lane->idle_looks = stuck ? lane->idle_looks + 1 : 0;
+    return lane->idle_looks < 3;
+}
+
+/* Redis' clock and ours drift apart slowly; a step moves every lease end. */
+static void watch_clock(struct lane *lane, int64_t redis_now_ms)
+{
+    int64_t offset = redis_now_ms - clock_boot_ms();
+    int64_t lease = lane->agent->cfg->lease_ms;
+    int64_t step = offset - lane->clock_offset_ms;
+    if (lane->clock_known && (step > lease / 2 || step < -lease / 2)) {
+        LOG_WARN("clock_step", F_STR("queue", lane->keys.queue),
+                 F_INT("ms", step), F_STR("so", "not reaping for a lease"));
+        lane->grace_until_ms = clock_ms() + lease;
+    }
+    lane->clock_offset_ms = offset;
+    lane->clock_known = true;
+}
+
+static void on_renewed(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    struct errbuf eb;
+    struct renew_result res;
+    lane->renewing = false;
+    int rc = queue_renew_result(err, r, &res, &eb);
+    if (rc != 0) {
+        lane_failed(lane, rc, &eb);
+        return;
+    }
+    lane->renewed_boot_ms = clock_boot_ms();
+    watch_clock(lane, res.now_ms);
+    if (!audit(lane, &res)) {
+        (void)errbuf_set(&eb, ERR_MISSING,
+                         "active list has %lld jobs, expected %zu",
+                         (long long)res.active, lane->expected_active);
+        lane_failed(lane, ERR_MISSING, &eb);
+        return;
+    }
+    if (!makes_progress(lane, &res)) {
+        (void)errbuf_set(&eb, ERR_MISSING,
+                         "%lld jobs wait and none comes, though we wait too",
+                         (long long)res.ready);
+        lane_failed(lane, ERR_MISSING, &eb);
+        return;
+    }
+    lane->paused = res.paused;
+    if (res.next_due_ms >= 0)
+        lane_promote_in(lane, res.next_due_ms);
+    lane_look(lane, &res);
+    if (lane->state == LANE_UP)
+        lane_pump(lane);
+}
+
+static void on_poll_timer(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    (void)fd;
+    (void)what;
+    if (lane->state != LANE_UP)
+        return;
+    lane->empty = false;
+    if (lane->unblocking) /* the order to come back met no BLMOVE */
+        lane_unblock(lane);
+    lane_pump(lane);
+}
+
+/* ---- leaving ---- */
+
+void lane_leave(struct lane *lane)
+{
+    if (lane->state == LANE_DOWN && !lane->leased) {
+        lane->state = LANE_LEFT;
+        return;
+    }
+    if (lane->state != LANE_UP || lane->ledger.len > 0 ||
+        lane->unacked != NULL || !lane_is_quiescent(lane))
+        return;
+    lane->state = LANE_LEAVING;
+    (void)queue_leave(lane->cmd, &lane->keys, lane->id, on_left, lane);
+}
+
+static void on_left(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    struct errbuf eb;
+    int64_t left = 0;
+    int rc = queue_leave_result(err, r, &left, &eb);
+    if (rc == ERR_FENCED) { /* somebody ended it for us */
+        lane->leased = false;
+    } else if (rc != 0) {
+        lane_failed(lane, rc, &eb);
+        return;
+    }
+    if (left > 0)
+        LOG_WARN("leave", F_STR("queue", lane->keys.queue), F_INT("left", left),
+                 F_STR("so", "they will be reaped"));
+    LOG_INFO("leave", F_STR("queue", lane->keys.queue),
+             F_STR("lane", lane->id));
+    stop_calls(lane);
+    lane->state = LANE_LEFT;
+    agent_turn(lane->agent);
+}

@@ -1,0 +1,135 @@
+#ifndef WORKER_LANE_H
+#define WORKER_LANE_H
+
+#include <event2/event.h>
+
+#include "common/redis/queue.h"
+#include "worker/agent_priv.h"
+#include "worker/ledger.h"
+
+/*
+ * A lane: this worker's side of one queue (docs/PROTOCOL.md, "Delivery").
+ *
+ *     DOWN ──both connections up──► BINDING ──register or rebind──► UP
+ *       ▲                              │                            │
+ *       └──────── a connection lost, a refused or failed call ──────┤
+ *                                                         leave ──► LEFT
+ *
+ * A lane speaks under an id that is never used twice. Replies to calls of a
+ * connection that was lost come with an error and are passed over: whoever
+ * closes a connection also sets the state.
+ */
+enum lane_state { LANE_DOWN, LANE_BINDING, LANE_UP, LANE_LEAVING, LANE_LEFT };
+
+/* Slots that were settled or released, until Redis has answered. */
+struct batch {
+    struct lane *lane;
+    struct batch *next;
+    struct slot *slots; /* owned, chained by next */
+    bool release;
+};
+
+struct neighbour {
+    char *id;               /* owned */
+    struct buf description; /* owned */
+};
+
+struct lane {
+    struct agent *agent; /* borrowed */
+    struct keys keys;
+    unsigned order, weight;
+    double served; /* jobs fetched over weight */
+
+    struct conn *cmd, *wait; /* owned */
+    int64_t wait_client_id;  /* 0: not known yet */
+    enum lane_state state;
+    char id[LANE_ID_MAX], next_id[LANE_ID_MAX];
+    bool leased;    /* id held its lease when we last heard */
+    bool rebinding; /* next_id is chosen for id, and perhaps in force */
+    unsigned seq;
+
+    struct ledger ledger;
+    struct batch *unacked, *unacked_last; /* owned, oldest first */
+
+    bool fetching; /* a fetch is under way */
+    unsigned fetching_n;
+    bool blocked;    /* BLMOVE is out */
+    bool unblocking; /* and was told to come back */
+    bool empty;      /* the last look found nothing */
+    bool paused;
+    bool oom;           /* BLMOVE is refused: poll */
+    bool burst_checked; /* empty while nothing of ours was left */
+
+    struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
+    int64_t promote_at_ms;    /* 0: timer not set */
+    bool promoting, renewing; /* calls under way */
+    int64_t renewed_boot_ms;  /* CLOCK_BOOTTIME of the last renewal */
+    size_t expected_active;   /* length when the renewal was sent */
+    size_t expected_more;     /* that a fetch or BLMOVE could still add */
+    unsigned mismatches, idle_looks;
+
+    int64_t clock_offset_ms; /* Redis' clock less ours */
+    bool clock_known;
+    int64_t grace_until_ms; /* no reaping of expired leases before */
+    int64_t lanes_version;
+    struct neighbour *neighbours; /* owned: lanes of this host */
+    unsigned neighbour_count;
+    unsigned looks;       /* of the reaper */
+    int64_t down_said_ms; /* when it was last logged */
+};
+
+/* ---- lane.c ---- */
+struct lane *lane_new(struct agent *a, const struct queue_spec *q,
+                      unsigned order) ON_LOOP;
+void lane_free(struct lane *lane) ON_LOOP;
+void lane_start(struct lane *lane) ON_LOOP;
+
+/*
+ * Answers a failed call of this lane: FENCED starts again under the next id,
+ * errors of Redis and refused settles rebind over new connections, and lost
+ * connections are left to those who were told of the loss.
+ */
+void lane_failed(struct lane *lane, int err, const struct errbuf *eb) ON_LOOP;
+
+/* Ends the lease if nothing is left; the lane is then LEFT. */
+void lane_leave(struct lane *lane) ON_LOOP;
+
+/* ---- adopt.c ---- */
+/* Makes the ledger agree with the list that rebind returned. */
+void lane_adopt(struct lane *lane, const struct reply *r, size_t count) ON_LOOP;
+/* Forgets all jobs, stopping those that run: they are not ours any more. */
+void lane_drop(struct lane *lane) ON_LOOP;
+
+/* ---- fetch.c ---- */
+/* Fetches or waits if there is room and the stage allows it. */
+void lane_pump(struct lane *lane) ON_LOOP;
+/* Takes the BLMOVE back, if one is out. */
+void lane_unblock(struct lane *lane) ON_LOOP;
+/* Neither a fetch nor a BLMOVE is under way. */
+bool lane_is_quiescent(const struct lane *lane);
+/* Takes in one element of the active list. Returns its slot. */
+struct slot *lane_take(struct lane *lane, struct bytes raw,
+                       int64_t fence) ON_LOOP;
+/* Moves held slots into the jobs channel. */
+void lane_send_held(struct lane *lane) ON_LOOP;
+
+/* ---- settle.c ---- */
+/* Sends what is finished, and what is to be given back. */
+void lane_settle(struct lane *lane) ON_LOOP;
+void lane_release(struct lane *lane) ON_LOOP;
+void batch_free(struct batch *b);
+
+/* ---- reaper.c ---- */
+void lane_look(struct lane *lane, const struct renew_result *r) ON_LOOP;
+void reaper_forget_neighbours(struct lane *lane);
+void on_reap_timer(evutil_socket_t fd, short what, void *arg);
+
+/* ---- scheduler.c ---- */
+/* Promotes in wait_ms at the latest. */
+void lane_promote_in(struct lane *lane, int64_t wait_ms) ON_LOOP;
+void on_promote_timer(evutil_socket_t fd, short what, void *arg);
+
+/* Sets a timer in ms. */
+void timer_in(struct event *timer, int64_t ms);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * belt-worker: takes jobs from queues in Redis and runs their handlers.
+ *
+ * Thread: main, which becomes the loop thread in agent_run.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "common/base/log.h"
+#include "worker/agent.h"
+#include "worker/guard.h"
+#include "worker/options.h"
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    struct errbuf eb;
+    if (options_parse(argc, argv, &o, &eb) != 0) {
+        (void)fprintf(stderr, "belt-worker: %s\nSee belt-worker --help.\n",
+                      eb.text);
+        options_done(&o);
+        return EX_USAGE;
+    }
+    if (o.help || o.version) {
+        if (o.help)
+            options_help(stdout);
+        else
+            (void)puts("belt-worker " BELT_VERSION);
+        options_done(&o);
+        return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+    }
+    log_setup(o.log_level, o.log_format);
+    (void)signal(SIGPIPE, SIG_IGN);
+    /* Before any thread exists, since it forks. */
+    if (guard_start(&eb) != 0) {
+        LOG_ERROR("start", F_STR("error", eb.text));
+        options_done(&o);
+        return EX_OSERR;
+    }
+    int code = agent_run(&o.config);
+    guard_stop();
+    options_done(&o);
+    return code;
+}
