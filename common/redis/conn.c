@@ -185,7 +185,8 @@ static void fail_calls(struct conn *c)
         struct call done = *k;
         STAILQ_REMOVE_HEAD(&c->failed, link);
         free(k);
-        done.cb(done.arg, done.err, NULL);
+        if (done.cb != NULL)
+            done.cb(done.arg, done.err, NULL);
     }
     c->failing = false;
 }
@@ -219,6 +220,8 @@ void conn_close(struct conn *c)
 
 void conn_restart(struct conn *c)
 {
+    if (c->state == PAUSING)
+        return; /* or each of many failed calls would lengthen the pause */
     end_session(c);
     back_off(c);
     conn_open(c);
@@ -366,7 +369,8 @@ static void deliver(struct conn *c, const struct reply *r) ON_LOOP
         c->blocking--;
     else if (!done.behind_blocking)
         note_rtt(c, clock_us() - done.sent_us);
-    done.cb(done.arg, 0, r);
+    if (done.cb != NULL)
+        done.cb(done.arg, 0, r);
 }
 
 static void on_bytes(void *arg, const char *p, size_t n)

@@ -67,7 +67,10 @@ void conn_open(struct conn *c) ON_LOOP;
  */
 void conn_close(struct conn *c) ON_LOOP;
 
-/* Closes, then connects again with the usual pause. on_down is not called. */
+/*
+ * Closes, then connects again with the usual pause; on_down is not called. A
+ * no-op while the pause lasts, so each of many failed calls may ask for it.
+ */
 void conn_restart(struct conn *c) ON_LOOP;
 
 bool conn_is_up(const struct conn *c) ON_LOOP;
@@ -109,7 +112,8 @@ typedef void (*conn_reply_cb)(void *arg, int err, const struct reply *r);
 #define CONN_TIMEOUT_DEFAULT_MS 5000
 
 /*
- * Sends a command; cb is called exactly once, later, never from inside.
+ * Sends a command; cb (or NULL) is called exactly once, later, never from
+ * inside.
  * deadline_ms is absolute. blocking says that the command may wait in Redis,
  * so that its time is no round trip. Returns 0, or ERR_REFUSED when the
  * connection is not up, the deadline is past or the command exceeds 512 MiB;
