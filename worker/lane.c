@@ -45,7 +45,7 @@ static struct conn *new_conn(struct lane *lane, bool wait) ON_LOOP;
 
 static struct conn *new_conn(struct lane *lane, bool wait)
 {
-    char name[160];
+    char name[192];
     (void)snprintf(name, sizeof(name), "%s:%s:%s", lane->agent->id,
                    lane->keys.queue, wait ? "wait" : "cmd");
     struct conn_config cfg = {.url = lane->agent->cfg->url,
