@@ -326,7 +326,6 @@ static void drain_turn(struct agent *a)
     if (a->out == 0 && all_left && !a->ended) {
         a->ended = true;
         fleet_leave(a);
-        (void)event_base_loopexit(a->base, NULL);
         return;
     }
     /* Nothing runs any more: what is left is to tell Redis. */

@@ -56,7 +56,10 @@ unsigned agent_room(struct agent *a, const struct lane *lane) ON_LOOP;
 /* Lets every lane fetch, wait, settle or leave, as the stage allows. */
 void agent_turn(struct agent *a) ON_LOOP;
 
-/* Writes this worker's entry in belt:workers, or takes it out. */
+/*
+ * Writes this worker's entry in belt:workers; takes it out and then ends the
+ * loop.
+ */
 void fleet_update(struct agent *a) ON_LOOP;
 void fleet_leave(struct agent *a) ON_LOOP;
 

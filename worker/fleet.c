@@ -116,20 +116,33 @@ void fleet_update(struct agent *a)
     buf_done(&queues);
 }
 
+static void on_gone(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct agent *a = arg;
+    (void)err;
+    (void)r;
+    (void)event_base_loopexit(a->base, NULL);
+}
+
 void fleet_leave(struct agent *a)
 {
     struct lane *lane = lane_up(a);
     struct args args = {0};
     char key[KEY_MAX];
-    if (lane == NULL)
+    if (lane == NULL) {
+        (void)event_base_loopexit(a->base, NULL);
         return;
-    keys_worker(&lane->keys, a->id, key);
+    }
+    (void)keys_worker(&lane->keys, a->id, key);
     args_str(&args, "DEL");
     args_str(&args, key);
     call(lane, &args);
     args_str(&args, "ZREM");
     args_str(&args, lane->keys.workers);
     args_str(&args, a->id);
-    call(lane, &args);
+    if (conn_call(lane->cmd, &args, clock_ms() + QUEUE_DEADLINE_MS, false,
+                  on_gone, a) != 0)
+        (void)event_base_loopexit(a->base, NULL);
     args_done(&args);
 }
