@@ -1,0 +1,16 @@
+#ifndef PRODUCER_BULK_H
+#define PRODUCER_BULK_H
+
+#include "producer/options.h"
+
+/*
+ * belt push --ndjson: any number of jobs from the lines of a file or of stdin
+ * (path "-"), in bounded memory.
+ *
+ * Bad lines are told by number and skipped. When it ends early it says how
+ * many lines are certainly in Redis, so that --skip resumes there. Returns
+ * the exit status.
+ */
+int bulk_push(const struct options *o, const char *path);
+
+#endif

@@ -1,0 +1,267 @@
+/*
+ * Client: asking Redis as if it were a function call.
+ *
+ * The connection is closed by the first on_down, so that it never comes back
+ * by itself: a command that lost its connection ends and says so. Exit
+ * statuses follow the class of the error, its first word in capitals.
+ *
+ * Thread: main, bound as the loop.
+ */
+#include "producer/client.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include <event2/event.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "producer/complain.h"
+
+enum { CALL_TIMEOUT_MS = 30000 };
+
+struct client {
+    const struct options *o; /* borrowed from the command */
+    struct event_base *base; /* owned */
+    struct conn *conn;       /* owned */
+    struct event *timer;     /* owned: the time to connect is over */
+    char shown[384];
+
+    bool up, down;
+    char why[512];
+    int pending; /* of client_call */
+    int failed;  /* exit status of the first error; 0: none */
+    char error[512];
+};
+
+struct request {
+    struct client *client; /* borrowed */
+    client_reply_cb cb;
+    void *arg;
+};
+
+static void on_up(void *arg);
+static void on_down(void *arg, int err, const char *why);
+static void on_too_late(evutil_socket_t fd, short what, void *arg);
+static void on_reply(void *arg, int err, const struct reply *r);
+
+static void new_conn(struct client *c, const struct url *url) ON_LOOP
+{
+    struct conn_config cfg = {
+        .url = *url,
+        .name = "belt",
+        .connect_timeout_ms = c->o->connect_timeout_ms,
+        .on_up = on_up,
+        .on_down = on_down,
+        .arg = c,
+    };
+    int64_t ms = c->o->connect_timeout_ms;
+    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    c->conn = conn_new(c->base, &cfg);
+    explicit_bzero(&cfg.url, sizeof(cfg.url));
+    c->timer = evtimer_new(c->base, on_too_late, c);
+    evtimer_add(c->timer, &tv);
+    conn_open(c->conn);
+}
+
+static struct event_base *new_base(void)
+{
+    struct event_config *cfg = event_config_new();
+    struct event_base *base;
+
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+    base = event_base_new_with_config(cfg);
+    event_config_free(cfg);
+    assert(base);
+    return base;
+}
+
+int client_open(const struct options *o, struct client **ret)
+{
+    struct url url;
+    struct errbuf eb;
+    int rc = url_resolve(o->redis_url, o->password_file, &url, &eb);
+
+    if (rc != 0)
+        return fail(o, rc == ERR_SYSTEM ? EX_NOINPUT : EX_USAGE, "%s", eb.text);
+    loop_role_bind();
+    struct client *c = mem_new(sizeof(*c));
+    c->o = o;
+    c->base = new_base();
+    url_display(&url, c->shown);
+    new_conn(c, &url);
+    explicit_bzero(&url, sizeof(url));
+    while (!c->up && !c->down)
+        client_turn(c, true);
+    event_del(c->timer);
+    if (c->up) {
+        *ret = c;
+        return 0;
+    }
+    int status = client_error_status(c->why);
+    complain(o, "%s: %s", c->shown, c->why);
+    client_close(c);
+    return status == EX_SOFTWARE ? EX_UNAVAILABLE : status;
+}
+
+void client_close(struct client *c)
+{
+    loop_role_assert();
+    if (!c)
+        return;
+    conn_free(c->conn);
+    event_free(c->timer);
+    event_base_free(c->base);
+    free(c);
+}
+
+struct event_base *client_base(struct client *c)
+{
+    return c->base;
+}
+
+struct conn *client_conn(struct client *c)
+{
+    return c->conn;
+}
+
+const char *client_url(const struct client *c)
+{
+    return c->shown;
+}
+
+void client_turn(struct client *c, bool wait)
+{
+    event_base_loop(c->base, wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+}
+
+bool client_is_down(const struct client *c)
+{
+    return c->down;
+}
+
+const char *client_down_why(const struct client *c)
+{
+    return c->why;
+}
+
+static void on_up(void *arg)
+{
+    loop_role_assert();
+    struct client *c = arg;
+
+    c->up = true;
+}
+
+static void set_down(struct client *c, const char *why) ON_LOOP
+{
+    if (c->down)
+        return;
+    c->down = true;
+    size_t n = strlen(why);
+    n = n < sizeof(c->why) ? n : sizeof(c->why) - 1;
+    memcpy(c->why, why, n);
+    c->why[n] = '\0';
+    conn_close(c->conn);
+}
+
+static void on_down(void *arg, int err, const char *why)
+{
+    loop_role_assert();
+    (void)err;
+    set_down(arg, why);
+}
+
+static void on_too_late(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct client *c = arg;
+    char text[32], why[64];
+
+    (void)fd;
+    (void)what;
+    text_format_duration(c->o->connect_timeout_ms, text);
+    snprintf(why, sizeof(why), "no answer within %s", text);
+    set_down(c, why);
+}
+
+void client_call(struct client *c, const struct args *a, client_reply_cb cb,
+                 void *arg)
+{
+    loop_role_assert();
+    struct request *req = mem_new(sizeof(*req));
+
+    *req = (struct request){.client = c, .cb = cb, .arg = arg};
+    int rc = conn_call(c->conn, a, clock_ms() + CALL_TIMEOUT_MS, false,
+                       on_reply, req);
+    if (rc == 0) {
+        c->pending++;
+        return;
+    }
+    free(req);
+    if (c->failed == 0)
+        c->failed = EX_UNAVAILABLE;
+}
+
+static void on_reply(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct request req = *(struct request *)arg;
+    struct client *c = req.client;
+
+    free(arg);
+    c->pending--;
+    if (err == 0 && !reply_is_error(r)) {
+        req.cb(req.arg, r);
+        return;
+    }
+    if (c->failed != 0)
+        return;
+    c->failed = err == 0 ? client_error_status(reply_error(r)) : EX_UNAVAILABLE;
+    if (err == 0)
+        snprintf(c->error, sizeof(c->error), "%s", reply_error(r));
+}
+
+int client_wait(struct client *c)
+{
+    while (c->pending > 0)
+        client_turn(c, true);
+    if (c->failed == 0)
+        return 0;
+    if (c->error[0] != '\0')
+        return fail(c->o, c->failed, "%s: %s", c->shown, c->error);
+    return fail(c->o, c->failed, "%s: connection lost: %s", c->shown, c->why);
+}
+
+int client_error_status(const char *text)
+{
+    static const struct {
+        const char *name;
+        int status;
+    } classes[] = {
+        {"NOAUTH", EX_NOPERM},       {"WRONGPASS", EX_NOPERM},
+        {"NOPERM", EX_NOPERM},       {"OOM", EX_TEMPFAIL},
+        {"MISCONF", EX_TEMPFAIL},    {"NOREPLICAS", EX_TEMPFAIL},
+        {"LOADING", EX_TEMPFAIL},    {"BUSY", EX_TEMPFAIL},
+        {"READONLY", EX_TEMPFAIL},   {"MASTERDOWN", EX_TEMPFAIL},
+        {"TRYAGAIN", EX_TEMPFAIL},   {"CLUSTERDOWN", EX_TEMPFAIL},
+        {"UNKILLABLE", EX_TEMPFAIL},
+    };
+
+    for (const char *p = text; *p != '\0';) {
+        size_t n = strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+            if (strlen(classes[i].name) == n &&
+                memcmp(classes[i].name, p, n) == 0)
+                return classes[i].status;
+        }
+        p += n;
+        p += *p != '\0';
+    }
+    return EX_SOFTWARE;
+}

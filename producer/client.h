@@ -1,0 +1,57 @@
+#ifndef PRODUCER_CLIENT_H
+#define PRODUCER_CLIENT_H
+
+#include <stdbool.h>
+
+#include "common/redis/conn.h"
+#include "producer/options.h"
+
+/*
+ * One connection for the length of one command: the event loop, turned until
+ * the answers are there. It never connects a second time, so nothing is sent
+ * twice behind a command's back. Main thread, which becomes the loop thread.
+ */
+struct client;
+
+/*
+ * Connects as o says, within its connect_timeout_ms. Returns 0 with the
+ * client, owned, in *ret, or the exit status of a failure that was told.
+ */
+int client_open(const struct options *o, struct client **ret);
+
+/* NULL is a no-op. */
+void client_close(struct client *c);
+
+struct event_base *client_base(struct client *c); /* lent */
+struct conn *client_conn(struct client *c);       /* lent */
+
+/* Where Redis is, without user and password; lent until client_close. */
+const char *client_url(const struct client *c);
+
+/* Runs what is ready, or with wait the next thing to become ready. */
+void client_turn(struct client *c, bool wait);
+
+bool client_is_down(const struct client *c);
+/* Why it is down; lent until client_close. "" while it is up. */
+const char *client_down_why(const struct client *c);
+
+/* r is a reply without error, lent until it returns. */
+typedef void (*client_reply_cb)(void *arg, const struct reply *r);
+
+/*
+ * Sends a command that only reads. The first error, of Redis or of the
+ * connection, goes to client_wait instead of cb.
+ */
+void client_call(struct client *c, const struct args *a, client_reply_cb cb,
+                 void *arg);
+
+/*
+ * Turns the loop until every client_call is answered. Returns 0, or the exit
+ * status of the first error, which was told.
+ */
+int client_wait(struct client *c);
+
+/* The exit status that an error text of Redis ("OOM …") stands for. */
+int client_error_status(const char *text);
+
+#endif

@@ -1,0 +1,275 @@
+/*
+ * belt queues: how much waits where.
+ *
+ * Queues are asked a hundred at a time, each batch in one pipelined round for
+ * the sizes and one for the active lists of the lanes found.
+ *
+ * Thread: main, which is also the loop.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/redis/keys.h"
+#include "producer/client.h"
+#include "producer/complain.h"
+#include "producer/out.h"
+
+enum { QUEUES_AT_ONCE = 100, LANES_AT_ONCE = 1000 };
+
+struct names {
+    char **names; /* owned, each too */
+    size_t count, cap;
+};
+
+enum { READY, SCHEDULED, RETRY, DEAD, SIZES };
+
+struct row {
+    struct client *client; /* borrowed */
+    struct keys keys;
+    int64_t sizes[SIZES], active, lanes;
+    int64_t more_from; /* index of the next page of lanes; -1: none */
+    bool paused;
+};
+
+static void on_names(void *arg, const struct reply *r);
+static void on_size(void *arg, const struct reply *r);
+static void on_paused(void *arg, const struct reply *r);
+static void on_lanes(void *arg, const struct reply *r);
+static void on_active(void *arg, const struct reply *r);
+
+static void add_name(struct names *list, const char *name)
+{
+    if (list->count == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 64;
+        list->names = mem_resize(list->names, list->cap * sizeof(*list->names));
+    }
+    list->names[list->count++] = mem_strdup(name);
+}
+
+static void free_names(struct names *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->names[i]);
+    free((void *)list->names);
+}
+
+/* Anybody may write to that set: what is no name is no queue. */
+static void on_names(void *arg, const struct reply *r)
+{
+    for (size_t i = 0; i < reply_len(r); i++) {
+        const char *p;
+        size_t n;
+        if (reply_str(reply_at(r, i), &p, &n) && text_is_name(p, n))
+            add_name(arg, p);
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int find_all(const struct options *o, struct client *client,
+                    struct names *list)
+{
+    struct keys keys;
+    struct args a = {0};
+
+    keys_init(&keys, o->ns, o->queue);
+    args_str(&a, "SMEMBERS");
+    args_str(&a, keys.queues);
+    client_call(client, &a, on_names, list);
+    args_done(&a);
+    int status = client_wait(client);
+    if (list->count > 0)
+        qsort((void *)list->names, list->count, sizeof(*list->names), compare);
+    return status;
+}
+
+static void on_size(void *arg, const struct reply *r)
+{
+    (void)reply_int(r, arg);
+}
+
+static void ask_size(struct row *row, const char *command, const char *key,
+                     int which)
+{
+    struct args a = {0};
+
+    args_str(&a, command);
+    args_str(&a, key);
+    client_call(row->client, &a, on_size, &row->sizes[which]);
+    args_done(&a);
+}
+
+static void on_paused(void *arg, const struct reply *r)
+{
+    *(bool *)arg = !reply_is_nil(r);
+}
+
+static void ask_paused(struct row *row)
+{
+    struct args a = {0};
+
+    args_str(&a, "HGET");
+    args_str(&a, row->keys.config);
+    args_str(&a, "paused");
+    client_call(row->client, &a, on_paused, &row->paused);
+    args_done(&a);
+}
+
+static void ask_lanes(struct row *row)
+{
+    struct args a = {0};
+
+    args_str(&a, "ZRANGE");
+    args_str(&a, row->keys.leases);
+    args_int(&a, row->more_from);
+    args_int(&a, row->more_from + LANES_AT_ONCE - 1);
+    row->more_from = -1;
+    client_call(row->client, &a, on_lanes, row);
+    args_done(&a);
+}
+
+static void on_active(void *arg, const struct reply *r)
+{
+    struct row *row = arg;
+    int64_t n = 0;
+
+    (void)reply_int(r, &n);
+    row->active += n;
+}
+
+static void on_lanes(void *arg, const struct reply *r)
+{
+    struct row *row = arg;
+    struct args a = {0};
+
+    for (size_t i = 0; i < reply_len(r); i++) {
+        char key[KEY_MAX];
+        const char *lane;
+        size_t n;
+        if (!reply_str(reply_at(r, i), &lane, &n) ||
+            !keys_active(&row->keys, lane, key))
+            continue;
+        args_clear(&a);
+        args_str(&a, "LLEN");
+        args_str(&a, key);
+        client_call(row->client, &a, on_active, row);
+    }
+    args_done(&a);
+    row->lanes += (int64_t)reply_len(r);
+    if (reply_len(r) == LANES_AT_ONCE)
+        row->more_from = row->lanes;
+}
+
+static void ask(struct row *row)
+{
+    ask_size(row, "LLEN", row->keys.ready, READY);
+    ask_size(row, "ZCARD", row->keys.scheduled, SCHEDULED);
+    ask_size(row, "ZCARD", row->keys.retry, RETRY);
+    ask_size(row, "ZCARD", row->keys.dead, DEAD);
+    ask_paused(row);
+    ask_lanes(row);
+}
+
+static const struct column columns[] = {
+    {"queue", FOR_ALL, false},
+    {"ready", FOR_ALL, true},
+    {"active", FOR_ALL, true},
+    {"scheduled", FOR_ALL, true},
+    {"retry", FOR_ALL, true},
+    {"dead", FOR_ALL, true},
+    {"workers", FOR_ALL, true},
+    {"paused", FOR_ALL, false},
+    {0},
+};
+
+static void print(struct out *out, const struct row *row)
+{
+    out_str(out, row->keys.queue);
+    out_int(out, row->sizes[READY]);
+    out_int(out, row->active);
+    out_int(out, row->sizes[SCHEDULED]);
+    out_int(out, row->sizes[RETRY]);
+    out_int(out, row->sizes[DEAD]);
+    out_int(out, row->lanes);
+    out_bool(out, row->paused);
+    out_row(out);
+}
+
+static int print_some(const struct options *o, struct client *client,
+                      struct out *out, char *const *names, size_t n)
+{
+    struct row *rows = mem_new(n * sizeof(*rows));
+
+    for (size_t i = 0; i < n; i++) {
+        rows[i].client = client;
+        keys_init(&rows[i].keys, o->ns, names[i]);
+        ask(&rows[i]);
+    }
+    int status = client_wait(client);
+    for (size_t i = 0; i < n && status == 0;) {
+        if (rows[i].more_from < 0) {
+            print(out, &rows[i++]);
+            continue;
+        }
+        ask_lanes(&rows[i]);
+        status = client_wait(client);
+    }
+    free(rows);
+    return status;
+}
+
+static int print_all(const struct options *o, struct client *client,
+                     const struct names *list)
+{
+    struct out *out = out_new(o, columns);
+    int status = 0;
+
+    for (size_t i = 0; i < list->count && status == 0; i += QUEUES_AT_ONCE) {
+        size_t n = list->count - i;
+        if (n > QUEUES_AT_ONCE)
+            n = QUEUES_AT_ONCE;
+        status = print_some(o, client, out, list->names + i, n);
+    }
+    out_end(out);
+    return status;
+}
+
+static int run_queues(const struct options *o)
+{
+    struct names list = {0};
+    struct client *client;
+    int status = 0;
+
+    for (int i = 0; i < o->arg_count && status == 0; i++) {
+        if (!text_is_name(o->args[i], strlen(o->args[i])))
+            status =
+                fail(o, EX_USAGE, "%s: not the name of a queue", o->args[i]);
+        add_name(&list, o->args[i]);
+    }
+    if (status == 0)
+        status = client_open(o, &client);
+    if (status == 0) {
+        if (list.count == 0)
+            status = find_all(o, client, &list);
+        if (status == 0)
+            status = print_all(o, client, &list);
+        client_close(client);
+    }
+    free_names(&list);
+    return status;
+}
+
+const struct command cmd_queues = {
+    .name = "queues",
+    .usage = "[QUEUE ...]",
+    .summary = "Show the queues: what waits, runs, failed",
+    .details = "workers counts the lanes that hold a lease.\n",
+    .max_args = -1,
+    .run = run_queues,
+};

@@ -1,0 +1,62 @@
+/*
+ * Commands: the table that parsing, help and dispatch share.
+ *
+ * Thread: main.
+ */
+#include "producer/command.h"
+
+#include <string.h>
+
+#include "common/base/text.h"
+#include "producer/options.h"
+
+const struct command *const commands[] = {
+    &cmd_push, &cmd_result, &cmd_queues, &cmd_jobs, &cmd_workers,
+    &cmd_dev,  &cmd_worker, &cmd_help,   NULL,
+};
+
+enum { COMMANDS_MAX = sizeof(commands) / sizeof(commands[0]) };
+
+#define AT(member) offsetof(struct options, member)
+#define DAY_MS (24LL * 3600 * 1000)
+
+const struct flag global_flags[] = {
+    {"redis", 'u', FLAG_TEXT, "URL", AT(redis_url), 0, 0,
+     "redis://[user:password@]host:port/db or unix:///path?db=n"},
+    {"password-file", 0, FLAG_TEXT, "FILE", AT(password_file), 0, 0,
+     "its first line is the password of Redis"},
+    {"namespace", 0, FLAG_TEXT, "NAME", AT(ns), 0, 0,
+     "prefix of all keys (BELT_NAMESPACE, else belt)"},
+    {"output", 'o', FLAG_FORMAT, "FORMAT", AT(format), 0, 0,
+     "table, json, ndjson or tsv"},
+    {"json", 0, FLAG_BOOL, NULL, AT(json), 0, 0, "the same as -o json"},
+    {"connect-timeout", 0, FLAG_DURATION, "D", AT(connect_timeout_ms), 1,
+     DAY_MS, "how long Redis may take to be reached (5s)"},
+    {"timeout", 0, FLAG_DURATION, "D", AT(connect_timeout_ms), 1, DAY_MS,
+     "the same, where the command has no --timeout of its own"},
+    {"no-color", 0, FLAG_BOOL, NULL, AT(no_color), 0, 0,
+     "nothing bold, as with NO_COLOR"},
+    {"help", 'h', FLAG_BOOL, NULL, AT(help), 0, 0, "print help and end"},
+    {"version", 0, FLAG_BOOL, NULL, AT(version), 0, 0,
+     "print the version and end"},
+    {0},
+};
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; commands[i]; i++) {
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    }
+    return NULL;
+}
+
+const char *command_nearest(const char *name)
+{
+    const char *names[COMMANDS_MAX];
+    size_t n = 0;
+
+    for (; commands[n]; n++)
+        names[n] = commands[n]->name;
+    return text_nearest(name, names, n);
+}

@@ -1,0 +1,48 @@
+#ifndef PRODUCER_OPTIONS_H
+#define PRODUCER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "producer/command.h"
+
+/* What a command line says. Texts are borrowed from argv and environ. */
+enum out_format { OUT_TABLE, OUT_JSON, OUT_NDJSON, OUT_TSV };
+
+struct options {
+    const struct command *command; /* NULL: none was named */
+
+    const char **args; /* owned array, NULL behind the last */
+    int arg_count;
+    int plain_count; /* of them, those before a "--" */
+
+    bool help, version;
+    const char *redis_url, *password_file, *ns;
+    enum out_format format;
+    bool json, no_color;
+    int64_t connect_timeout_ms;
+
+    const char *queue, *id, *type;
+    bool front, ndjson;
+    int64_t max_attempts, timeout_ms, keep_ms; /* 0: not given */
+    int64_t skip, max_bytes;
+
+    const char *state;
+    int64_t count;
+
+    const char *dir, *handlers;
+    int64_t port; /* -1: a free one, 0: none */
+};
+
+/*
+ * Parses argv, the program's name in front. ERR_INVALID says what is wrong;
+ * ret->command is set even then if it was known. Done with options_done in
+ * either case.
+ */
+int options_parse(int argc, char **argv, struct options *ret,
+                  struct errbuf *eb);
+
+void options_done(struct options *o);
+
+#endif

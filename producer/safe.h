@@ -1,0 +1,34 @@
+#ifndef PRODUCER_SAFE_H
+#define PRODUCER_SAFE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/buf.h"
+
+/*
+ * Text of strangers on its way to a terminal. What lies in Redis may hold
+ * escape sequences that retitle a window or rewrite the screen.
+ */
+
+/*
+ * Appends s with control characters, C1 controls, marks that reorder text and
+ * bytes that are not UTF-8 as \n, \x1b, \u202e. Without newline: one line.
+ */
+void safe_append(struct buf *b, const char *s, size_t n);
+
+/*
+ * Appends a valid JSON value on one line, the same value: white space between
+ * tokens becomes blanks, control characters in strings become escapes.
+ */
+void safe_append_json(struct buf *b, const char *s, size_t n);
+
+/* Columns that well-formed UTF-8 takes: its code points. */
+size_t safe_width(const char *s, size_t n);
+
+/*
+ * Returns how many bytes of s the first width code points take, at most n.
+ */
+size_t safe_cut(const char *s, size_t n, size_t width);
+
+#endif
