@@ -67,6 +67,13 @@ struct handover {
     volatile int err; /* errno of what failed in the child; 0: nothing */
 };
 
+/*
+ * glibc's clone(2) under the name that sanitizers do not intercept: the thread
+ * sanitizer takes every clone for a fork, and would in the child release locks
+ * of its own that the parent then releases again.
+ */
+extern int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+
 static int child_main(void *arg);
 
 int spawn_start(const struct spawn *s, struct child *ret_child, int *ret_errno)
@@ -78,8 +85,8 @@ int spawn_start(const struct spawn *s, struct child *ret_child, int *ret_errno)
     pid_t pid;
 
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, KERNEL_SIGSET);
-    pid = clone(child_main, stack + sizeof(stack),
-                CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &h, &pidfd);
+    pid = __clone(child_main, stack + sizeof(stack),
+                  CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &h, &pidfd);
     err = pid < 0 ? errno : h.err;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, KERNEL_SIGSET);
 
@@ -154,7 +161,8 @@ SPAWN_RAW static int child_main(void *arg)
         goto fail;
     if (syscall(SYS_getppid) != h->parent)
         return 127; /* the death signal would come too late for us */
-    if (child_fds_keeping_guard(s->fds) < 0)
+    guard_add((pid_t)syscall(SYS_getpid));
+    if (child_fds(s->fds) < 0)
         goto fail;
     if (s->dir != NULL && syscall(SYS_chdir, s->dir) < 0)
         goto fail;
@@ -175,8 +183,8 @@ int spawn_find(const char *name, const char *dirs, char *out, size_t size)
         size_t n = strcspn(at, ":");
         struct stat st;
 
-        int len = snprintf(out, size, "%.*s%s%s", (int)n, at, n > 0 ? "/" : "",
-                           name);
+        int len =
+            snprintf(out, size, "%.*s%s%s", (int)n, at, n > 0 ? "/" : "", name);
         if (len < (int)size && stat(out, &st) == 0 && S_ISREG(st.st_mode) &&
             access(out, X_OK) == 0)
             return 0;

@@ -13,7 +13,7 @@
  * The child leads a process group of its own, has exactly the descriptors
  * 0, 1 and 2, no blocked and no ignored signal of ours, and is killed when the
  * *thread* that started it ends (PR_SET_PDEATHSIG), so that thread must live
- * as long as the child. SIGCHLD must not be ignored. Linux >= 5.4.
+ * as long as the child. SIGCHLD must not be ignored. Linux >= 5.3.
  */
 struct spawn {
     const char *path; /* as for execve(2): no search */
@@ -34,8 +34,8 @@ struct child {
  * the child is left. The caller waits for the pid and removes the guard's
  * entry before that.
  */
-int spawn_start(const struct spawn *s, struct child *ret_child, int *ret_errno)
-    MAY_BLOCK;
+int spawn_start(const struct spawn *s, struct child *ret_child,
+                int *ret_errno) MAY_BLOCK;
 
 /*
  * Writes the path of a command: itself if it has a slash, else the first
@@ -51,11 +51,10 @@ int spawn_find(const char *name, const char *dirs, char *out, size_t size);
  */
 #if defined(__clang__)
 #define SPAWN_RAW                                                              \
-    __attribute__((disable_sanitizer_instrumentation,                         \
+    __attribute__((disable_sanitizer_instrumentation,                          \
                    no_sanitize("address", "thread", "undefined")))
 #else
-#define SPAWN_RAW                                                              \
-    __attribute__((no_sanitize("address", "thread", "undefined")))
+#define SPAWN_RAW __attribute__((no_sanitize("address", "thread", "undefined")))
 #endif
 
 #endif
