@@ -25,6 +25,7 @@ struct handler_limits {
     size_t stderr_max;     /* bytes of stderr kept on failure; default 8 KiB */
 };
 
+/* limits may be NULL: the defaults. The environment is read here. */
 struct handlers *handlers_new(const struct handler_limits *limits);
 void handlers_free(struct handlers *hs);
 
@@ -46,9 +47,10 @@ const struct handler *handlers_find(const struct handlers *hs,
 const char *handler_pattern(const struct handler *h);
 
 /*
- * Runs d->handler for d->job and fills d->outcome (verdict, never NONE).
- * cancel_fd is an eventfd that becomes readable when d->cancel was set. Pool
- * thread; returns when the process and its group are gone.
+ * Runs d->handler for d->job and fills d->outcome, times excepted (verdict,
+ * never NONE). cancel_fd is a non-blocking eventfd that becomes readable when
+ * d->cancel was set; a second wake means KILL now. Pool thread, SIGPIPE
+ * blocked or ignored; returns when the process and its group are gone.
  */
 void handler_run(struct delivery *d, int cancel_fd) MAY_BLOCK;
 

@@ -1,0 +1,316 @@
+/*
+ * The table of handlers: which one runs the jobs of a type.
+ *
+ * It is built before threads start and never changes then, so that any thread
+ * may read it without a lock. Exact names come first, sorted for a binary
+ * search; globs follow, the most specific first, so the first that matches is
+ * the right one.
+ *
+ * Thread: main while it is built, then any.
+ */
+#include "worker/handler.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "worker/handler_priv.h"
+
+#define WILDCARDS "*?[\\"
+
+static const struct handler_limits default_limits = {
+    .timeout_ms = 30 * 60 * 1000,
+    .kill_after_ms = 10 * 1000,
+    .result_max = 64 * 1024,
+    .stderr_max = 8 * 1024,
+};
+
+struct handlers {
+    struct handler_limits limits;
+    char **carry;         /* owned */
+    struct handler **all; /* owned, exact names first */
+    size_t count, exact;
+};
+
+struct kind {
+    const char *name;
+    int (*init)(struct handler *h, const char *spec, struct errbuf *eb);
+};
+
+static const struct kind kinds[] = {
+    {"exec", handler_exec_init},
+    {"builtin", handler_builtin_init},
+};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+struct handlers *handlers_new(const struct handler_limits *limits)
+{
+    struct handlers *hs = mem_new(sizeof(*hs));
+
+    hs->limits = limits != NULL ? *limits : default_limits;
+    hs->carry = env_carry();
+    return hs;
+}
+
+static void handler_free(struct handler *h)
+{
+    free(h->pattern);
+    free(h->arg);
+    argv_free(h->argv);
+    free(h);
+}
+
+void handlers_free(struct handlers *hs)
+{
+    if (hs == NULL)
+        return;
+    for (size_t i = 0; i < hs->count; i++)
+        handler_free(hs->all[i]);
+    free(hs->all);
+    argv_free(hs->carry);
+    free(hs);
+}
+
+/* Whether it can be the type of a job: UTF-8 without control characters. */
+static bool is_type(const char *s)
+{
+    const unsigned char *u = (const unsigned char *)s;
+    size_t n = strlen(s);
+
+    if (n == 0 || n > JOB_TYPE_MAX_LEN || text_utf8_error(s, n) < n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (u[i] < 0x20 || u[i] == 0x7f || (u[i] == 0xc2 && u[i + 1] < 0xa0))
+            return false;
+    return true;
+}
+
+static struct handler *handler_new(const struct handlers *hs, char *pattern,
+                                   bool may_be_glob)
+{
+    struct handler *h = mem_new(sizeof(*h));
+
+    h->pattern = pattern;
+    h->plain_len = strcspn(pattern, WILDCARDS);
+    h->is_glob = may_be_glob && pattern[h->plain_len] != '\0';
+    h->limits = hs->limits;
+    h->carry = hs->carry;
+    return h;
+}
+
+/* Below 0 when a is asked before b, 0 when only the order of adding tells. */
+static int compare(const struct handler *a, const struct handler *b)
+{
+    size_t a_len, b_len;
+
+    if (a->is_glob != b->is_glob)
+        return a->is_glob ? 1 : -1;
+    if (!a->is_glob)
+        return strcmp(a->pattern, b->pattern);
+    if (a->plain_len != b->plain_len)
+        return a->plain_len > b->plain_len ? -1 : 1;
+    a_len = strlen(a->pattern);
+    b_len = strlen(b->pattern);
+    return a_len > b_len ? -1 : a_len < b_len;
+}
+
+/* Takes h, also on failure. */
+static int insert(struct handlers *hs, struct handler *h, struct errbuf *eb)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < hs->count; i++)
+        if (hs->all[i]->is_glob == h->is_glob &&
+            strcmp(hs->all[i]->pattern, h->pattern) == 0) {
+            int rc = errbuf_set(eb, ERR_INVALID,
+                                "handler %s: there is one for it already",
+                                h->pattern);
+
+            handler_free(h);
+            return rc;
+        }
+    while (at < hs->count && compare(hs->all[at], h) <= 0)
+        at++;
+    hs->all = mem_resize(hs->all, (hs->count + 1) * sizeof(struct handler *));
+    memmove(hs->all + at + 1, hs->all + at,
+            (hs->count - at) * sizeof(struct handler *));
+    hs->all[at] = h;
+    hs->count++;
+    if (!h->is_glob)
+        hs->exact++;
+    return 0;
+}
+
+static int init_kind(struct handler *h, const char *text, struct errbuf *eb)
+{
+    const char *names[KINDS], *near;
+    size_t n = strcspn(text, ":");
+    char *given;
+    int rc;
+
+    if (text[n] == '\0')
+        return errbuf_set(eb, ERR_INVALID, "expected TYPE=KIND:SPEC");
+    for (size_t i = 0; i < KINDS; i++) {
+        names[i] = kinds[i].name;
+        if (strlen(names[i]) == n && strncmp(text, names[i], n) == 0)
+            return kinds[i].init(h, text + n + 1, eb);
+    }
+    given = mem_dup(text, n);
+    near = text_nearest(given, names, KINDS);
+    rc = errbuf_set(eb, ERR_INVALID, "no such kind of handler: %s%s%s%s", given,
+                    near != NULL ? " (did you mean " : "",
+                    near != NULL ? near : "", near != NULL ? "?)" : "");
+    free(given);
+    return rc;
+}
+
+int handlers_add(struct handlers *hs, const char *spec, struct errbuf *eb)
+{
+    size_t n = strcspn(spec, "=");
+    struct handler *h;
+    char *pattern;
+    int rc;
+
+    if (spec[n] == '\0')
+        return errbuf_set(eb, ERR_INVALID,
+                          "handler %s: expected TYPE=KIND:SPEC", spec);
+    pattern = mem_dup(spec, n);
+    if (!is_type(pattern)) {
+        free(pattern);
+        return errbuf_set(eb, ERR_INVALID,
+                          "handler %s: not a type or a glob of types", spec);
+    }
+    h = handler_new(hs, pattern, true);
+    rc = init_kind(h, spec + n + 1, eb);
+    if (rc < 0) {
+        handler_free(h);
+        return errbuf_wrap(eb, rc, "handler %s", spec);
+    }
+    return insert(hs, h, eb);
+}
+
+static int add_file(struct handlers *hs, const char *dir, const char *name,
+                    struct errbuf *eb)
+{
+    size_t n = strlen(name);
+    struct handler *h;
+    struct stat st;
+    char *path;
+
+    if (name[0] == '.' || name[n - 1] == '~')
+        return 0;
+    path = mem_printf("%s/%s", dir, name);
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode)) {
+        free(path);
+        return 0;
+    }
+    if (!is_type(name)) {
+        LOG_WARN("handler_passed_over", F_STR("file", path),
+                 F_STR("why", "its name is not a job type"));
+        free(path);
+        return 0;
+    }
+    h = handler_new(hs, mem_strdup(name), false);
+    handler_exec_init_path(h, path);
+    free(path);
+    return insert(hs, h, eb);
+}
+
+int handlers_add_dir(struct handlers *hs, const char *dir, struct errbuf *eb)
+{
+    struct dirent *e;
+    DIR *d = opendir(dir);
+    int rc = 0;
+
+    if (d == NULL)
+        return errbuf_set(eb, ERR_SYSTEM, "handlers %s: %s", dir,
+                          strerror(errno));
+    while (rc == 0 && (errno = 0, e = readdir(d)) != NULL)
+        rc = add_file(hs, dir, e->d_name, eb);
+    if (rc == 0 && errno != 0)
+        rc =
+            errbuf_set(eb, ERR_SYSTEM, "handlers %s: %s", dir, strerror(errno));
+    closedir(d);
+    return rc;
+}
+
+size_t handlers_count(const struct handlers *hs)
+{
+    return hs->count;
+}
+
+const struct handler *handlers_find(const struct handlers *hs, const char *type)
+{
+    size_t low = 0, high = hs->exact;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int order = strcmp(type, hs->all[mid]->pattern);
+
+        if (order == 0)
+            return hs->all[mid];
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    for (size_t i = hs->exact; i < hs->count; i++)
+        if (fnmatch(hs->all[i]->pattern, type, 0) == 0)
+            return hs->all[i];
+    return NULL;
+}
+
+const char *handler_pattern(const struct handler *h)
+{
+    return h->pattern;
+}
+
+void handler_run(struct delivery *d, int cancel_fd)
+{
+    d->handler->run(d, cancel_fd);
+    assert(d->outcome.verdict != VERDICT_NONE);
+}
+
+int64_t handler_timeout_ms(const struct delivery *d)
+{
+    return d->job->timeout_ms > 0 ? d->job->timeout_ms
+                                  : d->handler->limits.timeout_ms;
+}
+
+int64_t handler_instant(int64_t now, int64_t ms)
+{
+    return ms < INT64_MAX - now ? now + ms : INT64_MAX;
+}
+
+void handler_fail(struct delivery *d, enum verdict v, const char *class,
+                  const char *fmt, ...)
+{
+    struct outcome *o = &d->outcome;
+    char text[1024];
+    va_list ap;
+
+    o->verdict = v;
+    snprintf(o->error_class, sizeof(o->error_class), "%s", class);
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    buf_clear(&o->message);
+    buf_str(&o->message, text);
+}
+
+void handler_fail_timeout(struct delivery *d)
+{
+    char text[32];
+
+    handler_fail(d, VERDICT_RETRY, "timeout", "timed out after %s",
+                 text_format_duration(handler_timeout_ms(d), text));
+}

@@ -1,0 +1,123 @@
+/*
+ * The environment of handler processes: clean, and about one job.
+ *
+ * The worker's own environment may hold credentials (BELT_REDIS_URL,
+ * REDISCLI_AUTH), so nothing is taken over but a short list of harmless names.
+ *
+ * Thread: env_carry in the main thread, before others start; the rest any.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "worker/handler_priv.h"
+
+#define PATH_DEFAULT "PATH=/usr/local/bin:/usr/bin:/bin"
+
+enum {
+    ENV_OF_JOB = 10,   /* variables that env_make adds at most */
+    ENV_JOB_TEXT = 768 /* their bytes: all have bounded lengths (job.h) */
+};
+
+/* Whether "NAME=value" is one to take over; LC_ stands for all LC_*. */
+static bool is_carried(const char *entry)
+{
+    static const char *const names[] = {"PATH", "HOME", "USER",  "LOGNAME",
+                                        "LANG", "TZ",   "TMPDIR"};
+    size_t n = strcspn(entry, "=");
+
+    if (entry[n] != '=')
+        return false;
+    if (strncmp(entry, "LC_", 3) == 0)
+        return strcasestr(entry, "REDIS") == NULL;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strlen(names[i]) == n && strncmp(entry, names[i], n) == 0)
+            return true;
+    return false;
+}
+
+char **env_carry(void)
+{
+    size_t n = 0, len = 0;
+    char **env;
+
+    while (environ != NULL && environ[n] != NULL)
+        n++;
+    env = mem_new((n + 2) * sizeof(*env));
+    for (size_t i = 0; i < n; i++)
+        if (is_carried(environ[i]))
+            env[len++] = mem_strdup(environ[i]);
+    if (env_find(env, "PATH")[0] == '\0')
+        env[len++] = mem_strdup(PATH_DEFAULT);
+    return env;
+}
+
+const char *env_find(char *const *env, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (size_t i = 0; env[i] != NULL; i++)
+        if (strncmp(env[i], name, n) == 0 && env[i][n] == '=')
+            return env[i] + n + 1;
+    return "";
+}
+
+struct env {
+    char **v; /* the block: pointers, then text */
+    size_t n;
+    char *text, *end;
+};
+
+static void add(struct env *e, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void add(struct env *e, const char *fmt, ...)
+{
+    size_t room = (size_t)(e->end - e->text);
+    va_list ap;
+    int len;
+
+    va_start(ap, fmt);
+    len = vsnprintf(e->text, room, fmt, ap);
+    va_end(ap);
+    assert(len >= 0 && (size_t)len < room);
+    e->v[e->n++] = e->text;
+    e->text += len + 1;
+}
+
+char **env_make(char *const *carry, const struct delivery *d,
+                int64_t deadline_wall_ms)
+{
+    const struct job *job = d->job;
+    struct env e = {0};
+    size_t slots = ENV_OF_JOB + 1, carried;
+
+    for (carried = 0; carry[carried] != NULL; carried++)
+        slots++;
+    e.v = mem_new(slots * sizeof(*e.v) + ENV_JOB_TEXT);
+    e.text = (char *)(e.v + slots);
+    e.end = e.text + ENV_JOB_TEXT;
+    for (; e.n < carried; e.n++)
+        e.v[e.n] = carry[e.n];
+
+    add(&e, "BELT_JOB_ID=%s", job->id);
+    add(&e, "BELT_JOB_TYPE=%s", job->type);
+    add(&e, "BELT_QUEUE=%s", d->queue);
+    add(&e, "BELT_ATTEMPT=%" PRId64, handler_instant(job->attempt, 1));
+    add(&e, "BELT_MAX_ATTEMPTS=%" PRId64, job->max_attempts);
+    add(&e, "BELT_RECOVERED=%u", job->recovered_count);
+    add(&e, "BELT_DEADLINE=%" PRId64 ".%03d", deadline_wall_ms / 1000,
+        (int)(deadline_wall_ms % 1000));
+    if (d->fence != 0)
+        add(&e, "BELT_FENCE=%" PRId64, d->fence);
+    if (job->traceparent[0] != '\0')
+        add(&e, "TRACEPARENT=%s", job->traceparent);
+    assert(e.n < slots);
+    e.v[e.n] = NULL;
+    return e.v;
+}

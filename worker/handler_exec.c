@@ -1,0 +1,427 @@
+/*
+ * Exec: one process per job, fed and drained until it and its group are gone.
+ *
+ * One poll(2) watches everything that can happen: the payload pipe takes more,
+ * stdout or stderr has some, the process ended (pidfd), we are to stop it
+ * (cancel_fd), a time limit passed. None of these waits for another, so no
+ * order in which a handler reads and writes can lock us both up. The end of
+ * the first process is the end of the run: what it left in its group is
+ * killed, and what the pipes still hold is read without waiting, since a
+ * process that left the group may hold them open for ever.
+ *
+ *     running ─ time-out, cancel ─► TERM sent ─ kill_after, hurry ─► KILL sent
+ *        └───────────── process ended ─────┴──────────────────────────┘
+ *                                          ▼
+ *        kill the group ► guard forgets it ► reap ► drain ► verdict
+ *
+ * The group is killed and forgotten by the guard before its leader is reaped:
+ * until then its number cannot belong to anybody else.
+ *
+ * Thread: pool; one run at a time. SIGPIPE is blocked or ignored there.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "worker/guard.h"
+#include "worker/handler_priv.h"
+#include "worker/handler_stderr.h"
+#include "worker/spawn.h"
+
+enum {
+    SCRATCH = 32 * 1024,     /* half a pipe; small enough for the stack */
+    DRAIN_MAX = 1024 * 1024, /* the largest pipe of an unprivileged process */
+    GROUP_WAIT_MS = 100,     /* killed processes that are still there */
+    MESSAGE_LINE_MAX = 200   /* of stderr's last line, in a failure's message */
+};
+
+enum stop { STOP_NONE, STOP_TIMEOUT, STOP_CANCEL };
+
+struct run {
+    struct delivery *d; /* borrowed */
+    struct child child;
+    int in, out, err; /* our ends, non-blocking; -1: closed */
+    int cancel_fd;    /* borrowed */
+    size_t sent;      /* of the payload */
+
+    enum stop stop;  /* why TERM was sent */
+    bool hurry;      /* a wake for cancel was seen */
+    int64_t next_ms; /* the time-out, then the KILL; then never */
+
+    uint64_t out_bytes;
+    struct stderr_log stderr_log;
+    char scratch[SCRATCH];
+};
+
+static void run_exec(struct delivery *d, int cancel_fd);
+
+int handler_exec_init(struct handler *h, const char *spec, struct errbuf *eb)
+{
+    h->run = run_exec;
+    return argv_split(spec, &h->argv, eb);
+}
+
+void handler_exec_init_path(struct handler *h, const char *path)
+{
+    h->run = run_exec;
+    h->argv = mem_new(2 * sizeof(*h->argv));
+    /* A slash keeps spawn_find from searching PATH. */
+    h->argv[0] =
+        strchr(path, '/') != NULL ? mem_strdup(path) : mem_printf("./%s", path);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* Ours are non-blocking, theirs block as programs expect. */
+static int open_pipes(struct run *r, int theirs[3])
+{
+    int *ours[3] = {&r->in, &r->out, &r->err};
+
+    for (int i = 0; i < 3; i++)
+        *ours[i] = theirs[i] = -1;
+    for (int i = 0; i < 3; i++) {
+        int p[2], mine = i == 0 ? 1 : 0;
+
+        if (pipe2(p, O_CLOEXEC) < 0)
+            return -1;
+        *ours[i] = p[mine];
+        theirs[i] = p[1 - mine];
+        if (fcntl(p[mine], F_SETFL, O_NONBLOCK) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void feed(struct run *r)
+{
+    struct json_span p = r->d->job->payload;
+    ssize_t n;
+
+    do
+        n = write(r->in, p.p + r->sent, p.len - r->sent);
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        r->sent += (size_t)n;
+    /* A handler that does not want to read its payload may: EPIPE. */
+    if (r->sent == p.len || (n < 0 && errno != EAGAIN))
+        close_fd(&r->in);
+}
+
+/* Reads once. Returns 0 when there is nothing more, now or at all. */
+static size_t take(struct run *r, int *fd)
+{
+    ssize_t n;
+
+    do
+        n = read(*fd, r->scratch, sizeof(r->scratch));
+    while (n < 0 && errno == EINTR);
+    if (n == 0 || (n < 0 && errno != EAGAIN))
+        close_fd(fd);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static size_t take_out(struct run *r)
+{
+    struct buf *result = &r->d->outcome.result;
+    size_t room = r->d->handler->limits.result_max - result->len;
+    size_t n = take(r, &r->out);
+
+    if (n > 0 && room > 0)
+        buf_append(result, r->scratch, n < room ? n : room);
+    r->out_bytes += n;
+    return n;
+}
+
+static size_t take_err(struct run *r)
+{
+    size_t n = take(r, &r->err);
+
+    stderr_log_feed(&r->stderr_log, r->scratch, n);
+    return n;
+}
+
+static void kill_group(struct run *r, int sig)
+{
+    kill(-r->child.pid, sig);
+}
+
+/* TERM now, KILL later. A stopped process must go on to see the TERM. */
+static void terminate(struct run *r, enum stop why)
+{
+    assert(r->stop == STOP_NONE);
+    r->stop = why;
+    kill_group(r, SIGTERM);
+    kill_group(r, SIGCONT);
+    r->next_ms =
+        handler_instant(clock_ms(), r->d->handler->limits.kill_after_ms);
+}
+
+static void kill_now(struct run *r)
+{
+    kill_group(r, SIGKILL);
+    r->next_ms = INT64_MAX;
+}
+
+/* The first wake stops the run, every later one kills it. */
+static void on_wake(struct run *r)
+{
+    uint64_t wakes;
+
+    if (read(r->cancel_fd, &wakes, sizeof(wakes)) != sizeof(wakes) ||
+        atomic_load(&r->d->cancel) == CANCEL_NONE)
+        return;
+    if (r->stop == STOP_NONE)
+        terminate(r, STOP_CANCEL);
+    if (r->hurry || wakes > 1)
+        kill_now(r);
+    r->hurry = true;
+}
+
+static void on_time(struct run *r)
+{
+    if (r->stop == STOP_NONE)
+        terminate(r, STOP_TIMEOUT);
+    else
+        kill_now(r);
+}
+
+static int time_left_ms(const struct run *r)
+{
+    int64_t left = r->next_ms - clock_ms();
+
+    if (r->next_ms == INT64_MAX)
+        return -1;
+    return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
+}
+
+/* Returns when the process has ended. */
+static void watch(struct run *r)
+{
+    for (;;) {
+        struct pollfd p[] = {{.fd = r->child.pidfd, .events = POLLIN},
+                             {.fd = r->cancel_fd, .events = POLLIN},
+                             {.fd = r->in, .events = POLLOUT},
+                             {.fd = r->out, .events = POLLIN},
+                             {.fd = r->err, .events = POLLIN}};
+        int n = poll(p, sizeof(p) / sizeof(p[0]), time_left_ms(r));
+
+        if (n > 0) {
+            if (p[0].revents != 0)
+                return;
+            if (p[1].revents != 0)
+                on_wake(r);
+            if (p[2].revents != 0)
+                feed(r);
+            if (p[3].revents != 0)
+                take_out(r);
+            if (p[4].revents != 0)
+                take_err(r);
+        }
+        if (time_left_ms(r) == 0)
+            on_time(r);
+    }
+}
+
+/*
+ * Waits until nothing of a killed group is left. As process 1 of a container
+ * we are the parent of its orphans, and must reap them. Not waited for are
+ * processes that cannot die now (a disk that does not answer), and those that
+ * died but that a lazy process 1 does not reap, which look the same from here.
+ */
+static void wait_group(struct run *r)
+{
+    int64_t give_up_ms = handler_instant(clock_ms(), GROUP_WAIT_MS);
+
+    while (kill(-r->child.pid, 0) == 0) {
+        while (waitpid(-r->child.pid, NULL, WNOHANG) > 0)
+            continue;
+        if (clock_ms() >= give_up_ms) {
+            LOG_DEBUG("group_lingers", F_STR("job", r->d->job->id),
+                      F_INT("pgid", r->child.pid));
+            return;
+        }
+        poll(NULL, 0, 1);
+    }
+}
+
+/* Returns false when someone else has taken the status. */
+static bool reap(struct run *r, siginfo_t *ret_info)
+{
+    int rc;
+
+    kill_group(r, SIGKILL);
+    guard_remove(r->child.pid);
+    do
+        rc = waitid(P_PID, (id_t)r->child.pid, ret_info, WEXITED);
+    while (rc < 0 && errno == EINTR);
+    close_fd(&r->child.pidfd);
+    wait_group(r);
+    return rc == 0;
+}
+
+static void drain(struct run *r)
+{
+    size_t n, total;
+
+    for (total = 0; total < DRAIN_MAX && r->out >= 0; total += n)
+        if ((n = take_out(r)) == 0)
+            break;
+    for (total = 0; total < DRAIN_MAX && r->err >= 0; total += n)
+        if ((n = take_err(r)) == 0)
+            break;
+    close_fd(&r->in);
+    close_fd(&r->out);
+    close_fd(&r->err);
+}
+
+static enum verdict verdict_of_exit(int code)
+{
+    switch (code) {
+    case 0:
+        return VERDICT_DONE;
+    case 65:  /* EX_DATAERR of sysexits */
+    case 100: /* permanent, as qmail's programs say it */
+        return VERDICT_DEAD;
+    case 99: /* qmail: do not go on, and no error */
+        return VERDICT_DISCARD;
+    case 126: /* shells: found, not executable */
+    case 127: /* shells: not found */
+        return VERDICT_PUT_OFF;
+    default: /* 75 (EX_TEMPFAIL) and 111 (qmail) say so, the rest means it */
+        return VERDICT_RETRY;
+    }
+}
+
+static void judge_signal(struct run *r, const siginfo_t *si)
+{
+    const char *abbrev = sigabbrev_np(si->si_status);
+
+    handler_fail(r->d, VERDICT_RETRY, "signal", "killed by signal %d (SIG%s)%s",
+                 si->si_status, abbrev != NULL ? abbrev : "?",
+                 si->si_code == CLD_DUMPED ? ", core dumped" : "");
+    r->d->outcome.crashed = true;
+}
+
+/* ended: si is valid. What we stopped is judged by why we did. */
+static void judge(struct run *r, bool ended, const siginfo_t *si)
+{
+    struct outcome *o = &r->d->outcome;
+    enum verdict v;
+
+    if (r->stop == STOP_CANCEL)
+        handler_fail(r->d, VERDICT_RELEASE, "stopped", "stopped by us");
+    else if (r->stop == STOP_TIMEOUT)
+        handler_fail_timeout(r->d);
+    else if (!ended)
+        handler_fail(r->d, VERDICT_RETRY, "lost", "exit status is unknown");
+    else if (si->si_code != CLD_EXITED)
+        judge_signal(r, si);
+    else if ((v = verdict_of_exit(si->si_status)) != VERDICT_DONE)
+        handler_fail(r->d, v, "exit", "exit code %d", si->si_status);
+    else
+        o->verdict = VERDICT_DONE;
+}
+
+/* Keeps of the outputs what the verdict calls for. */
+static void keep_outputs(struct run *r)
+{
+    struct outcome *o = &r->d->outcome;
+    const char *line;
+    size_t n;
+
+    stderr_log_end(&r->stderr_log);
+    if (o->verdict == VERDICT_DONE) {
+        o->result_truncated = r->out_bytes > o->result.len;
+        if (o->result_truncated)
+            LOG_WARN("result_truncated", F_STR("job", r->d->job->id),
+                     F_INT("bytes", (int64_t)r->out_bytes),
+                     F_INT("kept", (int64_t)o->result.len));
+        buf_done(&r->stderr_log.tail);
+        return;
+    }
+    buf_done(&o->result);
+    o->stderr_tail = r->stderr_log.tail;
+    n = stderr_log_last_line(&r->stderr_log, &line);
+    if (n > 0) {
+        buf_str(&o->message, ": ");
+        buf_append(&o->message, line,
+                   n < MESSAGE_LINE_MAX ? n : MESSAGE_LINE_MAX);
+    }
+}
+
+static int start(struct run *r, int *ret_errno)
+{
+    const struct handler *h = r->d->handler;
+    int64_t timeout_ms = handler_timeout_ms(r->d);
+    char path[PATH_MAX];
+    int theirs[3], rc = ERR_SYSTEM;
+
+    r->next_ms = handler_instant(clock_ms(), timeout_ms);
+    if (open_pipes(r, theirs) < 0) {
+        *ret_errno = errno;
+    } else if (spawn_find(h->argv[0], env_find(h->carry, "PATH"), path,
+                          sizeof(path)) < 0) {
+        *ret_errno = ENOENT;
+    } else {
+        char **env = env_make(h->carry, r->d,
+                              handler_instant(clock_wall_ms(), timeout_ms));
+        struct spawn s = {.path = path, .argv = h->argv, .envp = env};
+
+        memcpy(s.fds, theirs, sizeof(s.fds));
+        /* Most payloads fit into the pipe: one wake less for both. */
+        feed(r);
+        rc = spawn_start(&s, &r->child, ret_errno);
+        free(env);
+    }
+    for (int i = 0; i < 3; i++)
+        close_fd(&theirs[i]);
+    return rc;
+}
+
+static void run_exec(struct delivery *d, int cancel_fd)
+{
+    struct run r; /* not zeroed: most of it is scratch space */
+    siginfo_t si;
+    int err;
+
+    if (atomic_load(&d->cancel) != CANCEL_NONE) {
+        handler_fail(d, VERDICT_RELEASE, "stopped", "stopped before it began");
+        return;
+    }
+    r.d = d;
+    r.cancel_fd = cancel_fd;
+    r.sent = 0;
+    r.stop = STOP_NONE;
+    r.hurry = false;
+    r.out_bytes = 0;
+    stderr_log_init(&r.stderr_log, d);
+    if (start(&r, &err) < 0) {
+        close_fd(&r.in);
+        close_fd(&r.out);
+        close_fd(&r.err);
+        handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", d->handler->argv[0],
+                     strerror(err));
+        return;
+    }
+    watch(&r);
+    bool ended = reap(&r, &si);
+    drain(&r);
+    judge(&r, ended, &si);
+    keep_outputs(&r);
+}

@@ -1,0 +1,73 @@
+#ifndef WORKER_HANDLER_PRIV_H
+#define WORKER_HANDLER_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/thread.h"
+#include "worker/delivery.h"
+#include "worker/handler.h"
+
+/* What the kinds of handlers share. Included by worker/handler*.c only. */
+
+typedef void (*handler_run_fn)(struct delivery *d, int cancel_fd);
+
+struct handler {
+    char *pattern; /* owned: a job type, or a glob */
+    bool is_glob;
+    size_t plain_len; /* text before the first wildcard */
+    handler_run_fn run;
+    struct handler_limits limits;
+
+    char **argv;        /* exec: owned words, NULL at the end */
+    char *const *carry; /* exec: lent by the table: environment of all */
+
+    char *arg;        /* builtin: owned text behind the name, "" if none */
+    int64_t sleep_ms; /* builtin:sleep: when the payload does not say */
+};
+
+/* Sets h->run and what it needs from the text behind "exec:", "builtin:". */
+int handler_exec_init(struct handler *h, const char *spec, struct errbuf *eb);
+int handler_builtin_init(struct handler *h, const char *spec,
+                         struct errbuf *eb);
+
+/* Makes h an exec handler of one word, taken as it is. */
+void handler_exec_init_path(struct handler *h, const char *path);
+
+/* Time limit of this attempt: the job's own, else the handler's. */
+int64_t handler_timeout_ms(const struct delivery *d);
+
+/* now + ms, or INT64_MAX if that is later than time can be. */
+int64_t handler_instant(int64_t now, int64_t ms);
+
+/* Fills verdict, class and message of d->outcome. */
+void handler_fail(struct delivery *d, enum verdict v, const char *class,
+                  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* The same for a run that took longer than handler_timeout_ms. */
+void handler_fail_timeout(struct delivery *d);
+
+/*
+ * Splits a command line as a shell does: blanks part words; '…' is literal;
+ * in "…" a backslash escapes " \ $ and `; elsewhere it escapes anything.
+ * Nothing is expanded. Returns owned words, NULL at the end, for argv_free.
+ */
+int argv_split(const char *line, char ***ret_argv, struct errbuf *eb);
+void argv_free(char **argv);
+
+/*
+ * The environment of handlers. env_carry returns what is taken over from
+ * ours, owned, for argv_free. env_make returns that and the variables of one
+ * delivery in one owned block, for free(); carry must outlive it.
+ */
+char **env_carry(void);
+char **env_make(char *const *carry, const struct delivery *d,
+                int64_t deadline_wall_ms);
+
+/* Value of a variable, or "". */
+const char *env_find(char *const *env, const char *name);
+
+#endif

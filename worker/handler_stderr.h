@@ -1,0 +1,34 @@
+#ifndef WORKER_HANDLER_STDERR_H
+#define WORKER_HANDLER_STDERR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "worker/handler_priv.h"
+
+/*
+ * Turns the stderr of one run into log lines with the job's id, and keeps its
+ * tail. Pool thread.
+ */
+struct stderr_log {
+    const struct delivery *d; /* borrowed */
+    struct buf tail;          /* the last bytes; the owner takes or frees it */
+    size_t tail_max;
+    int64_t lines; /* ended so far */
+    bool in_line;
+    size_t len;
+    char line[4096]; /* the line that has not ended; longer ones are cut */
+};
+
+void stderr_log_init(struct stderr_log *s, const struct delivery *d);
+void stderr_log_feed(struct stderr_log *s, const char *p, size_t n);
+
+/* After the last byte: logs what is open, and cuts the tail to its size. */
+void stderr_log_end(struct stderr_log *s);
+
+/* Lends the last line of the tail that is not blank; 0 if there is none. */
+size_t stderr_log_last_line(const struct stderr_log *s, const char **ret_line);
+
+#endif
