@@ -25,7 +25,10 @@ struct pool_config {
     int wake_fd;           /* borrowed eventfd, non-blocking */
 };
 
-/* Starts the threads, all signals blocked in them. */
+/*
+ * Starts the threads, all signals blocked in them. Returns NULL, with jobs
+ * closed perhaps, when the system has no more of them.
+ */
 struct pool *pool_start(const struct pool_config *cfg, struct errbuf *eb);
 
 /*

@@ -1,0 +1,251 @@
+/*
+ * Pool: threads that run handlers.
+ *
+ * Each thread waits on the jobs channel only. To stop a run that is under way
+ * the loop sets d->cancel and then looks, slot by slot, for the thread whose
+ * current delivery it is; the thread sets current and then looks at d->cancel.
+ * Both do so under the slot's mutex, so one of them sees the other, and a wake
+ * never reaches the delivery that comes after.
+ *
+ * A thread outlives each child that it starts (spawn.c needs that): it ends
+ * only between two deliveries.
+ *
+ * Thread: as the header says; thread_main and below in the pool's threads.
+ */
+#include "worker/pool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "worker/handler.h"
+
+/* A run's scratch space and a child's stack lie on it; only touched pages
+ * cost memory. */
+#define STACK_BYTES (1024 * 1024)
+
+struct runner {
+    struct pool *pool; /* borrowed */
+    unsigned number;
+    pthread_t thread;
+    int cancel_fd; /* owned eventfd, non-blocking */
+
+    struct mutex mu;                /* guards what follows */
+    const struct delivery *current; /* what it runs now, never read through */
+    bool woken;                     /* cancel_fd was written for current */
+};
+
+struct pool {
+    struct chan *jobs, *outcomes; /* borrowed */
+    int wake_fd;                  /* borrowed */
+    atomic_bool wake_pending;
+    atomic_uint busy;
+    unsigned threads; /* started */
+    struct runner *runners;
+};
+
+static void *thread_main(void *arg);
+
+static void free_pool(struct pool *p, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        close(p->runners[i].cancel_fd);
+        mutex_done(&p->runners[i].mu);
+    }
+    free(p->runners);
+    free(p);
+}
+
+static int start_thread(struct runner *r)
+{
+    pthread_attr_t attr;
+    sigset_t all, old;
+    char name[16];
+    int err;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    err = pthread_create(&r->thread, &attr, thread_main, r);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    if (err == 0) {
+        snprintf(name, sizeof(name), "belt-pool-%u", r->number % 10000);
+        pthread_setname_np(r->thread, name);
+    }
+    return err;
+}
+
+struct pool *pool_start(const struct pool_config *cfg, struct errbuf *eb)
+{
+    struct pool *p = mem_new(sizeof(*p));
+    unsigned made;
+
+    assert(cfg->threads > 0);
+    p->jobs = cfg->jobs;
+    p->outcomes = cfg->outcomes;
+    p->wake_fd = cfg->wake_fd;
+    p->runners = mem_new(cfg->threads * sizeof(*p->runners));
+    for (made = 0; made < cfg->threads; made++) {
+        struct runner *r = &p->runners[made];
+
+        r->pool = p;
+        r->number = made;
+        r->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (r->cancel_fd < 0) {
+            errbuf_set(eb, ERR_SYSTEM, "pool: eventfd: %s", strerror(errno));
+            free_pool(p, made);
+            return NULL;
+        }
+        mutex_init(&r->mu);
+    }
+    while (p->threads < made) {
+        int err = start_thread(&p->runners[p->threads]);
+
+        if (err != 0) {
+            errbuf_set(eb, ERR_SYSTEM, "pool: thread %u of %u: %s",
+                       p->threads + 1, made, strerror(err));
+            chan_close(p->jobs);
+            for (unsigned i = 0; i < p->threads; i++)
+                pthread_join(p->runners[i].thread, NULL);
+            free_pool(p, made);
+            return NULL;
+        }
+        p->threads++;
+    }
+    return p;
+}
+
+/*
+ * A wake cannot be lost. A thread sends its outcome and then exchanges
+ * wake_pending; the loop reads the eventfd, exchanges wake_pending and then
+ * empties outcomes. If the thread's exchange is the later one it reads false
+ * and writes the eventfd, behind our read. If it is the earlier one, ours
+ * reads from it (or from one behind it), which makes the send happen before
+ * our look at outcomes; a plain store here would not.
+ */
+static void wake_loop(struct pool *p)
+{
+    uint64_t one = 1;
+
+    if (atomic_exchange(&p->wake_pending, true))
+        return;
+    /* EAGAIN: the counter is full, so the loop is awake for long. */
+    if (write(p->wake_fd, &one, sizeof(one)) < 0)
+        assert(errno == EAGAIN);
+}
+
+void pool_woken(struct pool *p)
+{
+    uint64_t wakes;
+
+    if (read(p->wake_fd, &wakes, sizeof(wakes)) < 0)
+        assert(errno == EAGAIN);
+    atomic_exchange(&p->wake_pending, false);
+}
+
+unsigned pool_busy(const struct pool *p)
+{
+    return atomic_load_explicit(&p->busy, memory_order_relaxed);
+}
+
+void pool_cancel(struct pool *p, struct delivery *d, enum cancel why)
+{
+    int none = CANCEL_NONE;
+    uint64_t one = 1;
+
+    assert(why != CANCEL_NONE);
+    atomic_compare_exchange_strong(&d->cancel, &none, (int)why);
+    for (unsigned i = 0; i < p->threads; i++) {
+        struct runner *r = &p->runners[i];
+        bool found;
+
+        mutex_lock(&r->mu);
+        found = r->current == d;
+        if (found) {
+            r->woken = true;
+            if (write(r->cancel_fd, &one, sizeof(one)) < 0)
+                assert(errno == EAGAIN);
+        }
+        mutex_unlock(&r->mu);
+        if (found)
+            return;
+    }
+}
+
+/* Returns false when it was cancelled before. */
+static bool begin(struct runner *r, struct delivery *d)
+{
+    bool cancelled;
+
+    mutex_lock(&r->mu);
+    cancelled = atomic_load(&d->cancel) != CANCEL_NONE;
+    if (!cancelled)
+        r->current = d;
+    mutex_unlock(&r->mu);
+    return !cancelled;
+}
+
+/* After this no wake for the delivery comes, and none is left over. */
+static void end(struct runner *r)
+{
+    uint64_t wakes;
+
+    mutex_lock(&r->mu);
+    r->current = NULL;
+    if (r->woken && read(r->cancel_fd, &wakes, sizeof(wakes)) < 0)
+        assert(errno == EAGAIN);
+    r->woken = false;
+    mutex_unlock(&r->mu);
+}
+
+static void run_one(struct runner *r, struct delivery *d)
+{
+    struct pool *p = r->pool;
+    int64_t start_us;
+
+    if (!begin(r, d))
+        return;
+    atomic_fetch_add_explicit(&p->busy, 1, memory_order_relaxed);
+    d->outcome.started_at_ms = clock_wall_ms();
+    start_us = clock_us();
+    handler_run(d, r->cancel_fd);
+    d->outcome.run_us = clock_us() - start_us;
+    atomic_fetch_sub_explicit(&p->busy, 1, memory_order_relaxed);
+    end(r);
+}
+
+static void *thread_main(void *arg)
+{
+    struct runner *r = arg;
+    struct pool *p = r->pool;
+    void *item;
+
+    while (chan_recv(p->jobs, &item, CHAN_FOREVER) == 0) {
+        int rc;
+
+        run_one(r, item);
+        rc = chan_send(p->outcomes, item, CHAN_FOREVER);
+        assert(rc == 0);
+        (void)rc;
+        wake_loop(p);
+    }
+    return NULL;
+}
+
+void pool_join(struct pool *p)
+{
+    for (unsigned i = 0; i < p->threads; i++)
+        pthread_join(p->runners[i].thread, NULL);
+    free_pool(p, p->threads);
+}
