@@ -126,6 +126,27 @@ static int by_turn(const void *x, const void *y)
     return comes_before((*a)->agent, *b, *a) ? 1 : 0;
 }
 
+/*
+ * A lane that was empty does not make up for the time: it starts even with
+ * the lane that was served least meanwhile.
+ */
+static void level_served(struct agent *a)
+{
+    double least = -1;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        const struct lane *l = a->lanes[i];
+        if (may_have_jobs(l) && !l->was_idle &&
+            (least < 0 || l->served < least))
+            least = l->served;
+    }
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        struct lane *l = a->lanes[i];
+        if (may_have_jobs(l) && l->was_idle && l->served < least)
+            l->served = least;
+        l->was_idle = !may_have_jobs(l);
+    }
+}
+
 static void pump_all(struct agent *a) ON_LOOP;
 
 static void pump_all(struct agent *a)
@@ -134,6 +155,7 @@ static void pump_all(struct agent *a)
         lane_pump(a->lanes[0]);
         return;
     }
+    level_served(a);
     struct lane **order = mem_dup(a->lanes, a->lane_count * sizeof(*order));
     qsort(order, a->lane_count, sizeof(*order), by_turn);
     for (unsigned i = 0; i < a->lane_count; i++)

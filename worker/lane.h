@@ -39,6 +39,7 @@ struct lane {
     struct keys keys;
     unsigned order, weight;
     double served; /* jobs fetched over weight */
+    bool was_idle; /* had nothing to fetch at the last turn */
 
     struct conn *cmd, *wait; /* owned */
     int64_t wait_client_id;  /* 0: not known yet */
