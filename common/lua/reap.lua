@@ -15,11 +15,12 @@ local active, ready, lane, mode = KEYS[5], KEYS[6], ARGV[1], ARGV[2]
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
--- {"recovered":[newest, ...], in front; at most a dozen times are kept.
+-- {"recovered":[newest, ...], in front; at most a dozen times are kept, each
+-- of 13 digits and a comma.
 local function noted(e)
   local list, rest = string.match(e, '^{"recovered":%[([%d,]*)%](.*)$')
   if list then
-    local cut = string.find(list, ',', 160, true)
+    local cut = string.find(list, ',', 11 * 14, true)
     if cut then list = string.sub(list, 1, cut - 1) end
     if list ~= '' then list = ',' .. list end
     return string.format('{"recovered":[%.0f', now) .. list .. ']' .. rest
