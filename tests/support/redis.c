@@ -279,16 +279,21 @@ pid_t redis_pid(const struct redis *r)
     return r->pid;
 }
 
-static redisReply *run(struct redis *r, const char *fmt, va_list ap)
+static void connect_client(struct redis *r)
 {
     if (r->client && r->client->err)
         drop_client(r);
-    if (!r->client) {
-        r->client = redisConnectUnix(r->socket);
-        if (!r->client || r->client->err)
-            die("connect: %s", r->client ? r->client->errstr : "no memory");
-        fcntl(r->client->fd, F_SETFD, FD_CLOEXEC);
-    }
+    if (r->client)
+        return;
+    r->client = redisConnectUnix(r->socket);
+    if (!r->client || r->client->err)
+        die("connect: %s", r->client ? r->client->errstr : "no memory");
+    fcntl(r->client->fd, F_SETFD, FD_CLOEXEC);
+}
+
+static redisReply *run(struct redis *r, const char *fmt, va_list ap)
+{
+    connect_client(r);
     redisReply *reply = redisvCommand(r->client, fmt, ap);
     if (!reply)
         die("%s: %s", fmt, r->client->errstr);
@@ -302,6 +307,16 @@ redisReply *redis_cmd(struct redis *r, const char *fmt, ...)
     va_start(ap, fmt);
     redisReply *reply = run(r, fmt, ap);
     va_end(ap);
+    return reply;
+}
+
+redisReply *redis_argv(struct redis *r, int argc, const char **argv,
+                       const size_t *lens)
+{
+    connect_client(r);
+    redisReply *reply = redisCommandArgv(r->client, argc, argv, lens);
+    if (!reply)
+        die("%s: %s", argv[0], r->client->errstr);
     return reply;
 }
 

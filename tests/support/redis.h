@@ -44,6 +44,8 @@ pid_t redis_pid(const struct redis *r); /* 0: it does not run */
  * it, "(nil)" for nil.
  */
 redisReply *redis_cmd(struct redis *r, const char *fmt, ...);
+redisReply *redis_argv(struct redis *r, int argc, const char **argv,
+                       const size_t *lens);
 long long redis_int(struct redis *r, const char *fmt, ...);
 const char *redis_str(struct redis *r, char *out, size_t size, const char *fmt,
                       ...);
