@@ -70,7 +70,7 @@ static void on_fields(void *arg, const struct reply *r)
 {
     struct entry *e = arg;
 
-    for (size_t i = 0; i < FIELD_COUNT; i++) {
+    for (size_t i = 0; i < FIELD_COUNT && i < reply_len(r); i++) {
         const char *p;
         size_t n;
         if (!reply_str(reply_at(r, i), &p, &n))

@@ -62,6 +62,8 @@ static void on_time(void *arg, const struct reply *r)
 {
     int64_t s = 0, us = 0;
 
+    if (reply_len(r) != 2)
+        return;
     (void)reply_int(reply_at(r, 0), &s);
     (void)reply_int(reply_at(r, 1), &us);
     *(int64_t *)arg = s * 1000 + us / 1000;
@@ -88,7 +90,7 @@ static void on_fields(void *arg, const struct reply *r)
 {
     struct worker *w = arg;
 
-    for (size_t i = 0; i < FIELD_COUNT; i++) {
+    for (size_t i = 0; i < FIELD_COUNT && i < reply_len(r); i++) {
         const char *p;
         size_t n;
         if (reply_str(reply_at(r, i), &p, &n))
