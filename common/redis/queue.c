@@ -7,36 +7,22 @@
  *
  * Thread: event loop only.
  */
-#include "common/redis/queue.h"
+#include "common/redis/queue_priv.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/mem.h"
-#include "common/base/ulid.h"
-#include "common/redis/script.h"
 
-enum {
-    PROMOTE_BATCH = 200, /* bounds one script's time inside Redis */
-    REF_TEXT_MAX = 96    /* "s", an index, ":", 40 digits */
-};
-
-static int send_script(struct conn *c, enum script s, struct args *a,
-                       conn_reply_cb cb, void *arg) ON_LOOP;
-
-static int send_script(struct conn *c, enum script s, struct args *a,
-                       conn_reply_cb cb, void *arg)
+int queue_send(struct conn *c, enum script s, struct args *a, conn_reply_cb cb,
+               void *arg)
 {
     int rc = script_call(c, s, a, clock_ms() + QUEUE_DEADLINE_MS, cb, arg);
     args_done(a);
     return rc;
 }
 
-/* What all answers have in common: errors, and the state in front. */
-static int check(int err, const struct reply *r, const char *verb,
-                 struct errbuf *eb)
+int queue_check(int err, const struct reply *r, const char *verb,
+                struct errbuf *eb)
 {
     if (err != 0)
         return errbuf_set(eb, err, "%s: %s", verb, err_str(err));
@@ -52,21 +38,21 @@ static int check(int err, const struct reply *r, const char *verb,
     return 0;
 }
 
-static int check_ok(int err, const struct reply *r, const char *verb,
-                    struct errbuf *eb)
+int queue_check_ok(int err, const struct reply *r, const char *verb,
+                   struct errbuf *eb)
 {
-    int rc = check(err, r, verb, eb);
+    int rc = queue_check(err, r, verb, eb);
     if (rc == 0 && !reply_str_is(reply_at(r, 0), "OK"))
         return errbuf_set(eb, ERR_REDIS, "%s: unexpected answer", verb);
     return rc;
 }
 
-static int unexpected(const char *verb, struct errbuf *eb)
+int queue_unexpected(const char *verb, struct errbuf *eb)
 {
     return errbuf_set(eb, ERR_REDIS, "%s: unexpected answer", verb);
 }
 
-static bool bytes_at(const struct reply *r, size_t i, struct bytes *ret)
+bool queue_bytes_at(const struct reply *r, size_t i, struct bytes *ret)
 {
     const struct reply *e = reply_at(r, i);
     return e != NULL && reply_str(e, &ret->p, &ret->len);
@@ -90,7 +76,7 @@ int queue_push(struct conn *c, const struct keys *k, bool front,
     args_int(&a, QUEUE_FORMAT);
     for (unsigned i = 0; i < n; i++)
         args_mem(&a, envelopes[i].p, envelopes[i].len);
-    return send_script(c, SCRIPT_push, &a, cb, arg);
+    return queue_send(c, SCRIPT_push, &a, cb, arg);
 }
 
 static int format_refused(const struct reply *r, const char *verb,
@@ -109,9 +95,9 @@ int queue_push_result(int err, const struct reply *r, int64_t *ret_depth,
 {
     if (err == 0 && reply_str_is(reply_at(r, 0), "FORMAT"))
         return format_refused(r, "push", eb);
-    int rc = check_ok(err, r, "push", eb);
+    int rc = queue_check_ok(err, r, "push", eb);
     if (rc == 0 && !reply_int(reply_at(r, 1), ret_depth))
-        return unexpected("push", eb);
+        return queue_unexpected("push", eb);
     return rc;
 }
 
@@ -134,7 +120,7 @@ int queue_register(struct conn *c, const struct keys *k, const char *lane,
     args_int(&a, lease_ms);
     args_str(&a, description);
     args_int(&a, QUEUE_FORMAT);
-    return send_script(c, SCRIPT_register, &a, cb, arg);
+    return queue_send(c, SCRIPT_register, &a, cb, arg);
 }
 
 int queue_register_result(int err, const struct reply *r, int64_t *ret_now_ms,
@@ -142,9 +128,9 @@ int queue_register_result(int err, const struct reply *r, int64_t *ret_now_ms,
 {
     if (err == 0 && reply_str_is(reply_at(r, 0), "FORMAT"))
         return format_refused(r, "register", eb);
-    int rc = check_ok(err, r, "register", eb);
+    int rc = queue_check_ok(err, r, "register", eb);
     if (rc == 0 && !reply_int(reply_at(r, 1), ret_now_ms))
-        return unexpected("register", eb);
+        return queue_unexpected("register", eb);
     return rc;
 }
 
@@ -167,15 +153,15 @@ int queue_rebind(struct conn *c, const struct keys *k, const char *was,
     args_str(&a, lane);
     args_int(&a, lease_ms);
     args_str(&a, description);
-    return send_script(c, SCRIPT_rebind, &a, cb, arg);
+    return queue_send(c, SCRIPT_rebind, &a, cb, arg);
 }
 
 int queue_rebind_result(int err, const struct reply *r, size_t *ret_count,
                         struct errbuf *eb)
 {
-    int rc = check_ok(err, r, "rebind", eb);
+    int rc = queue_check_ok(err, r, "rebind", eb);
     if (rc == 0 && reply_len(r) < 2)
-        return unexpected("rebind", eb);
+        return queue_unexpected("rebind", eb);
     if (rc == 0)
         *ret_count = reply_len(r) - 2;
     return rc;
@@ -183,7 +169,7 @@ int queue_rebind_result(int err, const struct reply *r, size_t *ret_count,
 
 bool queue_rebind_job(const struct reply *r, size_t i, struct bytes *ret)
 {
-    return bytes_at(r, i + 2, ret);
+    return queue_bytes_at(r, i + 2, ret);
 }
 
 int queue_renew(struct conn *c, const struct keys *k, const char *lane,
@@ -201,13 +187,13 @@ int queue_renew(struct conn *c, const struct keys *k, const char *lane,
     args_str(&a, k->retry);
     args_str(&a, lane);
     args_int(&a, lease_ms);
-    return send_script(c, SCRIPT_renew, &a, cb, arg);
+    return queue_send(c, SCRIPT_renew, &a, cb, arg);
 }
 
 int queue_renew_result(int err, const struct reply *r, struct renew_result *ret,
                        struct errbuf *eb)
 {
-    int rc = check_ok(err, r, "renew", eb);
+    int rc = queue_check_ok(err, r, "renew", eb);
     if (rc != 0)
         return rc;
     struct renew_result res = {0};
@@ -221,9 +207,9 @@ int queue_renew_result(int err, const struct reply *r, struct renew_result *ret,
         !reply_int(reply_at(r, 6), &paused) ||
         !reply_int(reply_at(r, 7), &res.ready) ||
         !reply_int(reply_at(r, 8), &res.next_due_ms) ||
-        !bytes_at(r, 9, &oldest) ||
+        !queue_bytes_at(r, 9, &oldest) ||
         !reply_int(reply_at(r, 10), &res.oldest_left_ms))
-        return unexpected("renew", eb);
+        return queue_unexpected("renew", eb);
     res.paused = paused != 0;
     /* A lane with a longer name is not of our making: nobody reaps it. */
     if (oldest.len < sizeof(res.oldest_lane))
@@ -245,370 +231,14 @@ int queue_leave(struct conn *c, const struct keys *k, const char *lane,
     args_str(&a, k->config);
     args_str(&a, active);
     args_str(&a, lane);
-    return send_script(c, SCRIPT_leave, &a, cb, arg);
+    return queue_send(c, SCRIPT_leave, &a, cb, arg);
 }
 
 int queue_leave_result(int err, const struct reply *r, int64_t *ret_left,
                        struct errbuf *eb)
 {
-    int rc = check_ok(err, r, "leave", eb);
+    int rc = queue_check_ok(err, r, "leave", eb);
     if (rc == 0 && !reply_int(reply_at(r, 1), ret_left))
-        return unexpected("leave", eb);
+        return queue_unexpected("leave", eb);
     return rc;
-}
-
-/* ---- fetch, wait, stamp: how jobs come ---- */
-
-int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
-                unsigned n, size_t max_bytes, conn_reply_cb cb, void *arg)
-{
-    struct args a = {0};
-    char active[KEY_MAX], ulid[ULID_LEN + 1];
-    keys_active(k, lane, active);
-    ulid_make(ulid);
-    script_args(&a, SCRIPT_fetch, 5);
-    args_str(&a, k->ready);
-    args_str(&a, active);
-    args_str(&a, k->leases);
-    args_str(&a, k->config);
-    args_str(&a, k->fence);
-    args_str(&a, lane);
-    args_int(&a, n);
-    args_int(&a, (int64_t)max_bytes);
-    args_mem(&a, ulid, ULID_LEN - 3); /* the script counts in the last three */
-    return send_script(c, SCRIPT_fetch, &a, cb, arg);
-}
-
-int queue_fetch_result(int err, const struct reply *r, struct fetch_result *ret,
-                       struct errbuf *eb)
-{
-    int rc = check(err, r, "fetch", eb);
-    if (rc != 0)
-        return rc;
-    struct fetch_result res = {0};
-    if (reply_str_is(reply_at(r, 0), "PAUSED")) {
-        res.paused = true;
-    } else {
-        res.more = reply_str_is(reply_at(r, 0), "MORE");
-        if ((!res.more && !reply_str_is(reply_at(r, 0), "EMPTY")) ||
-            !reply_int(reply_at(r, 1), &res.fence))
-            return unexpected("fetch", eb);
-        res.count = reply_len(r) - 2;
-    }
-    *ret = res;
-    return 0;
-}
-
-bool queue_fetch_job(const struct reply *r, size_t i, struct bytes *ret)
-{
-    return bytes_at(r, i + 2, ret);
-}
-
-/* Redis takes seconds with fractions; 0 would wait for ever. */
-static void args_seconds(struct args *a, char buf[32], int64_t ms)
-{
-    (void)snprintf(buf, 32, "%lld.%03d", (long long)(ms / 1000),
-                   (int)(ms % 1000));
-    args_str(a, buf);
-}
-
-static int send_blocking(struct conn *c, struct args *a, int64_t timeout_ms,
-                         conn_reply_cb cb, void *arg) ON_LOOP;
-
-static int send_blocking(struct conn *c, struct args *a, int64_t timeout_ms,
-                         conn_reply_cb cb, void *arg)
-{
-    int64_t deadline_ms = clock_ms() + timeout_ms + QUEUE_DEADLINE_MS;
-    int rc = conn_call(c, a, deadline_ms, true, cb, arg);
-    args_done(a);
-    return rc;
-}
-
-int queue_block(struct conn *c, const struct keys *k, const char *lane,
-                int64_t timeout_ms, conn_reply_cb cb, void *arg)
-{
-    struct args a = {0};
-    char active[KEY_MAX], seconds[32];
-    keys_active(k, lane, active);
-    args_str(&a, "BLMOVE");
-    args_str(&a, k->ready);
-    args_str(&a, active);
-    args_str(&a, "LEFT");
-    args_str(&a, "RIGHT");
-    args_seconds(&a, seconds, timeout_ms);
-    return send_blocking(c, &a, timeout_ms, cb, arg);
-}
-
-int queue_block_pop(struct conn *c, const struct keys *k, int64_t timeout_ms,
-                    conn_reply_cb cb, void *arg)
-{
-    struct args a = {0};
-    char seconds[32];
-    args_str(&a, "BLPOP");
-    args_str(&a, k->ready);
-    args_seconds(&a, seconds, timeout_ms);
-    return send_blocking(c, &a, timeout_ms, cb, arg);
-}
-
-int queue_block_result(int err, const struct reply *r, struct bytes *ret,
-                       struct errbuf *eb)
-{
-    if (err != 0)
-        return errbuf_set(eb, err, "wait: %s", err_str(err));
-    if (reply_is_error(r))
-        return errbuf_set(eb, ERR_REDIS, "wait: %s", reply_error(r));
-    *ret = (struct bytes){0};
-    if (reply_is_nil(r) || reply_str(r, &ret->p, &ret->len))
-        return 0;
-    if (reply_len(r) == 2 && bytes_at(r, 1, ret)) /* BLPOP: key, element */
-        return 0;
-    return unexpected("wait", eb);
-}
-
-int queue_pop(struct conn *c, const struct keys *k, unsigned n,
-              conn_reply_cb cb, void *arg)
-{
-    struct args a = {0};
-    args_str(&a, "LPOP");
-    args_str(&a, k->ready);
-    args_int(&a, n);
-    int rc = conn_call(c, &a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
-    args_done(&a);
-    return rc;
-}
-
-int queue_stamp(struct conn *c, const struct keys *k, const char *lane,
-                size_t index, struct bytes was, struct bytes now,
-                conn_reply_cb cb, void *arg)
-{
-    struct args a = {0};
-    char active[KEY_MAX];
-    keys_active(k, lane, active);
-    script_args(&a, SCRIPT_stamp, 3);
-    args_str(&a, active);
-    args_str(&a, k->leases);
-    args_str(&a, k->fence);
-    args_str(&a, lane);
-    args_int(&a, (int64_t)index);
-    args_mem(&a, was.p, was.len);
-    args_mem(&a, now.p, now.len);
-    return send_script(c, SCRIPT_stamp, &a, cb, arg);
-}
-
-int queue_stamp_result(int err, const struct reply *r, int64_t *ret_fence,
-                       struct errbuf *eb)
-{
-    int rc = check_ok(err, r, "stamp", eb);
-    if (rc == 0 && !reply_int(reply_at(r, 1), ret_fence))
-        return unexpected("stamp", eb);
-    return rc;
-}
-
-/* ---- settle, release: how jobs go ---- */
-
-/*
- * Appends references to one buffer. The arguments point into it, so it is
- * given its full size first.
- */
-struct ref_texts {
-    struct buf buf;
-};
-
-static size_t ref_size(const struct ref *r)
-{
-    return r->job.len > REF_BYTES_MAX ? REF_TEXT_MAX : r->job.len + 2;
-}
-
-static void args_ref(struct args *a, struct ref_texts *t, const struct ref *r)
-{
-    size_t start = t->buf.len;
-    if (r->job.len <= REF_BYTES_MAX) {
-        buf_char(&t->buf, 'v');
-        buf_append(&t->buf, r->job.p, r->job.len);
-    } else {
-        char sha[41];
-        sha1_hex(r->job.p, r->job.len, sha);
-        buf_printf(&t->buf, "s%zu:%s", r->index, sha);
-    }
-    args_mem(a, t->buf.data + start, t->buf.len - start);
-}
-
-static void settle_lists(struct args *a, struct ref_texts *t,
-                         const struct settle *s)
-{
-    for (unsigned i = 0; i < s->selective_count; i++)
-        args_ref(a, t, &s->selective[i]);
-    for (unsigned i = 0; i < s->add_count; i++) {
-        args_str(a, s->adds[i].dead ? "dead" : "retry");
-        args_int(a, s->adds[i].delay_ms);
-        args_mem(a, s->adds[i].envelope.p, s->adds[i].envelope.len);
-    }
-    for (unsigned i = 0; i < s->keep_count; i++) {
-        const struct settle_keep *keep = &s->keeps[i];
-        args_int(a, keep->ttl_ms);
-        args_int(a, keep->field_count);
-        for (unsigned f = 0; f < keep->field_count; f++)
-            args_mem(a, keep->fields[f].p, keep->fields[f].len);
-    }
-    for (unsigned i = 0; i < s->count_count; i++) {
-        args_str(a, s->counts[i].name);
-        args_int(a, s->counts[i].n);
-    }
-}
-
-int queue_settle(struct conn *c, const struct keys *k, const char *lane,
-                 const struct settle *s, conn_reply_cb cb, void *arg)
-{
-    struct args a = {0};
-    struct ref_texts t = {0};
-    char active[KEY_MAX], minute[KEY_MAX];
-    char(*jobs)[KEY_MAX] = NULL;
-    keys_active(k, lane, active);
-    keys_stats_minute(k, clock_wall_ms(), minute);
-
-    size_t size = s->cumulative > 0 ? ref_size(&s->last) : 0;
-    for (unsigned i = 0; i < s->selective_count; i++)
-        size += ref_size(&s->selective[i]);
-    buf_reserve(&t.buf, size);
-    if (s->keep_count > 0)
-        jobs = mem_new(s->keep_count * sizeof(*jobs));
-
-    script_args(&a, SCRIPT_settle, 7 + (int)s->keep_count);
-    args_str(&a, active);
-    args_str(&a, k->leases);
-    args_str(&a, k->retry);
-    args_str(&a, k->dead);
-    args_str(&a, k->config);
-    args_str(&a, k->stats);
-    args_str(&a, minute);
-    for (unsigned i = 0; i < s->keep_count; i++) {
-        keys_job(k, s->keeps[i].id, jobs[i]);
-        args_str(&a, jobs[i]);
-    }
-    args_str(&a, lane);
-    args_int(&a, s->cumulative);
-    if (s->cumulative > 0)
-        args_ref(&a, &t, &s->last);
-    else
-        args_str(&a, "");
-    args_int(&a, s->selective_count);
-    args_int(&a, s->add_count);
-    args_int(&a, s->keep_count);
-    args_int(&a, s->count_count);
-    settle_lists(&a, &t, s);
-    int rc = send_script(c, SCRIPT_settle, &a, cb, arg);
-    buf_done(&t.buf);
-    free(jobs);
-    return rc;
-}
-
-int queue_settle_result(int err, const struct reply *r, struct errbuf *eb)
-{
-    return check_ok(err, r, "settle", eb);
-}
-
-int queue_release(struct conn *c, const struct keys *k, const char *lane,
-                  const struct ref *refs, unsigned n, conn_reply_cb cb,
-                  void *arg)
-{
-    struct args a = {0};
-    struct ref_texts t = {0};
-    char active[KEY_MAX], minute[KEY_MAX];
-    size_t size = 0;
-    keys_active(k, lane, active);
-    keys_stats_minute(k, clock_wall_ms(), minute);
-    for (unsigned i = 0; i < n; i++)
-        size += ref_size(&refs[i]);
-    buf_reserve(&t.buf, size);
-    script_args(&a, SCRIPT_release, 5);
-    args_str(&a, active);
-    args_str(&a, k->leases);
-    args_str(&a, k->ready);
-    args_str(&a, k->stats);
-    args_str(&a, minute);
-    args_str(&a, lane);
-    for (unsigned i = 0; i < n; i++)
-        args_ref(&a, &t, &refs[i]);
-    int rc = send_script(c, SCRIPT_release, &a, cb, arg);
-    buf_done(&t.buf);
-    return rc;
-}
-
-int queue_release_result(int err, const struct reply *r, struct errbuf *eb)
-{
-    return check_ok(err, r, "release", eb);
-}
-
-/* ---- promote, reap: what any worker does for the queue ---- */
-
-int queue_promote(struct conn *c, const struct keys *k, conn_reply_cb cb,
-                  void *arg)
-{
-    struct args a = {0};
-    char minute[KEY_MAX];
-    keys_stats_minute(k, clock_wall_ms(), minute);
-    script_args(&a, SCRIPT_promote, 5);
-    args_str(&a, k->scheduled);
-    args_str(&a, k->retry);
-    args_str(&a, k->ready);
-    args_str(&a, k->stats);
-    args_str(&a, minute);
-    args_int(&a, PROMOTE_BATCH);
-    args_int(&a, QUEUE_BATCH_MAX_BYTES);
-    return send_script(c, SCRIPT_promote, &a, cb, arg);
-}
-
-int queue_promote_result(int err, const struct reply *r, int64_t *ret_moved,
-                         int64_t *ret_next_ms, struct errbuf *eb)
-{
-    int rc = check(err, r, "promote", eb);
-    if (rc == 0 && (!reply_int(reply_at(r, 0), ret_moved) ||
-                    !reply_int(reply_at(r, 1), ret_next_ms)))
-        return unexpected("promote", eb);
-    return rc;
-}
-
-int queue_reap(struct conn *c, const struct keys *k, const char *lane,
-               enum reap_mode mode, conn_reply_cb cb, void *arg)
-{
-    static const char *const names[] = {"expired", "gone", "straggler"};
-    struct args a = {0};
-    char active[KEY_MAX], minute[KEY_MAX];
-    keys_active(k, lane, active);
-    keys_stats_minute(k, clock_wall_ms(), minute);
-    script_args(&a, SCRIPT_reap, 8);
-    args_str(&a, k->leases);
-    args_str(&a, k->lanes);
-    args_str(&a, k->reaped);
-    args_str(&a, k->config);
-    args_str(&a, active);
-    args_str(&a, k->ready);
-    args_str(&a, k->stats);
-    args_str(&a, minute);
-    args_str(&a, lane);
-    args_str(&a, names[mode]);
-    args_int(&a, QUEUE_BATCH_MAX_BYTES);
-    return send_script(c, SCRIPT_reap, &a, cb, arg);
-}
-
-int queue_reap_result(int err, const struct reply *r, struct reap_result *ret,
-                      struct errbuf *eb)
-{
-    int rc = check(err, r, "reap", eb);
-    if (rc != 0)
-        return rc;
-    *ret = (struct reap_result){0};
-    const struct reply *state = reply_at(r, 0);
-    if (reply_str_is(state, "ALIVE")) {
-        ret->state = REAP_ALIVE;
-    } else if (reply_str_is(state, "NONE")) {
-        ret->state = REAP_NONE;
-    } else if (reply_str_is(state, "FORGOTTEN")) {
-        ret->state = REAP_FORGOTTEN;
-    } else if (!reply_str_is(state, "OK") ||
-               !reply_int(reply_at(r, 1), &ret->moved) ||
-               !reply_int(reply_at(r, 2), &ret->left)) {
-        return unexpected("reap", eb);
-    }
-    return 0;
 }

@@ -1,0 +1,376 @@
+/*
+ * The verbs that move jobs: how they come, how they go, and what any worker
+ * does for the queue. See queue.c.
+ *
+ * Thread: event loop only.
+ */
+#include "common/redis/queue_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/ulid.h"
+
+enum {
+    PROMOTE_BATCH = 200, /* bounds one script's time inside Redis */
+    REF_TEXT_MAX = 96    /* "s", an index, ":", 40 digits */
+};
+
+/* ---- fetch, wait, stamp: how jobs come ---- */
+
+int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
+                unsigned n, size_t max_bytes, conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    char active[KEY_MAX], ulid[ULID_LEN + 1];
+    keys_active(k, lane, active);
+    ulid_make(ulid);
+    script_args(&a, SCRIPT_fetch, 5);
+    args_str(&a, k->ready);
+    args_str(&a, active);
+    args_str(&a, k->leases);
+    args_str(&a, k->config);
+    args_str(&a, k->fence);
+    args_str(&a, lane);
+    args_int(&a, n);
+    args_int(&a, (int64_t)max_bytes);
+    args_mem(&a, ulid, ULID_LEN - 3); /* the script counts in the last three */
+    return queue_send(c, SCRIPT_fetch, &a, cb, arg);
+}
+
+int queue_fetch_result(int err, const struct reply *r, struct fetch_result *ret,
+                       struct errbuf *eb)
+{
+    int rc = queue_check(err, r, "fetch", eb);
+    if (rc != 0)
+        return rc;
+    struct fetch_result res = {0};
+    if (reply_str_is(reply_at(r, 0), "PAUSED")) {
+        res.paused = true;
+    } else {
+        res.more = reply_str_is(reply_at(r, 0), "MORE");
+        if ((!res.more && !reply_str_is(reply_at(r, 0), "EMPTY")) ||
+            !reply_int(reply_at(r, 1), &res.fence))
+            return queue_unexpected("fetch", eb);
+        res.count = reply_len(r) - 2;
+    }
+    *ret = res;
+    return 0;
+}
+
+bool queue_fetch_job(const struct reply *r, size_t i, struct bytes *ret)
+{
+    return queue_bytes_at(r, i + 2, ret);
+}
+
+/* Redis takes seconds with fractions; 0 would wait for ever. */
+static void args_seconds(struct args *a, char buf[32], int64_t ms)
+{
+    (void)snprintf(buf, 32, "%lld.%03d", (long long)(ms / 1000),
+                   (int)(ms % 1000));
+    args_str(a, buf);
+}
+
+static int send_blocking(struct conn *c, struct args *a, int64_t timeout_ms,
+                         conn_reply_cb cb, void *arg) ON_LOOP;
+
+static int send_blocking(struct conn *c, struct args *a, int64_t timeout_ms,
+                         conn_reply_cb cb, void *arg)
+{
+    int64_t deadline_ms = clock_ms() + timeout_ms + QUEUE_DEADLINE_MS;
+    int rc = conn_call(c, a, deadline_ms, true, cb, arg);
+    args_done(a);
+    return rc;
+}
+
+int queue_block(struct conn *c, const struct keys *k, const char *lane,
+                int64_t timeout_ms, conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    char active[KEY_MAX], seconds[32];
+    keys_active(k, lane, active);
+    args_str(&a, "BLMOVE");
+    args_str(&a, k->ready);
+    args_str(&a, active);
+    args_str(&a, "LEFT");
+    args_str(&a, "RIGHT");
+    args_seconds(&a, seconds, timeout_ms);
+    return send_blocking(c, &a, timeout_ms, cb, arg);
+}
+
+int queue_block_pop(struct conn *c, const struct keys *k, int64_t timeout_ms,
+                    conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    char seconds[32];
+    args_str(&a, "BLPOP");
+    args_str(&a, k->ready);
+    args_seconds(&a, seconds, timeout_ms);
+    return send_blocking(c, &a, timeout_ms, cb, arg);
+}
+
+int queue_block_result(int err, const struct reply *r, struct bytes *ret,
+                       struct errbuf *eb)
+{
+    if (err != 0)
+        return errbuf_set(eb, err, "wait: %s", err_str(err));
+    if (reply_is_error(r))
+        return errbuf_set(eb, ERR_REDIS, "wait: %s", reply_error(r));
+    *ret = (struct bytes){0};
+    if (reply_is_nil(r) || reply_str(r, &ret->p, &ret->len))
+        return 0;
+    if (reply_len(r) == 2 &&
+        queue_bytes_at(r, 1, ret)) /* BLPOP: key, element */
+        return 0;
+    return queue_unexpected("wait", eb);
+}
+
+int queue_pop(struct conn *c, const struct keys *k, unsigned n,
+              conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    args_str(&a, "LPOP");
+    args_str(&a, k->ready);
+    args_int(&a, n);
+    int rc = conn_call(c, &a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
+    args_done(&a);
+    return rc;
+}
+
+int queue_stamp(struct conn *c, const struct keys *k, const char *lane,
+                size_t index, struct bytes was, struct bytes now,
+                conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    char active[KEY_MAX];
+    keys_active(k, lane, active);
+    script_args(&a, SCRIPT_stamp, 3);
+    args_str(&a, active);
+    args_str(&a, k->leases);
+    args_str(&a, k->fence);
+    args_str(&a, lane);
+    args_int(&a, (int64_t)index);
+    args_mem(&a, was.p, was.len);
+    args_mem(&a, now.p, now.len);
+    return queue_send(c, SCRIPT_stamp, &a, cb, arg);
+}
+
+int queue_stamp_result(int err, const struct reply *r, int64_t *ret_fence,
+                       struct errbuf *eb)
+{
+    int rc = queue_check_ok(err, r, "stamp", eb);
+    if (rc == 0 && !reply_int(reply_at(r, 1), ret_fence))
+        return queue_unexpected("stamp", eb);
+    return rc;
+}
+
+/* ---- settle, release: how jobs go ---- */
+
+/*
+ * Appends references to one buffer. The arguments point into it, so it is
+ * given its full size first.
+ */
+struct ref_texts {
+    struct buf buf;
+};
+
+static size_t ref_size(const struct ref *r)
+{
+    return r->job.len > REF_BYTES_MAX ? REF_TEXT_MAX : r->job.len + 2;
+}
+
+static void args_ref(struct args *a, struct ref_texts *t, const struct ref *r)
+{
+    size_t start = t->buf.len;
+    if (r->job.len <= REF_BYTES_MAX) {
+        buf_char(&t->buf, 'v');
+        buf_append(&t->buf, r->job.p, r->job.len);
+    } else {
+        char sha[41];
+        sha1_hex(r->job.p, r->job.len, sha);
+        buf_printf(&t->buf, "s%zu:%s", r->index, sha);
+    }
+    args_mem(a, t->buf.data + start, t->buf.len - start);
+}
+
+static void settle_lists(struct args *a, struct ref_texts *t,
+                         const struct settle *s)
+{
+    for (unsigned i = 0; i < s->selective_count; i++)
+        args_ref(a, t, &s->selective[i]);
+    for (unsigned i = 0; i < s->add_count; i++) {
+        args_str(a, s->adds[i].dead ? "dead" : "retry");
+        args_int(a, s->adds[i].delay_ms);
+        args_mem(a, s->adds[i].envelope.p, s->adds[i].envelope.len);
+    }
+    for (unsigned i = 0; i < s->keep_count; i++) {
+        const struct settle_keep *keep = &s->keeps[i];
+        args_int(a, keep->ttl_ms);
+        args_int(a, keep->field_count);
+        for (unsigned f = 0; f < keep->field_count; f++)
+            args_mem(a, keep->fields[f].p, keep->fields[f].len);
+    }
+    for (unsigned i = 0; i < s->count_count; i++) {
+        args_str(a, s->counts[i].name);
+        args_int(a, s->counts[i].n);
+    }
+}
+
+int queue_settle(struct conn *c, const struct keys *k, const char *lane,
+                 const struct settle *s, conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    struct ref_texts t = {0};
+    char active[KEY_MAX], minute[KEY_MAX];
+    char(*jobs)[KEY_MAX] = NULL;
+    keys_active(k, lane, active);
+    keys_stats_minute(k, clock_wall_ms(), minute);
+
+    size_t size = s->cumulative > 0 ? ref_size(&s->last) : 0;
+    for (unsigned i = 0; i < s->selective_count; i++)
+        size += ref_size(&s->selective[i]);
+    buf_reserve(&t.buf, size);
+    if (s->keep_count > 0)
+        jobs = mem_new(s->keep_count * sizeof(*jobs));
+
+    script_args(&a, SCRIPT_settle, 7 + (int)s->keep_count);
+    args_str(&a, active);
+    args_str(&a, k->leases);
+    args_str(&a, k->retry);
+    args_str(&a, k->dead);
+    args_str(&a, k->config);
+    args_str(&a, k->stats);
+    args_str(&a, minute);
+    for (unsigned i = 0; i < s->keep_count; i++) {
+        keys_job(k, s->keeps[i].id, jobs[i]);
+        args_str(&a, jobs[i]);
+    }
+    args_str(&a, lane);
+    args_int(&a, s->cumulative);
+    if (s->cumulative > 0)
+        args_ref(&a, &t, &s->last);
+    else
+        args_str(&a, "");
+    args_int(&a, s->selective_count);
+    args_int(&a, s->add_count);
+    args_int(&a, s->keep_count);
+    args_int(&a, s->count_count);
+    settle_lists(&a, &t, s);
+    int rc = queue_send(c, SCRIPT_settle, &a, cb, arg);
+    buf_done(&t.buf);
+    free(jobs);
+    return rc;
+}
+
+int queue_settle_result(int err, const struct reply *r, struct errbuf *eb)
+{
+    return queue_check_ok(err, r, "settle", eb);
+}
+
+int queue_release(struct conn *c, const struct keys *k, const char *lane,
+                  const struct ref *refs, unsigned n, conn_reply_cb cb,
+                  void *arg)
+{
+    struct args a = {0};
+    struct ref_texts t = {0};
+    char active[KEY_MAX], minute[KEY_MAX];
+    size_t size = 0;
+    keys_active(k, lane, active);
+    keys_stats_minute(k, clock_wall_ms(), minute);
+    for (unsigned i = 0; i < n; i++)
+        size += ref_size(&refs[i]);
+    buf_reserve(&t.buf, size);
+    script_args(&a, SCRIPT_release, 5);
+    args_str(&a, active);
+    args_str(&a, k->leases);
+    args_str(&a, k->ready);
+    args_str(&a, k->stats);
+    args_str(&a, minute);
+    args_str(&a, lane);
+    for (unsigned i = 0; i < n; i++)
+        args_ref(&a, &t, &refs[i]);
+    int rc = queue_send(c, SCRIPT_release, &a, cb, arg);
+    buf_done(&t.buf);
+    return rc;
+}
+
+int queue_release_result(int err, const struct reply *r, struct errbuf *eb)
+{
+    return queue_check_ok(err, r, "release", eb);
+}
+
+/* ---- promote, reap: what any worker does for the queue ---- */
+
+int queue_promote(struct conn *c, const struct keys *k, conn_reply_cb cb,
+                  void *arg)
+{
+    struct args a = {0};
+    char minute[KEY_MAX];
+    keys_stats_minute(k, clock_wall_ms(), minute);
+    script_args(&a, SCRIPT_promote, 5);
+    args_str(&a, k->scheduled);
+    args_str(&a, k->retry);
+    args_str(&a, k->ready);
+    args_str(&a, k->stats);
+    args_str(&a, minute);
+    args_int(&a, PROMOTE_BATCH);
+    args_int(&a, QUEUE_BATCH_MAX_BYTES);
+    return queue_send(c, SCRIPT_promote, &a, cb, arg);
+}
+
+int queue_promote_result(int err, const struct reply *r, int64_t *ret_moved,
+                         int64_t *ret_next_ms, struct errbuf *eb)
+{
+    int rc = queue_check(err, r, "promote", eb);
+    if (rc == 0 && (!reply_int(reply_at(r, 0), ret_moved) ||
+                    !reply_int(reply_at(r, 1), ret_next_ms)))
+        return queue_unexpected("promote", eb);
+    return rc;
+}
+
+int queue_reap(struct conn *c, const struct keys *k, const char *lane,
+               enum reap_mode mode, conn_reply_cb cb, void *arg)
+{
+    static const char *const names[] = {"expired", "gone", "straggler"};
+    struct args a = {0};
+    char active[KEY_MAX], minute[KEY_MAX];
+    keys_active(k, lane, active);
+    keys_stats_minute(k, clock_wall_ms(), minute);
+    script_args(&a, SCRIPT_reap, 8);
+    args_str(&a, k->leases);
+    args_str(&a, k->lanes);
+    args_str(&a, k->reaped);
+    args_str(&a, k->config);
+    args_str(&a, active);
+    args_str(&a, k->ready);
+    args_str(&a, k->stats);
+    args_str(&a, minute);
+    args_str(&a, lane);
+    args_str(&a, names[mode]);
+    args_int(&a, QUEUE_BATCH_MAX_BYTES);
+    return queue_send(c, SCRIPT_reap, &a, cb, arg);
+}
+
+int queue_reap_result(int err, const struct reply *r, struct reap_result *ret,
+                      struct errbuf *eb)
+{
+    int rc = queue_check(err, r, "reap", eb);
+    if (rc != 0)
+        return rc;
+    *ret = (struct reap_result){0};
+    const struct reply *state = reply_at(r, 0);
+    if (reply_str_is(state, "ALIVE")) {
+        ret->state = REAP_ALIVE;
+    } else if (reply_str_is(state, "NONE")) {
+        ret->state = REAP_NONE;
+    } else if (reply_str_is(state, "FORGOTTEN")) {
+        ret->state = REAP_FORGOTTEN;
+    } else if (!reply_str_is(state, "OK") ||
+               !reply_int(reply_at(r, 1), &ret->moved) ||
+               !reply_int(reply_at(r, 2), &ret->left)) {
+        return queue_unexpected("reap", eb);
+    }
+    return 0;
+}
