@@ -181,7 +181,8 @@ static void on_full(evutil_socket_t fd, short what, void *arg)
 
 static bool burst_is_over(const struct agent *a)
 {
-    if (!a->cfg->burst || a->stage != AGENT_RUNNING || a->out > 0)
+    if (!a->cfg->burst || a->stage != AGENT_RUNNING || a->out > 0 ||
+        (a->discovering && !a->discovered))
         return false;
     for (unsigned i = 0; i < a->lane_count; i++) {
         const struct lane *l = a->lanes[i];
@@ -452,8 +453,8 @@ static int begin(struct agent *a, struct errbuf *eb)
     a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (a->base == NULL || a->wake_fd < 0)
         return errbuf_set(eb, ERR_SYSTEM, "event loop: %s", strerror(errno));
-    /* Each lane holds at most a batch, and each delivery is in one channel. */
-    unsigned most = cfg->queue_count * QUEUE_BATCH_MAX + cfg->threads;
+    /* What a lane holds beyond the window (BLMOVE, rebind) waits in it. */
+    unsigned most = cfg->max_window + cfg->threads;
     a->jobs = chan_new(most);
     a->outcomes = chan_new(most + cfg->threads);
     window_init(&a->window, cfg->threads, cfg->max_window);
@@ -474,10 +475,10 @@ static int begin(struct agent *a, struct errbuf *eb)
         a->signals[i] = evsignal_new(a->base, signal_numbers[i], on_signal, a);
         (void)event_add(a->signals[i], NULL);
     }
-    a->lanes = mem_new(cfg->queue_count * sizeof(struct lane *));
-    for (; a->lane_count < cfg->queue_count; a->lane_count++) {
-        unsigned i = a->lane_count;
-        a->lanes[i] = lane_new(a, &cfg->queues[i], i);
+    a->lanes = mem_new(LANES_MAX * sizeof(struct lane *));
+    for (unsigned i = 0; i < cfg->queue_count; i++) {
+        if (!cfg->queues[i].pattern)
+            a->lanes[a->lane_count++] = lane_new(a, &cfg->queues[i], i);
     }
     return 0;
 }
@@ -492,6 +493,7 @@ static void end(struct agent *a) ON_LOOP;
 
 static void end(struct agent *a)
 {
+    discover_stop(a);
     for (unsigned i = 0; i < a->lane_count; i++)
         lane_free(a->lanes[i]);
     free(a->lanes);
@@ -535,6 +537,7 @@ static int run(struct agent *a, struct errbuf *eb)
         timer_in(a->tick, TICK_MS);
         for (unsigned i = 0; i < a->lane_count; i++)
             lane_start(a->lanes[i]);
+        discover_start(a);
         (void)event_base_dispatch(a->base);
     }
     end(a);

@@ -15,8 +15,11 @@
  * The worker agent: one event loop, one pool of threads, one lane for each
  * queue (worker/DESIGN.md).
  */
+#define LANES_MAX 256
+
 struct queue_spec {
     char name[NAME_MAX_LEN + 1];
+    bool pattern;    /* name is a glob (fnmatch(3)) of names */
     unsigned weight; /* used if any queue was given one */
 };
 

@@ -34,7 +34,12 @@ struct agent {
     struct event *signals[4];
     struct event *tick, *full_timer, *stop_timer;
 
-    struct lane **lanes; /* owned */
+    /* To find the queues that patterns mean; NULL if there are none. */
+    struct conn *discover_conn;   /* owned */
+    struct event *discover_timer; /* owned */
+    bool discovering, discovered, discover_said, discover_full;
+
+    struct lane **lanes; /* owned, room for LANES_MAX */
     unsigned lane_count;
 
     struct window window;
@@ -55,6 +60,10 @@ unsigned agent_room(struct agent *a, const struct lane *lane) ON_LOOP;
 
 /* Lets every lane fetch, wait, settle or leave, as the stage allows. */
 void agent_turn(struct agent *a) ON_LOOP;
+
+/* Finds queues by pattern, if there are patterns. */
+void discover_start(struct agent *a) ON_LOOP;
+void discover_stop(struct agent *a) ON_LOOP;
 
 /*
  * Writes this worker's entry in belt:workers; takes it out and then ends the
