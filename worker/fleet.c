@@ -72,7 +72,7 @@ void fleet_update(struct agent *a)
         return;
     for (unsigned i = 0; i < a->lane_count; i++) {
         held += a->lanes[i]->ledger.len;
-        buf_printf(&queues, "%s%s", i > 0 ? "," : "", a->cfg->queues[i].name);
+        buf_printf(&queues, "%s%s", i > 0 ? "," : "", a->lanes[i]->keys.queue);
     }
     keys_worker(&lane->keys, a->id, key);
     args_str(&args, "HSET");
@@ -81,7 +81,7 @@ void fleet_update(struct agent *a)
     args_str(&args, a->host.name);
     put_int(&args, "pid", a->host.pid);
     args_str(&args, "queues");
-    args_str(&args, queues.data);
+    args_str(&args, queues.len > 0 ? queues.data : "");
     put_int(&args, "threads", a->cfg->threads);
     put_int(&args, "busy", pool_busy(a->pool));
     put_int(&args, "held", (int64_t)held);
