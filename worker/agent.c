@@ -312,17 +312,6 @@ static void recall(struct agent *a)
     }
 }
 
-static void begin_drain(struct agent *a, const char *why)
-{
-    if (a->stage >= AGENT_DRAINING)
-        return;
-    LOG_INFO("drain", F_STR("why", why), F_INT("running", a->out),
-             F_INT("timeout_ms", a->cfg->drain_timeout_ms));
-    a->stage = AGENT_DRAINING;
-    recall(a);
-    timer_in(a->stop_timer, a->cfg->drain_timeout_ms);
-}
-
 static void give_back_held(struct lane *lane) ON_LOOP;
 
 static void give_back_held(struct lane *lane)
@@ -335,13 +324,25 @@ static void give_back_held(struct lane *lane)
     }
 }
 
+static void begin_drain(struct agent *a, const char *why)
+{
+    if (a->stage >= AGENT_DRAINING)
+        return;
+    LOG_INFO("drain", F_STR("why", why), F_INT("running", a->out),
+             F_INT("timeout_ms", a->cfg->drain_timeout_ms));
+    a->stage = AGENT_DRAINING;
+    recall(a);
+    for (unsigned i = 0; i < a->lane_count; i++)
+        give_back_held(a->lanes[i]);
+    timer_in(a->stop_timer, a->cfg->drain_timeout_ms);
+}
+
 static void drain_turn(struct agent *a)
 {
     bool all_left = true;
     for (unsigned i = 0; i < a->lane_count; i++) {
         struct lane *lane = a->lanes[i];
         lane_unblock(lane);
-        give_back_held(lane);
         lane_release(lane);
         lane_leave(lane);
         all_left = all_left && lane->state == LANE_LEFT;

@@ -253,7 +253,8 @@ static void judge(struct lane *lane, struct slot *s)
                   "no handler for this type here");
         return;
     }
-    s->state = SLOT_HELD;
+    s->state =
+        lane->agent->stage < AGENT_DRAINING ? SLOT_HELD : SLOT_GIVE_BACK;
     s->recovered = recovered > 0;
     s->near = cfg->max_recoveries > 1 && recovered + 1 == cfg->max_recoveries;
     /* At most one, so that innocents are not condemned with the guilty. */

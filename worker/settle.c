@@ -440,8 +440,11 @@ void lane_release(struct lane *lane)
 {
     struct ledger *l = &lane->ledger;
     bool at_most_once = lane->agent->cfg->at_most_once;
+    if (l->count[SLOT_GIVE_BACK] > 0)
+        lane_unblock(lane);
+    /* Jobs that come or are stamped now are behind these: they go first. */
     while (lane->state == LANE_UP && l->count[SLOT_GIVE_BACK] > 0 &&
-           lane_is_quiescent(lane)) {
+           l->count[SLOT_STAMPING] == 0 && lane_is_quiescent(lane)) {
         /* From the end: what goes first ends up behind what goes next. */
         struct slot *chosen[QUEUE_BATCH_MAX];
         struct ref refs[QUEUE_BATCH_MAX];
