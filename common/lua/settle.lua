@@ -31,10 +31,21 @@ local function resolve(ref)
 end
 
 -- Adds without ever falling together with an equal member: white space behind
--- an envelope changes nothing for its readers.
+-- an envelope changes nothing for its readers. It spells a number that grows
+-- with time, so that one more of many equal ones takes one more try.
+local blank = (t[1] % 1000) * 1000000 + t[2]
 local function add(set, score, e)
-  while redis.call('ZADD', set, 'NX', score, e) == 0 do e = e .. ' ' end
-  return #e
+  local member = e
+  while redis.call('ZADD', set, 'NX', score, member) == 0 do
+    blank = blank + 1
+    local tail, n = {}, blank
+    while n > 0 do
+      tail[#tail + 1] = n % 2 == 0 and ' ' or '\t'
+      n = math.floor(n / 2)
+    end
+    member = e .. table.concat(tail)
+  end
+  return #member
 end
 
 -- Oldest first, until dead is within its bounds; the newest one stays.
@@ -43,7 +54,11 @@ local function bound_dead(added)
     'dead_max_bytes')
   local max, age = tonumber(l[1] or 100000), tonumber(l[2] or 7776000000)
   local max_bytes = tonumber(l[3] or 268435456)
-  local bytes = redis.call('HINCRBY', KEYS[6], 'dead_bytes', added)
+  local function count(n)
+    local sum = redis.pcall('HINCRBY', KEYS[6], 'dead_bytes', n)
+    return type(sum) == 'number' and sum or 0
+  end
+  local bytes = count(added)
   for _ = 1, 100 do
     local n = redis.call('ZCARD', dead)
     local old = redis.call('ZRANGE', dead, 0, 0, 'WITHSCORES')
@@ -52,7 +67,7 @@ local function bound_dead(added)
       return
     end
     redis.call('ZREM', dead, old[1])
-    bytes = redis.call('HINCRBY', KEYS[6], 'dead_bytes', -#old[1])
+    bytes = count(-#old[1])
     redis.pcall('HINCRBY', KEYS[6], 'dead_evicted', 1)
   end
 end
@@ -78,20 +93,22 @@ for j = 1, s do
   i = i + 1
 end
 
-local dead_bytes = 0
-for _ = 1, a do
-  if ARGV[i] == 'dead' then
-    dead_bytes = dead_bytes + add(dead, now, ARGV[i + 2])
-  else
-    add(retry, now + tonumber(ARGV[i + 1]), ARGV[i + 2])
-  end
-  i = i + 3
-end
+-- Kept jobs first: if one cannot be written, nothing else has been done, and
+-- trying again does not add again.
+local adds, dead_bytes = i, 0
+i = i + 3 * a
 for j = 1, k do
   local fields = tonumber(ARGV[i + 1])
   redis.call('HSET', KEYS[7 + j], unpack(ARGV, i + 2, i + 1 + fields))
   redis.call('PEXPIRE', KEYS[7 + j], ARGV[i])
   i = i + 2 + fields
+end
+for j = adds, adds + 3 * a - 1, 3 do
+  if ARGV[j] == 'dead' then
+    dead_bytes = dead_bytes + add(dead, now, ARGV[j + 2])
+  else
+    add(retry, now + tonumber(ARGV[j + 1]), ARGV[j + 2])
+  end
 end
 
 if c > 0 then redis.call('LTRIM', active, c, -1) end
