@@ -1,0 +1,326 @@
+/*
+ * Claims about the scripts by which jobs come to a lane: push, fetch and
+ * stamp.
+ */
+#include "tests/integration/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/job/job.h"
+#include "tests/unit/unit.h"
+
+#define LEASE "ZADD @leases NOW+60000 L\n"
+#define P "01ABCDEFGHJKMNPQRSTVWXY" /* 23 characters of a ULID */
+#define SOME "L 10 1000 " P
+
+static void push_puts_jobs_at_either_end(void **state)
+{
+    static const struct row rows[] = {
+        {"to the tail, in order", "RPUSH @ready x", SCRIPT_push, "0 1 a b c",
+         "OK 4",
+         "LRANGE @ready 0 -1 => x a b c\nHGET @stats pushed => 3\n"
+         "HGET @minute pushed => 3\nTTL @minute => 86#"},
+        {"in front, in order", "RPUSH @ready x", SCRIPT_push, "1 1 a b c",
+         "OK 4", "LRANGE @ready 0 -1 => a b c x"},
+        {"the minute's time to live begins once",
+         "HSET @minute pushed 1\nEXPIRE @minute 5555", SCRIPT_push, "0 1 a",
+         "OK 1", "HGET @minute pushed => 2\nTTL @minute => 55#"},
+        {"a queue of a newer format refuses", "HSET @config format 2",
+         SCRIPT_push, "0 1 a", "FORMAT 2",
+         "EXISTS @ready => 0\nEXISTS @stats => 0"},
+        {"one of an older format does not", "HSET @config format 1",
+         SCRIPT_push, "0 2 a", "OK 1", ""},
+        {"at least one", "", SCRIPT_push, "0 1",
+         "ERR push takes 1 to 1000 envelopes, not 0*", "EXISTS @ready => 0"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static char *repeated(const char *before, const char *word, int n)
+{
+    struct buf b = {0};
+    buf_str(&b, before);
+    for (int i = 0; i < n; i++)
+        buf_str(&b, word);
+    return buf_take(&b);
+}
+
+static void push_takes_at_most_a_thousand(void **state)
+{
+    char *many = repeated("0 1", " {}", 1001),
+         *most = repeated("0 1", " {}", 1000);
+    (void)state;
+    table_call(SCRIPT_push, many, "ERR push takes 1 to 1000 *, not 1001*");
+    table_check("EXISTS @ready => 0");
+    table_call(SCRIPT_push, most, "OK 1000");
+    free(many);
+    free(most);
+}
+
+static void push_takes_at_most_64_mib_but_one_of_any_size(void **state)
+{
+    char *half = mem_new((34U << 20) + 1), *both, *one;
+    (void)state;
+    memset(half, 'x', 34U << 20);
+    both = mem_printf("0 1 %s %s", half, half);
+    one = mem_printf("0 1 %s%s", half, half);
+    free(half);
+    table_call(SCRIPT_push, both, "ERR push takes at most 64 MiB, not 713*");
+    table_check("EXISTS @ready => 0");
+    table_call(SCRIPT_push, one, "OK 1");
+    free(both);
+    free(one);
+}
+
+static void fetch_moves_from_the_head(void **state)
+{
+    static const struct row rows[] = {
+        {"all there is", LEASE "RPUSH @ready {`id`:`a`} {`id`:`b`}",
+         SCRIPT_fetch, SOME, "EMPTY 1 {`id`:`a`} {`id`:`b`}",
+         "EXISTS @ready => 0\nLRANGE @active:L 0 -1 => {`id`:`a`} {`id`:`b`}\n"
+         "GET @fence => 2"},
+        {"n of them, behind those held",
+         LEASE "RPUSH @ready {`id`:`a`} {`id`:`b`} {`id`:`c`}\n"
+               "RPUSH @active:L x\nSET @fence 40",
+         SCRIPT_fetch, "L 2 1000 " P, "MORE 41 {`id`:`a`} {`id`:`b`}",
+         "LRANGE @ready 0 -1 => {`id`:`c`}\n"
+         "LRANGE @active:L 0 -1 => x {`id`:`a`} {`id`:`b`}\n"
+         "GET @fence => 42"},
+        {"nothing", LEASE, SCRIPT_fetch, SOME, "EMPTY 0",
+         "EXISTS @active:L => 0\nEXISTS @fence => 0"},
+        {"a paused queue", LEASE "HSET @config paused 1\nRPUSH @ready {}",
+         SCRIPT_fetch, SOME, "PAUSED", "LLEN @ready => 1"},
+        {"without a lease", "RPUSH @ready {}\nZADD @leases NOW+60000 M",
+         SCRIPT_fetch, SOME, "FENCED",
+         "LLEN @ready => 1\nEXISTS @active:L => 0"},
+        {"a lease that ran out and was not ended",
+         "ZADD @leases 1 L\nRPUSH @ready {`id`:`a`}", SCRIPT_fetch, SOME,
+         "EMPTY 1 {`id`:`a`}", "LLEN @active:L => 1"},
+        {"bytes bound it",
+         LEASE "RPUSH @ready {`id`:`a`} {`id`:`b`} {`id`:`c`}", SCRIPT_fetch,
+         "L 10 20 " P, "MORE 1 {`id`:`a`} {`id`:`b`}",
+         "LRANGE @ready 0 -1 => {`id`:`c`}"},
+        {"but one comes", LEASE "RPUSH @ready {`id`:`a`} {`id`:`b`}",
+         SCRIPT_fetch, "L 10 1 " P, "MORE 1 {`id`:`a`}",
+         "LRANGE @ready 0 -1 => {`id`:`b`}"},
+        {"empty elements are elements", LEASE "RPUSH @ready '' '' {`id`:`a`}",
+         SCRIPT_fetch, SOME, "EMPTY 1 '' '' {`id`:`a`}", "LLEN @active:L => 3"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void fetch_takes_at_most_a_thousand(void **state)
+{
+    char *push = repeated("RPUSH @ready", " {`id`:`a`}", 1500);
+    (void)state;
+    table_do(LEASE);
+    table_do(push);
+    free(push);
+    char *answer = table_run_script(SCRIPT_fetch, "L 2000 10000000 " P);
+    assert_int_equal(strncmp(answer, "MORE 1 {", 8), 0);
+    free(answer);
+    table_check("LLEN @ready => 500\nLLEN @active:L => 1000");
+}
+
+/* Sizes that differ much: the steps in which fetch reads follow them. */
+static void fetch_respects_bytes_whatever_the_sizes(void **state)
+{
+    char fill[5001], *push;
+    long long jobs;
+    (void)state;
+    memset(fill, 'x', 5000);
+    fill[5000] = '\0';
+    table_do(LEASE);
+    for (int i = 0; i < 200; i++) {
+        push = mem_printf("RPUSH @ready {`id`:`%d`,`payload`:`%.*s`}", i,
+                          i < 100 ? 10 : 5000, fill);
+        table_do(push);
+        free(push);
+    }
+    /* 100 of 37 or 38 bytes, then 9 of 5029 fit into 50000. */
+    free(table_run_script(SCRIPT_fetch, "L 1000 50000 " P));
+    jobs = redis_int(table_redis(), "LLEN belt:{q}:active:L");
+    assert_int_equal(jobs, 109);
+    table_check("LINDEX @active:L -1 => {`id`:`108`*\n"
+                "LINDEX @ready 0 => {`id`:`109`*");
+}
+
+#define STAMPED(in, out)                                                       \
+    {                                                                          \
+        in, LEASE "RPUSH @ready '" in "'", SCRIPT_fetch, SOME, "EMPTY 1 " out, \
+            "LRANGE @active:L 0 -1 => " out                                    \
+    }
+#define ID "`id`:`" P "000`,"
+
+static void fetch_stamps_what_has_no_id(void **state)
+{
+    static const struct row rows[] = {
+        STAMPED("{`type`:`x`}", "{" ID "`type`:`x`}"),
+        STAMPED(" { `type` : `x` }", "{" ID "`type` : `x` }"),
+        /* An id further back is an id, wherever it stands. */
+        STAMPED("{`type`:`x`,`id`:`a`}", "{`type`:`x`,`id`:`a`}"),
+        STAMPED("{`type`:`x`, `id` : `a`}", "{`type`:`x`, `id` : `a`}"),
+        STAMPED("{`payload`:[1,{`id`:2}],`id`:`a`}",
+                "{`payload`:[1,{`id`:2}],`id`:`a`}"),
+        /* One inside of something is none. */
+        STAMPED("{`payload`:{`id`:`a`},`type`:`x`}",
+                "{" ID "`payload`:{`id`:`a`},`type`:`x`}"),
+        STAMPED("{`payload`:[{`b`:{`id`:1}}]}",
+                "{" ID "`payload`:[{`b`:{`id`:1}}]}"),
+        /* A value is no name, nor is text that looks like one. */
+        STAMPED("{`type`:`id`}", "{" ID "`type`:`id`}"),
+        STAMPED("{`type`:`id`,`a`:`id`}", "{" ID "`type`:`id`,`a`:`id`}"),
+        STAMPED("{`payload`:`\\`id\\`:`}", "{" ID "`payload`:`\\`id\\`:`}"),
+        STAMPED("{`payload`:`\\\\`,`id`:`a`}", "{`payload`:`\\\\`,`id`:`a`}"),
+        STAMPED("{`payload`:`\\\\\\`,\\`id\\`:`}",
+                "{" ID "`payload`:`\\\\\\`,\\`id\\`:`}"),
+        STAMPED("{`payload`:`}{]`,`id`:`a`}", "{`payload`:`}{]`,`id`:`a`}"),
+        STAMPED("{`payload`:`[`,`a`:[{`id`:1}]}",
+                "{" ID "`payload`:`[`,`a`:[{`id`:1}]}"),
+        STAMPED("{`xid`:1,`id2`:2}", "{" ID "`xid`:1,`id2`:2}"),
+        /* What reap noted stays in front. */
+        STAMPED("{`recovered`:[5,4],`type`:`x`}",
+                "{`recovered`:[5,4]," ID "`type`:`x`}"),
+        STAMPED("{`recovered`:[5,4],`id`:`a`}", "{`recovered`:[5,4],`id`:`a`}"),
+        STAMPED("{`recovered`:[5,4], `type`:`x`, `id`:`a`}",
+                "{`recovered`:[5,4], `type`:`x`, `id`:`a`}"),
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void what_cannot_be_stamped_travels_as_it_is(void **state)
+{
+    static const struct row rows[] = {
+        STAMPED("{}", "{}"),
+        STAMPED(" { } ", " { } "),
+        STAMPED("garbage", "garbage"),
+        STAMPED("`id`", "`id`"),
+        STAMPED("[`id`,1]", "[`id`,1]"),
+        STAMPED("", "''"),
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+/* What fetch stamps must be read as an envelope with that id by our parser. */
+static void stamped_envelopes_are_read_with_their_id(void **state)
+{
+    static const char *const texts[] = {
+        "{`type`:`x`,`payload`:{`id`:`a`}}",
+        "{`recovered`:[5,4],`type`:`x`,`payload`:`\\`id\\`:`}",
+        " { `type` : `id` } ",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct job *job;
+        char *push = mem_printf("RPUSH @ready '%s'", texts[i]), *got;
+        (void)table_clear(NULL);
+        table_do(LEASE);
+        table_do(push);
+        free(push);
+        free(table_run_script(SCRIPT_fetch, SOME));
+        got = table_run("LINDEX @active:L 0");
+        assert_int_equal(job_parse(got, strlen(got), 4096, &job, NULL), 0);
+        assert_string_equal(job->id, P "000");
+        job_free(job);
+        free(got);
+    }
+}
+
+static void a_thousand_equal_elements_become_a_thousand_jobs(void **state)
+{
+    char *push = repeated("RPUSH @ready", " {`type`:`x`}", 1000);
+    bool seen[1000] = {false};
+    (void)state;
+    table_do(LEASE);
+    table_do(push);
+    free(push);
+    free(table_run_script(SCRIPT_fetch, "L 1000 10000000 " P));
+    redisReply *r =
+        redis_cmd(table_redis(), "LRANGE %s 0 -1", "belt:{q}:active:L");
+    assert_int_equal(r->elements, 1000);
+    for (size_t i = 0; i < r->elements; i++) {
+        struct job *job;
+        assert_int_equal(
+            job_parse(r->element[i]->str, r->element[i]->len, 4096, &job, NULL),
+            0);
+        assert_int_equal(strlen(job->id), 26);
+        assert_int_equal(strncmp(job->id, P, 23), 0);
+        long n = strtol(job->id + 23, NULL, 10);
+        assert_in_range(n, 0, 999);
+        assert_false(seen[n]);
+        seen[n] = true;
+        job_free(job);
+    }
+    freeReplyObject(r);
+}
+
+/*
+ * Scanning is bounded. A job whose id was not found in time gets one more in
+ * front; readers take the first.
+ */
+static void hostile_envelopes_do_not_hold_redis_up(void **state)
+{
+    char *deep = repeated("RPUSH @ready {`payload`:", "[", 30000), *push;
+    (void)state;
+    push = repeated(deep, "]", 30000);
+    free(deep);
+    deep = mem_printf("%s,`id`:`a`}", push);
+    free(push);
+    table_do(LEASE);
+    table_do(deep);
+    table_do("RPUSH @ready {`type`:`x`,`id`:`b`}");
+    free(deep);
+    free(table_run_script(SCRIPT_fetch, "L 10 1000000 " P));
+    table_check("LINDEX @active:L 0 => {`id`:`" P "000`,`payload`:*`id`:`a`}\n"
+                "LINDEX @active:L 1 => {`id`:`" P "001`,`type`:`x`,`id`:`b`}");
+}
+
+static void stamp_changes_what_is_there_and_nothing_else(void **state)
+{
+    static const struct row rows[] = {
+        {"one element gets other bytes",
+         LEASE "RPUSH @active:L a b c\nSET @fence 7", SCRIPT_stamp,
+         "L 1 b {`id`:`x`}", "OK 8",
+         "LRANGE @active:L 0 -1 => a {`id`:`x`} c\nGET @fence => 8"},
+        {"or only a fencing token", LEASE "RPUSH @active:L a", SCRIPT_stamp,
+         "L 0 a ''", "OK 1", "LRANGE @active:L 0 -1 => a"},
+        {"another element is not touched", LEASE "RPUSH @active:L a b",
+         SCRIPT_stamp, "L 1 a x", "REFUSED",
+         "LRANGE @active:L 0 -1 => a b\nEXISTS @fence => 0"},
+        {"nor one that is not there", LEASE "RPUSH @active:L a", SCRIPT_stamp,
+         "L 5 a x", "REFUSED", "LRANGE @active:L 0 -1 => a"},
+        {"nor without a lease", "RPUSH @active:L a", SCRIPT_stamp, "L 0 a x",
+         "FENCED", "LRANGE @active:L 0 -1 => a\nEXISTS @fence => 0"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, table_clear)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(push_puts_jobs_at_either_end),
+        TEST(push_takes_at_most_a_thousand),
+        TEST(push_takes_at_most_64_mib_but_one_of_any_size),
+        TEST(fetch_moves_from_the_head),
+        TEST(fetch_takes_at_most_a_thousand),
+        TEST(fetch_respects_bytes_whatever_the_sizes),
+        TEST(fetch_stamps_what_has_no_id),
+        TEST(what_cannot_be_stamped_travels_as_it_is),
+        TEST(stamped_envelopes_are_read_with_their_id),
+        TEST(a_thousand_equal_elements_become_a_thousand_jobs),
+        TEST(hostile_envelopes_do_not_hold_redis_up),
+        TEST(stamp_changes_what_is_there_and_nothing_else),
+    };
+    return cmocka_run_group_tests(tests, table_start, table_stop);
+}

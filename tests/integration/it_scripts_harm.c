@@ -1,0 +1,253 @@
+/*
+ * Claims about scripts in a Redis that is full, or in which somebody has
+ * planted a key of another type: a job may be there twice, never nowhere.
+ */
+#include "tests/integration/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "tests/unit/unit.h"
+
+#define LANE "ZADD @leases NOW+60000 L\nHSET @lanes L {}\n"
+#define FAILS "retry 5 {`id`:`j1`} dead 0 {`id`:`j2`} retry 5 {`id`:`j3`}"
+
+/* One call for each script that moves every job it can, marked j1 and so on. */
+static const struct row good[SCRIPT_COUNT] = {
+    [SCRIPT_push] = {"push", "RPUSH @ready {`id`:`j1`}", SCRIPT_push,
+                     "0 1 {`id`:`k`}", "OK 2", "LLEN @ready => 2"},
+    [SCRIPT_register] = {"register", "RPUSH @ready {`id`:`j1`}",
+                         SCRIPT_register, "L 15000 {} 1", "OK NOW 0 0 1",
+                         "ZCARD @leases => 1\nHLEN @lanes => 1"},
+    [SCRIPT_fetch] = {"fetch",
+                      LANE "RPUSH @ready {`id`:`j1`} {`type`:`j2`}\n"
+                           "RPUSH @active:L {`id`:`j3`}",
+                      SCRIPT_fetch, "L 10 1000 01ABCDEFGHJKMNPQRSTVWXY",
+                      "EMPTY 1 {`id`:`j1`} {`id`:`ULID`,`type`:`j2`}",
+                      "LLEN @active:L => 3\nEXISTS @ready => 0"},
+    [SCRIPT_stamp] = {"stamp", LANE "RPUSH @active:L {`type`:`j1`}",
+                      SCRIPT_stamp,
+                      "L 0 {`type`:`j1`} {`id`:`abcdefgh`,`type`:`j1`}", "OK 1",
+                      "LINDEX @active:L 0 => {`id`:`abcdefgh`,`type`:`j1`}"},
+    [SCRIPT_settle] = {"settle",
+                       LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`} "
+                            "{`id`:`j4`} {`id`:`j3`}\n"
+                            "RPUSH @ready {`id`:`j5`}",
+                       SCRIPT_settle,
+                       "@job:a | L 2 v{`id`:`j2`} 1 3 1 1 v{`id`:`j3`} " FAILS
+                       " 60000 2 state dead retried 2",
+                       "OK NOW",
+                       "LRANGE @active:L 0 -1 => {`id`:`j4`}\n"
+                       "ZCARD @retry => 2\nZCARD @dead => 1\n"
+                       "HGET @job:a state => dead"},
+    [SCRIPT_release] = {"release",
+                        LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`}\n"
+                             "RPUSH @ready {`id`:`j3`}",
+                        SCRIPT_release, "L v{`id`:`j1`} v{`id`:`j2`}", "OK 2",
+                        "LLEN @ready => 3\nEXISTS @active:L => 0"},
+    [SCRIPT_promote] = {"promote",
+                        "ZADD @scheduled 1 {`id`:`j1`}\n"
+                        "ZADD @retry 1 {`id`:`j2`}\nRPUSH @ready {`id`:`j3`}",
+                        SCRIPT_promote, "10 1000", "2 -1 NOW",
+                        "LLEN @ready => 3\nEXISTS @scheduled @retry => 0"},
+    [SCRIPT_renew] = {"renew",
+                      LANE "RPUSH @active:L {`id`:`j1`}\n"
+                           "RPUSH @ready {`id`:`j2`}",
+                      SCRIPT_renew, "L 15000", "OK NOW 1 0 0 0 0 1 -1 L 15000",
+                      "ZSCORE @leases L => NOW+15000"},
+    [SCRIPT_rebind] = {"rebind", LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`}",
+                       SCRIPT_rebind, "L M 15000 {}",
+                       "OK NOW {`id`:`j1`} {`id`:`j2`}",
+                       "LLEN @active:M => 2\nZRANGE @leases 0 -1 => M\n"
+                       "ZRANGE @reaped 0 -1 => L"},
+    [SCRIPT_leave] = {"leave", LANE "RPUSH @active:L {`id`:`j1`}", SCRIPT_leave,
+                      "L", "OK 1",
+                      "ZCARD @leases => 0\nZRANGE @reaped 0 -1 => L"},
+    [SCRIPT_reap] = {"reap",
+                     LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`}\n"
+                          "RPUSH @ready {`id`:`j3`}",
+                     SCRIPT_reap, "L gone 1000", "OK 2 0",
+                     "LLEN @ready => 3\nZRANGE @reaped 0 -1 => L"},
+};
+
+/* ---- a full Redis ---- */
+
+static int full_over(void **state)
+{
+    (void)state;
+    redis_do(table_redis(), "CONFIG SET maxmemory 0");
+    return 0;
+}
+
+static int full_begin(void **state)
+{
+    redis_do(table_redis(), "CONFIG SET maxmemory-policy noeviction");
+    return table_clear(state);
+}
+
+static void a_full_redis_works_off_its_jobs(void **state)
+{
+    (void)state;
+    for (int s = 0; s < SCRIPT_COUNT; s++) {
+        if (s == SCRIPT_push)
+            continue;
+        print_message("  %s\n", good[s].name);
+        (void)table_clear(NULL);
+        table_do(good[s].before);
+        table_do("CONFIG SET maxmemory 1");
+        table_call(good[s].script, good[s].args, good[s].reply);
+        table_do("CONFIG SET maxmemory 0");
+        table_check(good[s].after);
+    }
+}
+
+static void a_full_redis_refuses_a_push(void **state)
+{
+    (void)state;
+    table_do("RPUSH @ready x\nCONFIG SET maxmemory 1");
+    table_call(SCRIPT_push, "0 1 a", "OOM *");
+    table_call(SCRIPT_push, "1 1 a", "OOM *");
+    table_do("CONFIG SET maxmemory 0");
+    table_check("LRANGE @ready 0 -1 => x\nEXISTS @stats @minute => 0");
+}
+
+static void stragglers_are_given_back_in_a_full_redis(void **state)
+{
+    (void)state;
+    table_do("ZADD @reaped NOW L\nRPUSH @active:L a\nCONFIG SET maxmemory 1");
+    table_call(SCRIPT_reap, "L straggler 1000", "OK 1 0");
+    table_do("CONFIG SET maxmemory 0");
+    table_check("LRANGE @ready 0 -1 => a");
+}
+
+/* ---- keys of another type ---- */
+
+/* All elements and members of all keys, as one text. */
+static char *everything(void)
+{
+    struct buf all = {0};
+    redisReply *keys = redis_cmd(table_redis(), "KEYS *");
+    for (size_t i = 0; i < keys->elements; i++) {
+        const char *key = keys->element[i]->str;
+        char type[16], *text;
+        (void)redis_str(table_redis(), type, sizeof(type), "TYPE %s", key);
+        char *command =
+            mem_printf("%s %s 0 -1", type[0] == 'l' ? "LRANGE" : "ZRANGE", key);
+        if (type[0] == 'l' || type[0] == 'z') {
+            text = table_run(command);
+            buf_printf(&all, "%s\n", text);
+            free(text);
+        }
+        free(command);
+    }
+    freeReplyObject(keys);
+    return all.len > 0 ? buf_take(&all) : mem_strdup("");
+}
+
+static void nothing_is_missing(const char *was, const char *is,
+                               const char *what, const char *key)
+{
+    for (int j = 1; j <= 9; j++) {
+        char mark[8] = {'"', 'j', (char)('0' + j), '"', '\0'};
+        if (strstr(was, mark) != NULL && strstr(is, mark) == NULL)
+            fail_msg("%s lost %s with %s of another type:\n%s", what, mark, key,
+                     is);
+    }
+}
+
+/* Plants a string, or a list where a string belongs, in place of key. */
+static void plant(const char *key)
+{
+    char *command =
+        mem_printf("DEL %s\n%s %s planted", key,
+                   strcmp(key, "@fence") == 0 ? "RPUSH" : "SET", key);
+    table_do(command);
+    free(command);
+}
+
+static void with_each_key_planted(const struct row *row)
+{
+    char *keys = table_keys(row->script, row->args), *rest = NULL;
+    for (char *key = strtok_r(keys, " ", &rest); key != NULL;
+         key = strtok_r(NULL, " ", &rest)) {
+        (void)table_clear(NULL);
+        table_do(row->before);
+        plant(key);
+        char *was = everything();
+        char *answer = table_run_script(row->script, row->args);
+        char *is = everything();
+        nothing_is_missing(was, is, row->name, key);
+        free(was);
+        free(is);
+        free(answer);
+    }
+    free(keys);
+}
+
+static void a_planted_key_loses_no_job(void **state)
+{
+    (void)state;
+    for (int s = 0; s < SCRIPT_COUNT; s++) {
+        print_message("  %s\n", good[s].name);
+        with_each_key_planted(&good[s]);
+    }
+}
+
+/* Counting is not worth a job, nor the answer that it was done. */
+static void planted_counters_stop_nothing(void **state)
+{
+    static const enum script counting[] = {SCRIPT_push, SCRIPT_settle,
+                                           SCRIPT_release, SCRIPT_promote,
+                                           SCRIPT_reap};
+    (void)state;
+    for (size_t i = 0; i < sizeof(counting) / sizeof(counting[0]); i++) {
+        const struct row *row = &good[counting[i]];
+        (void)table_clear(NULL);
+        table_do(row->before);
+        plant("@stats");
+        plant("@minute");
+        table_call(row->script, row->args, row->reply);
+        table_check(row->after);
+    }
+}
+
+/* A worker tries again and again: nothing may grow with that. */
+static void a_result_that_cannot_be_kept_adds_nothing(void **state)
+{
+    const struct row *row = &good[SCRIPT_settle];
+    (void)state;
+    table_do(row->before);
+    plant("@job:a");
+    table_call(row->script, row->args, "*WRONGTYPE*");
+    table_check("EXISTS @retry @dead => 0\nLLEN @active:L => 4");
+}
+
+/* A lease that ended half-way is still found: its jobs are stragglers. */
+static void what_reap_left_half_done_is_a_straggler(void **state)
+{
+    (void)state;
+    table_do(LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`}");
+    plant("@config");
+    table_call(SCRIPT_reap, "L gone 1000", "*WRONGTYPE*");
+    table_call(SCRIPT_reap, "L straggler 1000", "OK 2 0");
+    table_check("LRANGE @ready 0 -1 => {`id`:`j1`} {`id`:`j2`}");
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, table_clear)
+#define FULL(name) cmocka_unit_test_setup_teardown(name, full_begin, full_over)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FULL(a_full_redis_works_off_its_jobs),
+        FULL(a_full_redis_refuses_a_push),
+        FULL(stragglers_are_given_back_in_a_full_redis),
+        TEST(a_planted_key_loses_no_job),
+        TEST(planted_counters_stop_nothing),
+        TEST(a_result_that_cannot_be_kept_adds_nothing),
+        TEST(what_reap_left_half_done_is_a_straggler),
+    };
+    return cmocka_run_group_tests(tests, table_start, table_stop);
+}

@@ -1,0 +1,386 @@
+/*
+ * Claims about the scripts by which jobs leave a lane, and come back: settle,
+ * release and promote.
+ */
+#include "tests/integration/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "tests/unit/unit.h"
+
+#define LEASE "ZADD @leases NOW+60000 L\n"
+#define HELD LEASE "RPUSH @active:L a b c d e\n"
+#define UNCHANGED                                                              \
+    "LRANGE @active:L 0 -1 => a b c d e\nEXISTS @retry @dead @job:a @stats "   \
+    "=> 0"
+
+/* Arguments: lane, c, last, s, a, k, x, then references, adds, keeps, counts */
+static void settle_takes_jobs_off_the_list(void **state)
+{
+    static const struct row rows[] = {
+        {"from the front, by count", HELD, SCRIPT_settle, "L 2 vb 0 0 0 0",
+         "OK NOW", "LRANGE @active:L 0 -1 => c d e"},
+        {"by value", HELD, SCRIPT_settle, "L 0 '' 2 0 0 0 vd vb", "OK NOW",
+         "LRANGE @active:L 0 -1 => a c e"},
+        {"both", HELD, SCRIPT_settle, "L 2 vb 1 0 0 0 vd", "OK NOW",
+         "LRANGE @active:L 0 -1 => c e"},
+        {"all", HELD, SCRIPT_settle, "L 5 ve 0 0 0 0", "OK NOW",
+         "EXISTS @active:L => 0"},
+        {"bytes may be anything", LEASE "RPUSH @active:L 'v 1' 's0:0' ''",
+         SCRIPT_settle, "L 1 'vv 1' 2 0 0 0 vs0:0 v", "OK NOW",
+         "EXISTS @active:L => 0"},
+        {"without a lease nothing", "RPUSH @active:L a b c d e", SCRIPT_settle,
+         "L 1 va 0 1 0 1 retry 5 a done 1", "FENCED", UNCHANGED},
+        {"a lease that ran out and was not ended will do",
+         "ZADD @leases 1 L\nRPUSH @active:L a", SCRIPT_settle, "L 1 va 0 0 0 0",
+         "OK NOW", "EXISTS @active:L => 0"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void a_list_that_is_not_as_believed_is_not_touched(void **state)
+{
+    static const struct row rows[] = {
+        {"another job is the last", HELD, SCRIPT_settle,
+         "@job:a | L 2 vc 1 1 1 1 vd retry 5 a 60000 2 state done done 1",
+         "REFUSED", UNCHANGED},
+        {"the list is shorter", HELD, SCRIPT_settle, "L 6 ve 0 0 0 0",
+         "REFUSED", UNCHANGED},
+        {"one to be changed is not there", HELD, SCRIPT_settle,
+         "L 0 '' 2 2 0 1 vx va retry 5 x dead 0 a retried 1", "REFUSED",
+         UNCHANGED},
+        {"a digest at another index", HELD, SCRIPT_settle,
+         "L 0 '' 1 0 0 0 s0:e9d71f5ee7c92d6dc9e92ffdad17b8bd49418f98",
+         "REFUSED", UNCHANGED},
+        {"a digest beyond the list", HELD, SCRIPT_settle,
+         "L 0 '' 1 0 0 0 s9:e9d71f5ee7c92d6dc9e92ffdad17b8bd49418f98",
+         "REFUSED", UNCHANGED},
+        {"a digest that is none", HELD, SCRIPT_settle, "L 1 s0:xyz 0 0 0 0",
+         "REFUSED", UNCHANGED},
+        {"one by value is not there", HELD, SCRIPT_settle, "L 0 '' 1 0 0 0 vx",
+         "REFUSED *", UNCHANGED},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void more_than_a_thousand_are_refused(void **state)
+{
+    static const struct row rows[] = {
+        {"by count", HELD, SCRIPT_settle, "L 1001 va 0 0 0 0",
+         "ERR settle takes at most 1000 jobs*", UNCHANGED},
+        {"by value", HELD, SCRIPT_settle, "L 0 '' 1001 0 0 0",
+         "ERR settle takes at most 1000 jobs*", UNCHANGED},
+        {"added", HELD, SCRIPT_settle, "L 0 '' 0 1001 0 0",
+         "ERR settle takes at most 1000 jobs*", UNCHANGED},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+/* An envelope above 1 KiB, owned; its digest. */
+static char *big(char mark, char sha[41])
+{
+    char *text = mem_new(2001);
+    memset(text, mark, 2000);
+    sha1_hex(text, 2000, sha);
+    return text;
+}
+
+static void digests_name_jobs_by_their_index_before_the_call(void **state)
+{
+    char sha[3][41], *jobs[3], *text;
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        jobs[i] = big((char)('p' + i), sha[i]);
+    table_do(LEASE);
+    text = mem_printf("RPUSH @active:L a %s b %s c %s d", jobs[0], jobs[1],
+                      jobs[2]);
+    table_do(text);
+    free(text);
+    /* a, p by count; q and c by value, whose indexes move meanwhile */
+    text = mem_printf("L 2 s1:%s 2 1 0 0 s3:%s vc retry 5 q2", sha[0], sha[1]);
+    table_call(SCRIPT_settle, text, "OK NOW");
+    free(text);
+    text = mem_printf("LRANGE @active:L 0 -1 => b %s d\n"
+                      "ZRANGE @retry 0 -1 => q2",
+                      jobs[2]);
+    table_check(text);
+    free(text);
+    for (int i = 0; i < 3; i++)
+        free(jobs[i]);
+}
+
+static void the_first_of_equal_twins_goes(void **state)
+{
+    static const struct row rows[] = {
+        {"one", LEASE "RPUSH @active:L x a x b x", SCRIPT_settle,
+         "L 0 '' 1 0 0 0 vx", "OK NOW", "LRANGE @active:L 0 -1 => a x b x"},
+        {"two", LEASE "RPUSH @active:L x a x b x", SCRIPT_settle,
+         "L 0 '' 2 0 0 0 vx vx", "OK NOW", "LRANGE @active:L 0 -1 => a b x"},
+        {"those settled by count come first", LEASE "RPUSH @active:L x a x b x",
+         SCRIPT_settle, "L 2 va 1 0 0 0 vx", "OK NOW",
+         "LRANGE @active:L 0 -1 => b x"},
+        {"more than there are", LEASE "RPUSH @active:L x a x", SCRIPT_settle,
+         "L 0 '' 3 0 0 0 vx vx vx", "REFUSED *", "LRANGE @active:L 0 -1 => a"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void failed_jobs_wait_in_retry_or_lie_in_dead(void **state)
+{
+    static const struct row rows[] = {
+        {"with their new envelopes", HELD, SCRIPT_settle,
+         "L 2 vb 1 3 0 2 vd retry 5000 a2 dead 0 b2 retry 0 d2 retried 2 "
+         "dead 1",
+         "OK NOW",
+         "LRANGE @active:L 0 -1 => c e\n"
+         "ZSCORE @retry a2 => NOW+5000\nZSCORE @retry d2 => NOW\n"
+         "ZRANGE @dead 0 -1 WITHSCORES => b2 NOW\n"
+         "HGET @stats retried => 2\nHGET @stats dead => 1\n"
+         "HGET @stats dead_bytes => 2\nHGET @minute retried => 2\n"
+         "TTL @minute => 86#"},
+        {"equal envelopes never fall together", HELD, SCRIPT_settle,
+         "L 3 vc 0 3 0 0 retry 5 x retry 5 x retry 9 x", "OK NOW",
+         "ZCARD @retry => 3\nZRANGE @retry 0 -1 => x x*x*"},
+        {"nor with one that waits already", HELD "ZADD @retry 77 x",
+         SCRIPT_settle, "L 1 va 0 1 0 0 retry 5 x", "OK NOW",
+         "ZSCORE @retry x => 77\nZCARD @retry => 2"},
+        {"nor in dead", HELD "ZADD @dead NOW-5 x\nHSET @stats dead_bytes 1",
+         SCRIPT_settle, "L 2 vb 0 2 0 0 dead 0 x dead 0 x", "OK NOW",
+         "ZCARD @dead => 3\n"
+         "EVAL 'local n = 0 for _, e in ipairs(redis.call(`ZRANGE`, KEYS[1], "
+         "0, -1)) do n = n + #e end return n - redis.call(`HGET`, KEYS[2], "
+         "`dead_bytes`)' 2 @dead @stats => 0"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static long long calls_of_zadd(void)
+{
+    char *info = table_run("INFO commandstats"), *p;
+    long long n;
+    p = strstr(info, "cmdstat_zadd:calls=");
+    n = p != NULL ? strtoll(strchr(p, '=') + 1, NULL, 10) : 0;
+    free(info);
+    return n;
+}
+
+/* Each must still be there, and none takes long to find its place. */
+static void a_thousand_equal_failures_stay_a_thousand(void **state)
+{
+    struct buf held = {0}, call = {0};
+    (void)state;
+    buf_str(&held, "RPUSH @active:L");
+    buf_str(&call, "L 1000 v{`type`:`x`} 0 1000 0 0");
+    for (int i = 0; i < 1000; i++) {
+        buf_str(&held, " {`type`:`x`}");
+        buf_str(&call, " retry 5 {`type`:`x`}");
+    }
+    table_do(LEASE);
+    table_do(held.data);
+    table_do("CONFIG RESETSTAT");
+    table_call(SCRIPT_settle, call.data, "OK NOW");
+    assert_in_range(calls_of_zadd(), 1000, 2100);
+    table_check("ZCARD @retry => 1000\nEXISTS @active:L => 0");
+    buf_done(&held);
+    buf_done(&call);
+}
+
+#define DEAD3 "ZADD @dead NOW-3000 x1 NOW-2000 x2 NOW-1000 x3\n"
+#define DIES "L 1 va 0 1 0 0 dead 0 new"
+
+static void dead_is_bounded_and_keeps_the_newest(void **state)
+{
+    static const struct row rows[] = {
+        {"by count",
+         HELD DEAD3 "HSET @config dead_max 2\n"
+                    "HSET @stats dead_bytes 6",
+         SCRIPT_settle, DIES, "OK NOW",
+         "ZRANGE @dead 0 -1 => x3 new\nHGET @stats dead_bytes => 5\n"
+         "HGET @stats dead_evicted => 2"},
+        {"by age",
+         HELD DEAD3 "ZADD @dead NOW-90000000 old\n"
+                    "HSET @config dead_max_age 80000000\n"
+                    "HSET @stats dead_bytes 9",
+         SCRIPT_settle, DIES, "OK NOW",
+         "ZRANGE @dead 0 -1 => x1 x2 x3 new\nHGET @stats dead_bytes => 9"},
+        {"by age, 90 days unless told otherwise",
+         HELD "ZADD @dead NOW-7777000000 older NOW-7775000000 younger",
+         SCRIPT_settle, DIES, "OK NOW", "ZRANGE @dead 0 -1 => younger new"},
+        {"by bytes",
+         HELD DEAD3 "HSET @config dead_max_bytes 5\n"
+                    "HSET @stats dead_bytes 6",
+         SCRIPT_settle, DIES, "OK NOW",
+         "ZRANGE @dead 0 -1 => x3 new\nHGET @stats dead_bytes => 5"},
+        {"the newest stays whatever its size",
+         HELD DEAD3 "HSET @config dead_max_bytes 1\nHSET @stats dead_bytes 6",
+         SCRIPT_settle, DIES, "OK NOW",
+         "ZRANGE @dead 0 -1 => new\nHGET @stats dead_bytes => 3"},
+        {"and whatever the count", HELD DEAD3 "HSET @config dead_max 0",
+         SCRIPT_settle, DIES, "OK NOW", "ZRANGE @dead 0 -1 => new"},
+        {"nothing goes within the bounds", HELD DEAD3, SCRIPT_settle, DIES,
+         "OK NOW",
+         "ZRANGE @dead 0 -1 => x1 x2 x3 new\n"
+         "HGET @stats dead_evicted => (nil)"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void kept_jobs_are_hashes_that_expire(void **state)
+{
+    static const struct row rows[] = {
+        {"each with its time", HELD, SCRIPT_settle,
+         "@job:a @job:b | L 2 vb 0 0 2 1 65555 4 state done result 42 "
+         "3599999 2 state 'a b' done 2",
+         "OK NOW",
+         "HGETALL @job:a => state done result 42\nPTTL @job:a => 6#\n"
+         "HGETALL @job:b => state a b\nPTTL @job:b => 35#\n"
+         "HGET @stats done => 2\nLRANGE @active:L 0 -1 => c d e"},
+        {"an earlier state is written over",
+         HELD "HSET @job:a state retry progress 3", SCRIPT_settle,
+         "@job:a | L 1 va 0 0 1 0 60000 2 state done", "OK NOW",
+         "HGET @job:a state => done\nHGET @job:a progress => 3"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void counters_count_in_both_hashes(void **state)
+{
+    static const struct row rows[] = {
+        {"from what is there", HELD "HSET @stats done 40\nHSET @minute done 1",
+         SCRIPT_settle, "L 1 va 0 0 0 2 done 1 put_off 2", "OK NOW",
+         "HGET @stats done => 41\nHGET @minute done => 2\n"
+         "HGET @stats put_off => 2\nHGET @minute put_off => 2"},
+        {"what cannot be counted does no harm",
+         HELD "HSET @stats done x\nSET @minute x", SCRIPT_settle,
+         "L 1 va 0 0 0 1 done 1", "OK NOW", "LRANGE @active:L 0 -1 => b c d e"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void release_puts_jobs_back_in_order(void **state)
+{
+    static const struct row rows[] = {
+        {"at the head", HELD "RPUSH @ready x", SCRIPT_release, "L vb vc ve",
+         "OK 3",
+         "LRANGE @ready 0 -1 => b c e x\nLRANGE @active:L 0 -1 => a d\n"
+         "HGET @stats released => 3\nHGET @minute released => 3"},
+        {"by digest, at the index before the call", HELD, SCRIPT_release,
+         "L s0:86f7e437faa5a7fce15d1ddcb9eaeaea377667b8 "
+         "s1:e9d71f5ee7c92d6dc9e92ffdad17b8bd49418f98",
+         "OK 2", "LRANGE @ready 0 -1 => a b\nLRANGE @active:L 0 -1 => c d e"},
+        {"equal ones too", LEASE "RPUSH @active:L x a x b", SCRIPT_release,
+         "L vx vx", "OK 2",
+         "LRANGE @ready 0 -1 => x x\nLRANGE @active:L 0 -1 => a b"},
+        {"all or none", HELD, SCRIPT_release, "L va vx", "REFUSED",
+         "EXISTS @ready => 0\n" UNCHANGED},
+        {"nor at another index", HELD, SCRIPT_release,
+         "L va s0:e9d71f5ee7c92d6dc9e92ffdad17b8bd49418f98", "REFUSED",
+         "EXISTS @ready => 0\n" UNCHANGED},
+        {"without a lease nothing", "RPUSH @active:L a b c d e", SCRIPT_release,
+         "L va", "FENCED", "EXISTS @ready => 0\n" UNCHANGED},
+        {"at least one", HELD, SCRIPT_release, "L",
+         "ERR release takes 1 to 1000 jobs*", UNCHANGED},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void release_takes_at_most_a_thousand(void **state)
+{
+    struct buf b = {0};
+    (void)state;
+    buf_str(&b, "L");
+    for (int i = 0; i < 1001; i++)
+        buf_str(&b, " va");
+    table_do(HELD);
+    table_call(SCRIPT_release, b.data, "ERR release takes 1 to 1000 jobs*");
+    table_check("EXISTS @ready => 0\n" UNCHANGED);
+    buf_done(&b);
+}
+
+static void promote_moves_what_is_due_to_the_tail(void **state)
+{
+    static const struct row rows[] = {
+        {"earliest first, scheduled before retry",
+         "ZADD @scheduled 3 c 1 a 2 b\nZADD @retry 5 f 4 e\nRPUSH @ready x",
+         SCRIPT_promote, "100 100000", "5 -1 NOW",
+         "LRANGE @ready 0 -1 => x a b c e f\nEXISTS @scheduled @retry => 0\n"
+         "HGET @stats promoted => 5\nHGET @minute promoted => 5"},
+        {"what is not due stays", "ZADD @scheduled 1 a NOW+89999999 b",
+         SCRIPT_promote, "100 100000", "1 8# NOW",
+         "LRANGE @ready 0 -1 => a\nZRANGE @scheduled 0 -1 => b"},
+        {"nothing", "", SCRIPT_promote, "100 100000", "0 -1 NOW",
+         "EXISTS @stats => 0"},
+        {"at most n of each, and more is due",
+         "ZADD @scheduled 1 a 2 b 3 c\nZADD @retry 1 d 2 e 3 f", SCRIPT_promote,
+         "2 100000", "4 0 NOW",
+         "LRANGE @ready 0 -1 => a b d e\nZRANGE @scheduled 0 -1 => c\n"
+         "ZRANGE @retry 0 -1 => f"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void promote_tells_the_earliest_of_both_sets(void **state)
+{
+    static const struct row rows[] = {
+        {"retry is next", "ZADD @scheduled NOW+89999999 a\nZADD @retry 9e15 b",
+         SCRIPT_promote, "100 100000", "0 8# NOW", "EXISTS @ready => 0"},
+        {"scheduled is next",
+         "ZADD @scheduled 9e15 a\nZADD @retry NOW+89999999 b", SCRIPT_promote,
+         "100 100000", "0 8# NOW", "EXISTS @ready => 0"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void promote_is_bounded_by_count_and_bytes(void **state)
+{
+    struct buf b = {0};
+    (void)state;
+    buf_str(&b, "ZADD @retry");
+    for (int i = 0; i < 1100; i++)
+        buf_printf(&b, " %d %04d-abcde", i, i);
+    table_do(b.data);
+    buf_done(&b);
+    table_call(SCRIPT_promote, "5000 10000000", "1000 0 NOW");
+    /* In steps of 16 of 10 bytes each: 350 bytes are passed in the third. */
+    table_call(SCRIPT_promote, "5000 350", "48 0 NOW");
+    table_check("LINDEX @ready 0 => 0000-abcde\nLINDEX @ready -1 => "
+                "1047-abcde\nZRANGE @retry 0 0 => 1048-abcde");
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, table_clear)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(settle_takes_jobs_off_the_list),
+        TEST(a_list_that_is_not_as_believed_is_not_touched),
+        TEST(more_than_a_thousand_are_refused),
+        TEST(digests_name_jobs_by_their_index_before_the_call),
+        TEST(the_first_of_equal_twins_goes),
+        TEST(failed_jobs_wait_in_retry_or_lie_in_dead),
+        TEST(a_thousand_equal_failures_stay_a_thousand),
+        TEST(dead_is_bounded_and_keeps_the_newest),
+        TEST(kept_jobs_are_hashes_that_expire),
+        TEST(counters_count_in_both_hashes),
+        TEST(release_puts_jobs_back_in_order),
+        TEST(release_takes_at_most_a_thousand),
+        TEST(promote_moves_what_is_due_to_the_tail),
+        TEST(promote_tells_the_earliest_of_both_sets),
+        TEST(promote_is_bounded_by_count_and_bytes),
+    };
+    return cmocka_run_group_tests(tests, table_start, table_stop);
+}
