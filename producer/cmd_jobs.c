@@ -300,6 +300,7 @@ static int look_at_lanes(struct look *l, const struct lanes *lanes)
         if (keys_active(&l->keys, l->lane, key))
             status = look_at(l, "LRANGE", key);
     }
+    l->lane = NULL;
     return status;
 }
 

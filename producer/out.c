@@ -238,8 +238,9 @@ static size_t shown_columns(const struct out *out, struct shown_column *ret)
     return n;
 }
 
+/* end: what follows the last cell of a row; NULL: there are more. */
 static void put_cell(const struct shown_column *c, const char *s, size_t n,
-                     bool last)
+                     const char *end)
 {
     size_t width = safe_width(s, n),
            blank = width < c->width ? c->width - width : 0;
@@ -247,15 +248,25 @@ static void put_cell(const struct shown_column *c, const char *s, size_t n,
     if (c->column->right)
         pad(blank);
     put(s, n);
-    if (last)
-        putchar('\n');
+    if (end)
+        fputs(end, stdout);
     else
         pad(GAP + (c->column->right ? 0 : blank));
+}
+
+static char heading(char c)
+{
+    static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    if (c == '_')
+        return ' ';
+    return c >= 'a' && c <= 'z' ? upper[c - 'a'] : c;
 }
 
 static void put_header(const struct out *out, const struct shown_column *shown,
                        size_t n)
 {
+    const char *end = out->bold ? "\033[0m\n" : "\n";
     char name[64];
 
     if (out->bold)
@@ -263,13 +274,9 @@ static void put_header(const struct out *out, const struct shown_column *shown,
     for (size_t i = 0; i < n; i++) {
         size_t len = 0;
         for (const char *p = shown[i].column->name; *p != '\0'; p++)
-            name[len++] = *p == '_'                ? ' '
-                          : *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A')
-                                                   : *p;
-        put_cell(&shown[i], name, len, i + 1 == n && !out->bold);
+            name[len++] = heading(*p);
+        put_cell(&shown[i], name, len, i + 1 < n ? NULL : end);
     }
-    if (out->bold)
-        fputs("\033[0m\n", stdout);
 }
 
 /* Writes the rows that were held back, the first time with a header. */
@@ -278,6 +285,7 @@ static void put_table(struct out *out)
     struct shown_column shown[COLUMNS_MAX];
     size_t n = shown_columns(out, shown), start = 0;
 
+    assert(n > 0);
     for (size_t i = 0; i < out->cell_count; i++) {
         size_t width =
             safe_width(out->cells.data + start, out->ends[i] - start);
@@ -290,7 +298,7 @@ static void put_table(struct out *out)
     start = 0;
     for (size_t i = 0; i < out->cell_count; i++) {
         put_cell(&shown[i % n], out->cells.data + start, out->ends[i] - start,
-                 i % n == n - 1);
+                 i % n < n - 1 ? NULL : "\n");
         start = out->ends[i];
     }
     buf_clear(&out->cells);

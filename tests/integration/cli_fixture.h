@@ -27,10 +27,10 @@ struct cli_result {
 
 /*
  * Starts belt with a URL of server (NULL: none). in_fd is borrowed and becomes
- * its stdin; -1: a pipe. argv ends with NULL and lacks the program.
+ * its stdin; -1: a pipe. args ends with NULL and lacks the program.
  */
 void cli_start(struct cli *c, struct redis *server, int in_fd,
-               const char *const *argv);
+               const char *const *args);
 /* Where its stdout goes, if not to be read: /dev/full. NULL: as usual. */
 void cli_set_stdout(const char *path);
 /* Returns false once it reads no more. */
