@@ -16,9 +16,11 @@
 
 #define SCRIPT_WRAPPER "ERR Error running script" /* until Redis 6.2 */
 
+/* What is not there has no shape, so that answers may be shorter than hoped. */
 static const redisReply *raw(const struct reply *r)
 {
-    return (const redisReply *)(const void *)r;
+    static const redisReply nothing = {.type = -1};
+    return r != NULL ? (const redisReply *)(const void *)r : &nothing;
 }
 
 bool reply_is_nil(const struct reply *r)

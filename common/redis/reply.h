@@ -8,7 +8,7 @@
 /*
  * A Redis reply as input that is checked, never trusted: every accessor says
  * whether the reply has that shape. Replies are lent until the callback that
- * received them returns.
+ * received them returns. NULL is a reply of no shape: every accessor says no.
  */
 struct reply;
 

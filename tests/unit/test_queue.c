@@ -1,0 +1,195 @@
+/*
+ * Claims about reading the answers of the scripts: whatever Redis answers, a
+ * verb ends with an error code and a text, or with outputs that are set.
+ */
+#include "common/redis/queue.h"
+
+#include <string.h>
+
+#include "common/redis/reader.h"
+#include "tests/unit/unit.h"
+
+typedef int (*read_fn)(int err, const struct reply *r, struct errbuf *eb);
+
+static int read_push(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t depth;
+    return queue_push_result(err, r, &depth, eb);
+}
+
+static int read_register(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t now_ms;
+    return queue_register_result(err, r, &now_ms, eb);
+}
+
+static int read_fetch(int err, const struct reply *r, struct errbuf *eb)
+{
+    struct fetch_result res;
+    return queue_fetch_result(err, r, &res, eb);
+}
+
+static int read_block(int err, const struct reply *r, struct errbuf *eb)
+{
+    struct bytes job;
+    return queue_block_result(err, r, &job, eb);
+}
+
+static int read_stamp(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t fence;
+    return queue_stamp_result(err, r, &fence, eb);
+}
+
+static int read_promote(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t moved, next_ms;
+    return queue_promote_result(err, r, &moved, &next_ms, eb);
+}
+
+static int read_renew(int err, const struct reply *r, struct errbuf *eb)
+{
+    struct renew_result res;
+    return queue_renew_result(err, r, &res, eb);
+}
+
+static int read_rebind(int err, const struct reply *r, struct errbuf *eb)
+{
+    size_t count;
+    return queue_rebind_result(err, r, &count, eb);
+}
+
+static int read_leave(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t left;
+    return queue_leave_result(err, r, &left, eb);
+}
+
+static int read_reap(int err, const struct reply *r, struct errbuf *eb)
+{
+    struct reap_result res;
+    return queue_reap_result(err, r, &res, eb);
+}
+
+static const read_fn readers[] = {
+    read_push,   read_register,        read_fetch,   read_block,
+    read_stamp,  queue_settle_result,  read_promote, read_renew,
+    read_rebind, queue_release_result, read_leave,   read_reap};
+enum { READERS = sizeof(readers) / sizeof(readers[0]) };
+
+static struct reply *read_reply(const char *text)
+{
+    struct reader *rd = reader_new(1 << 20);
+    struct reply *r = NULL;
+    struct errbuf eb;
+    reader_feed(rd, text, strlen(text));
+    if (reader_next(rd, &r, &eb) != 0)
+        fail_msg("%s", eb.text);
+    assert_non_null(r);
+    reader_free(rd);
+    return r;
+}
+
+static void expect_all(const char *text, int err)
+{
+    struct reply *r = read_reply(text);
+    for (unsigned i = 0; i < READERS; i++) {
+        struct errbuf eb = {""};
+        assert_int_equal(readers[i](0, r, &eb), err);
+        assert_true(eb.text[0] != '\0');
+    }
+    reader_free_reply(r);
+}
+
+static void errors_of_redis_keep_their_text(void **state)
+{
+    (void)state;
+    struct reply *r = read_reply("-OOM command not allowed\r\n");
+    for (unsigned i = 0; i < READERS; i++) {
+        struct errbuf eb;
+        assert_int_equal(readers[i](0, r, &eb), ERR_REDIS);
+        assert_non_null(strstr(eb.text, "OOM command not allowed"));
+    }
+    reader_free_reply(r);
+}
+
+static void nonsense_is_an_error_of_redis(void **state)
+{
+    (void)state;
+    expect_all(":1\r\n", ERR_REDIS);
+    expect_all("*0\r\n", ERR_REDIS);
+    expect_all("*1\r\n*0\r\n", ERR_REDIS);
+    expect_all("*1\r\n$7\r\nNONSENS\r\n", ERR_REDIS);
+    expect_all("*3\r\n$7\r\nNONSENS\r\n:1\r\n:2\r\n", ERR_REDIS);
+}
+
+static void short_answers_are_errors_of_redis(void **state)
+{
+    (void)state;
+    struct reply *r = read_reply("*1\r\n$2\r\nOK\r\n");
+    for (unsigned i = 0; i < READERS; i++) {
+        if (readers[i] == queue_settle_result ||
+            readers[i] == queue_release_result)
+            continue; /* nothing behind OK is read */
+        assert_int_equal(readers[i](0, r, NULL), ERR_REDIS);
+    }
+    reader_free_reply(r);
+    r = read_reply("*1\r\n$4\r\nMORE\r\n");
+    assert_int_equal(read_fetch(0, r, NULL), ERR_REDIS);
+    reader_free_reply(r);
+}
+
+static void lost_calls_keep_their_code(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < READERS; i++) {
+        assert_int_equal(readers[i](ERR_UNKNOWN, NULL, NULL), ERR_UNKNOWN);
+        assert_int_equal(readers[i](ERR_REFUSED, NULL, NULL), ERR_REFUSED);
+    }
+}
+
+static void states_become_codes(void **state)
+{
+    (void)state;
+    struct reply *r = read_reply("*1\r\n$6\r\nFENCED\r\n");
+    for (unsigned i = 0; i < READERS; i++) {
+        if (readers[i] != read_block) /* no script */
+            assert_int_equal(readers[i](0, r, NULL), ERR_FENCED);
+    }
+    reader_free_reply(r);
+    r = read_reply("*2\r\n$6\r\nFORMAT\r\n:7\r\n");
+    struct errbuf eb;
+    assert_int_equal(read_register(0, r, &eb), ERR_INVALID);
+    assert_non_null(strstr(eb.text, "format 7"));
+    assert_int_equal(read_push(0, r, &eb), ERR_INVALID);
+    reader_free_reply(r);
+    r = read_reply("*1\r\n$5\r\nTAKEN\r\n");
+    assert_int_equal(read_register(0, r, NULL), ERR_MISSING);
+    assert_int_equal(read_rebind(0, r, NULL), ERR_MISSING);
+    reader_free_reply(r);
+}
+
+static void no_reply_has_no_shape(void **state)
+{
+    (void)state;
+    int64_t n;
+    struct bytes b;
+    assert_false(reply_is_nil(NULL) || reply_is_error(NULL));
+    assert_false(reply_int(NULL, &n) || reply_str(NULL, &b.p, &b.len));
+    assert_int_equal(reply_len(NULL), 0);
+    assert_null(reply_at(NULL, 0));
+    assert_string_equal(reply_error(NULL), "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(errors_of_redis_keep_their_text),
+        cmocka_unit_test(nonsense_is_an_error_of_redis),
+        cmocka_unit_test(short_answers_are_errors_of_redis),
+        cmocka_unit_test(lost_calls_keep_their_code),
+        cmocka_unit_test(states_become_codes),
+        cmocka_unit_test(no_reply_has_no_shape),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
