@@ -22,6 +22,8 @@
 #include "common/base/thread.h"
 
 enum { TIME_CHARS = 10, RANDOM_BYTES = 10, RANDOM_CHARS = 16 };
+/* Bits of the characters behind a prefix. */
+enum { FREE_BITS = 5 * (ULID_LEN - ULID_PREFIX_LEN) };
 
 static struct mutex last_mu = {PTHREAD_MUTEX_INITIALIZER};
 /* last_mu guards what follows: the id made last. */
@@ -47,45 +49,69 @@ void random_bytes(void *p, size_t n)
     }
 }
 
-static void next_locked(void) REQUIRES(last_mu);
+static void add_locked(unsigned bit) REQUIRES(last_mu);
+static void next_locked(unsigned bit) REQUIRES(last_mu);
+static void write_locked(char *out) REQUIRES(last_mu);
 
-static void next_locked(void)
+/* Adds 1 << bit. */
+static void add_locked(unsigned bit)
+{
+    unsigned sum = 1U << bit % 8;
+    for (size_t i = RANDOM_BYTES - bit / 8; i-- > 0 && sum > 0; sum >>= 8) {
+        sum += last_random[i];
+        last_random[i] = (uint8_t)sum;
+    }
+}
+
+static void next_locked(unsigned bit)
 {
     int64_t now_ms = clock_wall_ms();
     pid_t pid = getpid();
-    if (now_ms != last_ms || pid != last_pid) {
-        last_ms = now_ms;
-        last_pid = pid;
-        random_bytes(last_random, sizeof(last_random));
-        last_random[0] &= 0x7f;
+    if (now_ms == last_ms && pid == last_pid) {
+        add_locked(bit);
         return;
     }
-    for (size_t i = RANDOM_BYTES; i-- > 0;)
-        if (++last_random[i] != 0)
-            break;
+    last_ms = now_ms;
+    last_pid = pid;
+    random_bytes(last_random, sizeof(last_random));
+    last_random[0] &= 0x7f;
 }
 
-void ulid_make(char out[ULID_LEN + 1])
+static void write_locked(char *out)
 {
-    uint8_t bits[RANDOM_BYTES];
-    mutex_lock(&last_mu);
-    next_locked();
     uint64_t ms = (uint64_t)last_ms;
-    memcpy(bits, last_random, sizeof(bits));
-    mutex_unlock(&last_mu);
-
     for (size_t i = TIME_CHARS; i-- > 0; ms >>= 5)
         out[i] = base32[ms & 31];
     /* Five bytes are eight characters, twice. */
     for (size_t half = 0; half < 2; half++) {
         uint64_t word = 0;
         for (size_t i = 0; i < 5; i++)
-            word = word << 8 | bits[half * 5 + i];
+            word = word << 8 | last_random[half * 5 + i];
         char *end = out + TIME_CHARS + (half + 1) * (RANDOM_CHARS / 2);
         for (size_t i = 0; i < RANDOM_CHARS / 2; i++, word >>= 5)
             *--end = base32[word & 31];
     }
+}
+
+void ulid_make(char out[ULID_LEN + 1])
+{
+    mutex_lock(&last_mu);
+    next_locked(0);
+    write_locked(out);
+    mutex_unlock(&last_mu);
     out[ULID_LEN] = '\0';
+}
+
+void ulid_make_prefix(char out[ULID_PREFIX_LEN + 1])
+{
+    char id[ULID_LEN];
+    mutex_lock(&last_mu);
+    next_locked(FREE_BITS);
+    write_locked(id);
+    add_locked(FREE_BITS); /* the next single id leaves this prefix alone */
+    mutex_unlock(&last_mu);
+    memcpy(out, id, ULID_PREFIX_LEN);
+    out[ULID_PREFIX_LEN] = '\0';
 }
 
 /* SplitMix64 (Steele, Lea, Flood 2014), one stream for each thread. */

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #define ULID_LEN 26
+#define ULID_PREFIX_LEN 23
 
 /*
  * Writes a fresh ULID (github.com/ulid/spec: 48 bits of wall-clock
@@ -12,6 +13,12 @@
  * millisecond made by one process ascend. Any thread.
  */
 void ulid_make(char out[ULID_LEN + 1]);
+
+/*
+ * Writes the first ULID_PREFIX_LEN characters of ids that nobody else makes,
+ * whatever base32 characters follow, and a NUL. Any thread.
+ */
+void ulid_make_prefix(char out[ULID_PREFIX_LEN + 1]);
 
 /* Fills p with n random bytes from the kernel. Any thread. */
 void random_bytes(void *p, size_t n);

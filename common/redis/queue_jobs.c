@@ -24,9 +24,9 @@ int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
                 unsigned n, size_t max_bytes, conn_reply_cb cb, void *arg)
 {
     struct args a = {0};
-    char active[KEY_MAX], ulid[ULID_LEN + 1];
+    char active[KEY_MAX], prefix[ULID_PREFIX_LEN + 1];
     keys_active(k, lane, active);
-    ulid_make(ulid);
+    ulid_make_prefix(prefix);
     script_args(&a, SCRIPT_fetch, 5);
     args_str(&a, k->ready);
     args_str(&a, active);
@@ -36,7 +36,7 @@ int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
     args_str(&a, lane);
     args_int(&a, n);
     args_int(&a, (int64_t)max_bytes);
-    args_mem(&a, ulid, ULID_LEN - 3); /* the script counts in the last three */
+    args_str(&a, prefix); /* the script counts in the last three */
     return queue_send(c, SCRIPT_fetch, &a, cb, arg);
 }
 

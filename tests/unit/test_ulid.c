@@ -73,6 +73,23 @@ static void ids_of_one_millisecond_ascend(void **state)
     }
 }
 
+/* Made in one millisecond, together with single ids. */
+static void no_two_batches_share_a_prefix(void **state)
+{
+    enum { BATCHES = 1000 };
+    static char prefixes[2 * BATCHES][ULID_LEN + 1];
+    (void)state;
+    for (unsigned i = 0; i < BATCHES; i++) {
+        ulid_make_prefix(prefixes[2 * i]);
+        assert_int_equal(strlen(prefixes[2 * i]), ULID_PREFIX_LEN);
+        ulid_make(prefixes[2 * i + 1]);
+        prefixes[2 * i + 1][ULID_PREFIX_LEN] = '\0';
+    }
+    qsort(prefixes, 2 * BATCHES, sizeof(prefixes[0]), by_text);
+    for (unsigned i = 1; i < 2 * BATCHES; i++)
+        assert_string_not_equal(prefixes[i - 1], prefixes[i]);
+}
+
 static void *make_many(void *arg)
 {
     struct id *ids = arg;
@@ -187,6 +204,7 @@ int main(void)
         cmocka_unit_test(an_id_is_26_base32_characters),
         cmocka_unit_test(an_id_tells_its_millisecond),
         cmocka_unit_test(ids_of_one_millisecond_ascend),
+        cmocka_unit_test(no_two_batches_share_a_prefix),
         cmocka_unit_test(threads_never_make_the_same_id),
         cmocka_unit_test(a_forked_child_makes_other_ids),
         cmocka_unit_test(random_bytes_fill_everything),
