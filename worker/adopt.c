@@ -137,7 +137,9 @@ static void forget_rest(struct lane *lane, struct known *k)
         while (k->buckets[i] != NULL) {
             struct slot *s = k->buckets[i];
             k->buckets[i] = s->hash_next;
-            if (!s->sent)
+            if (s->sent) /* and it was done: only the answer was lost */
+                lane->counts[s->counter]++;
+            else
                 say_gone(lane, s);
             forget_slot(lane, s);
         }

@@ -26,6 +26,7 @@
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
 #include "worker/lane.h"
+#include "worker/listen.h"
 
 enum {
     TICK_MS = 1000,
@@ -56,6 +57,11 @@ static int64_t rtt_us(const struct agent *a)
         rtt = r > rtt ? r : rtt;
     }
     return rtt;
+}
+
+unsigned agent_window(struct agent *a)
+{
+    return window_size(&a->window, rtt_us(a), clock_us());
 }
 
 /* May have jobs that this worker could fetch. */
@@ -90,7 +96,7 @@ static unsigned share(const struct agent *a, const struct lane *lane,
 
 unsigned agent_room(struct agent *a, const struct lane *lane)
 {
-    unsigned size = window_size(&a->window, rtt_us(a), clock_us());
+    unsigned size = agent_window(a);
     size_t held = 0, bytes = 0;
     for (unsigned i = 0; i < a->lane_count; i++) {
         const struct lane *l = a->lanes[i];
@@ -216,8 +222,10 @@ static void take_outcome(struct agent *a, struct delivery *d)
 {
     struct slot *s = d->slot;
     a->out--;
+    listen_note(a->listen, d);
     if (s == NULL) {
         a->stale++;
+        d->lane->counts[C_STALE]++;
         LOG_WARN("stale", F_STR("job", d->job->id), F_STR("queue", d->queue),
                  F_STR("so", "not ours any more, result not committed"));
         delivery_free(d);
@@ -258,7 +266,7 @@ static void shed(struct agent *a) ON_LOOP;
 
 static void shed(struct agent *a)
 {
-    unsigned size = window_size(&a->window, rtt_us(a), clock_us());
+    unsigned size = agent_window(a);
     unsigned ahead = size - a->cfg->threads, waiting = chan_len(a->jobs);
     void *item;
     if (waiting <= ahead + a->cfg->threads)
@@ -481,6 +489,10 @@ static int begin(struct agent *a, struct errbuf *eb)
         if (!cfg->queues[i].pattern)
             a->lanes[a->lane_count++] = lane_new(a, &cfg->queues[i], i);
     }
+    if (cfg->listen[0] != '\0' && (a->listen = listen_start(a, eb)) == NULL) {
+        a->exit_code = 78;
+        return ERR_INVALID;
+    }
     return 0;
 }
 
@@ -494,6 +506,7 @@ static void end(struct agent *a) ON_LOOP;
 
 static void end(struct agent *a)
 {
+    listen_free(a->listen);
     discover_stop(a);
     for (unsigned i = 0; i < a->lane_count; i++)
         lane_free(a->lanes[i]);
@@ -561,7 +574,7 @@ int agent_run(const struct worker_config *cfg)
     end_pool(&a);
     if (rc != 0) {
         LOG_ERROR("start", F_STR("error", eb.text));
-        return 70;
+        return a.exit_code != 0 ? a.exit_code : 70;
     }
     LOG_INFO("stop", F_STR("worker", a.id), F_INT("stale", a.stale),
              F_INT("exit", a.exit_code));

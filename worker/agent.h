@@ -16,6 +16,7 @@
  * queue (worker/DESIGN.md).
  */
 #define LANES_MAX 256
+#define LISTEN_MAX_LEN 63
 
 struct queue_spec {
     char name[NAME_MAX_LEN + 1];
@@ -37,6 +38,7 @@ struct worker_config {
     unsigned max_recoveries; /* 0: never given up */
     bool at_most_once, burst, fence;
     const struct handlers *handlers; /* borrowed */
+    char listen[LISTEN_MAX_LEN + 1]; /* where HTTP is answered; "": no */
 };
 
 /*

@@ -20,6 +20,7 @@ enum agent_stage {
 };
 
 struct lane;
+struct listen;
 
 struct agent {
     const struct worker_config *cfg; /* borrowed from main */
@@ -42,6 +43,8 @@ struct agent {
     struct lane **lanes; /* owned, room for LANES_MAX */
     unsigned lane_count;
 
+    struct listen *listen; /* owned; NULL: no HTTP endpoint */
+
     struct window window;
     unsigned out; /* deliveries in jobs, running, or in outcomes */
     enum agent_stage stage;
@@ -54,6 +57,9 @@ struct agent {
     bool farewell; /* nothing runs: only Redis is to be told */
     bool ended;
 };
+
+/* Unfinished jobs that this worker may hold now. */
+unsigned agent_window(struct agent *a) ON_LOOP;
 
 /* Jobs that this lane may fetch now. */
 unsigned agent_room(struct agent *a, const struct lane *lane) ON_LOOP;

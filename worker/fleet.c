@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "worker/lane.h"
@@ -26,23 +25,6 @@ static struct lane *lane_up(const struct agent *a)
             return a->lanes[i];
     }
     return NULL;
-}
-
-/* Resident memory of this process in KiB (proc(5)). */
-static int64_t rss_kb(void)
-{
-    char line[128];
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f == NULL)
-        return 0;
-    if (fgets(line, sizeof(line), f) != NULL) {
-        char *end;
-        (void)strtol(line, &end, 10);
-        pages = strtol(end, NULL, 10);
-    }
-    (void)fclose(f);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 static void call(struct lane *lane, struct args *a) ON_LOOP;
@@ -85,7 +67,7 @@ void fleet_update(struct agent *a)
     put_int(&args, "threads", a->cfg->threads);
     put_int(&args, "busy", pool_busy(a->pool));
     put_int(&args, "held", (int64_t)held);
-    put_int(&args, "rss_kb", rss_kb());
+    put_int(&args, "rss_kb", host_resident_bytes() / 1024);
     args_str(&args, "version");
     args_str(&args, BELT_VERSION);
     args_str(&args, "stage");

@@ -53,6 +53,14 @@ int64_t host_process_start(pid_t pid)
     return p != NULL ? strtoll(p + 1, NULL, 10) : -1;
 }
 
+int64_t host_resident_bytes(void)
+{
+    char line[128], *end;
+    read_line("/proc/self/statm", line, sizeof(line));
+    (void)strtoll(line, &end, 10); /* all of its pages */
+    return strtoll(end, NULL, 10) * sysconf(_SC_PAGESIZE);
+}
+
 void host_self(struct host *ret)
 {
     struct host h = {.pid = getpid()};

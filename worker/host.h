@@ -23,6 +23,9 @@ struct host {
 
 void host_self(struct host *ret);
 
+/* Resident memory of this process; 0 if it is not known. */
+int64_t host_resident_bytes(void);
+
 /* Start time of a process in ticks since boot; -1: there is none. */
 int64_t host_process_start(pid_t pid);
 

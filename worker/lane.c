@@ -220,6 +220,7 @@ static void on_rebound(void *arg, int err, const struct reply *r)
         return;
     }
     bound(lane);
+    lane->rebinds++;
     LOG_INFO("rebind", F_STR("queue", lane->keys.queue),
              F_STR("lane", lane->id), F_INT("jobs", (int64_t)count));
     lane_adopt(lane, r, count);
@@ -337,6 +338,7 @@ void lane_failed(struct lane *lane, int err, const struct errbuf *eb)
     if (lane->state == LANE_LEFT || lane->state == LANE_DOWN)
         return;
     if (err == ERR_FENCED) {
+        lane->fenced++;
         LOG_WARN("fenced", F_STR("queue", lane->keys.queue),
                  F_STR("lane", lane->id),
                  F_INT("jobs", (int64_t)lane->ledger.len),

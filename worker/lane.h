@@ -77,6 +77,7 @@ struct lane {
     unsigned neighbour_count;
     unsigned looks;       /* of the reaper */
     int64_t down_said_ms; /* when it was last logged */
+    int64_t counts[COUNTERS], rebinds, fenced;
 };
 
 /* ---- lane.c ---- */
@@ -119,6 +120,7 @@ void lane_send_held(struct lane *lane) ON_LOOP;
 void lane_settle(struct lane *lane) ON_LOOP;
 void lane_release(struct lane *lane) ON_LOOP;
 void batch_free(struct batch *b);
+extern const char *const counter_names[COUNTERS];
 
 /* ---- reaper.c ---- */
 void lane_look(struct lane *lane, const struct renew_result *r) ON_LOOP;

@@ -24,6 +24,20 @@ enum slot_state {
     SLOT_STATES
 };
 
+/* How a job leaves a lane; those that settle tells Redis come first. */
+enum counter {
+    C_DONE,
+    C_RETRIED,
+    C_DEAD,
+    C_PUT_OFF,
+    C_DISCARDED,
+    C_INVALID,
+    SETTLE_COUNTERS,
+    C_RELEASED = SETTLE_COUNTERS,
+    C_STALE,
+    COUNTERS
+};
+
 struct slot {
     struct slot *prev, *next; /* places; a batch chains by next too */
     struct slot *hash_next;
@@ -35,9 +49,10 @@ struct slot {
     char *invalid;      /* owned: why it is no envelope, or NULL */
     int64_t fence;
     enum slot_state state;
-    bool recovered; /* was recovered lately */
-    bool near;      /* one recovery short of being given up */
-    bool sent;      /* of a batch that was written to Redis */
+    enum counter counter; /* as which it was last settled */
+    bool recovered;       /* was recovered lately */
+    bool near;            /* one recovery short of being given up */
+    bool sent;            /* of a batch that was written to Redis */
 };
 
 struct ledger {

@@ -32,10 +32,9 @@ enum {
 #define PUT_OFF_MAX_MS (24 * 3600 * 1000LL)
 #define RECOVERY_WINDOW_MS (3 * 24 * 3600 * 1000LL)
 
-enum counter { C_DONE, C_RETRIED, C_DEAD, C_PUT_OFF, C_DISCARDED, C_INVALID };
-static const char *const counter_names[] = {"done",    "retried",   "dead",
-                                            "put_off", "discarded", "invalid"};
-enum { COUNTERS = sizeof(counter_names) / sizeof(counter_names[0]) };
+const char *const counter_names[COUNTERS] = {"done",     "retried",   "dead",
+                                             "put_off",  "discarded", "invalid",
+                                             "released", "stale"};
 
 /* One call under construction. */
 struct work {
@@ -48,7 +47,7 @@ struct work {
     struct bytes (*fields)[KEEP_FIELDS];
     struct buf *envelopes;  /* one for each add */
     char (*numbers)[3][24]; /* of kept jobs */
-    struct settle_count counts[COUNTERS];
+    struct settle_count counts[SETTLE_COUNTERS];
     size_t bytes;
     unsigned max;
 };
@@ -56,8 +55,8 @@ struct work {
 static void on_settled(void *arg, int err, const struct reply *r);
 static void on_released(void *arg, int err, const struct reply *r);
 static void add_slot(struct work *w, struct slot *s) ON_LOOP;
-static void fail(struct work *w, const struct slot *s) ON_LOOP;
-static void put_off(struct work *w, const struct slot *s) ON_LOOP;
+static void fail(struct work *w, struct slot *s) ON_LOOP;
+static void put_off(struct work *w, struct slot *s) ON_LOOP;
 static void gather(struct work *w, struct batch *b) ON_LOOP;
 
 /* ---- batches ---- */
@@ -92,6 +91,8 @@ static void batch_end(struct lane *lane, struct batch *b)
     lane->unacked = b->next;
     if (lane->unacked == NULL)
         lane->unacked_last = NULL;
+    for (const struct slot *s = b->slots; s != NULL; s = s->next)
+        lane->counts[b->release ? C_RELEASED : s->counter]++;
     batch_free(b);
 }
 
@@ -116,9 +117,10 @@ static void put_error(const struct work *w, const struct slot *s,
     buf_char(out, '}');
 }
 
-static void count(struct work *w, enum counter c)
+static void count(struct work *w, struct slot *s, enum counter c)
 {
     w->counts[c].n++;
+    s->counter = c;
 }
 
 /* Adds the job's new envelope to retry or dead. */
@@ -197,7 +199,7 @@ static void log_failure(const struct work *w, const struct slot *s,
              F_INT("delay_ms", delay_ms));
 }
 
-static void fail(struct work *w, const struct slot *s)
+static void fail(struct work *w, struct slot *s)
 {
     const struct job *job = s->d->job;
     const struct outcome *o = &s->d->outcome;
@@ -224,7 +226,7 @@ static void fail(struct work *w, const struct slot *s)
         keep(w, s, "dead", attempt);
     else
         lane_promote_in(w->lane, delay);
-    count(w, dead ? C_DEAD : C_RETRIED);
+    count(w, s, dead ? C_DEAD : C_RETRIED);
     log_failure(w, s, dead ? "dead" : "retry", attempt, delay);
 }
 
@@ -243,7 +245,7 @@ static bool first_time(const char *type)
     return true;
 }
 
-static void put_off(struct work *w, const struct slot *s)
+static void put_off(struct work *w, struct slot *s)
 {
     const struct job *job = s->d->job;
     int64_t since = job->put_offs > 0 ? job->put_off_since_ms : w->now_ms;
@@ -264,19 +266,19 @@ static void put_off(struct work *w, const struct slot *s)
     add(w, s, false, delay, changes, sizeof(changes) / sizeof(changes[0]));
     buf_done(&error);
     lane_promote_in(w->lane, delay);
-    count(w, C_PUT_OFF);
+    count(w, s, C_PUT_OFF);
     if (first_time(job->type))
         log_failure(w, s, "put_off", job->attempt, delay);
 }
 
-static void bury_invalid(struct work *w, const struct slot *s)
+static void bury_invalid(struct work *w, struct slot *s)
 {
     struct buf *out = &w->envelopes[w->call.add_count];
     job_build_invalid(s->raw, s->raw_len, s->invalid, w->now_ms, out);
     w->adds[w->call.add_count++] =
         (struct settle_add){.dead = true, .envelope = {out->data, out->len}};
     w->bytes += out->len;
-    count(w, C_INVALID);
+    count(w, s, C_INVALID);
     LOG_WARN("invalid", F_STR("queue", w->lane->keys.queue),
              F_INT("bytes", (int64_t)s->raw_len), F_STR("error", s->invalid),
              F_STR("so", "moved to dead"));
@@ -291,11 +293,11 @@ static void add_slot(struct work *w, struct slot *s)
     switch (s->d->outcome.verdict) {
     case VERDICT_DONE:
         keep(w, s, "done", s->d->job->attempt + 1);
-        count(w, C_DONE);
+        count(w, s, C_DONE);
         break;
     case VERDICT_DISCARD:
         keep(w, s, "cancelled", s->d->job->attempt + 1);
-        count(w, C_DISCARDED);
+        count(w, s, C_DISCARDED);
         break;
     case VERDICT_RETRY:
     case VERDICT_DEAD:
@@ -323,7 +325,7 @@ static void work_begin(struct work *w, struct lane *lane)
     w->fields = mem_new(w->max * sizeof(*w->fields));
     w->numbers = mem_new(w->max * sizeof(*w->numbers));
     w->envelopes = mem_new(w->max * sizeof(*w->envelopes));
-    for (unsigned c = 0; c < COUNTERS; c++)
+    for (unsigned c = 0; c < SETTLE_COUNTERS; c++)
         w->counts[c].name = counter_names[c];
 }
 
@@ -392,7 +394,7 @@ static void settle_some(struct lane *lane)
     w.call.keeps = w.keeps;
     if (lane->agent->cfg->at_most_once) /* there is no list to take them off */
         w.call.cumulative = w.call.selective_count = 0;
-    for (unsigned c = 0; c < COUNTERS; c++) {
+    for (unsigned c = 0; c < SETTLE_COUNTERS; c++) {
         if (w.counts[c].n > 0)
             w.counts[w.call.count_count++] = w.counts[c];
     }
