@@ -260,7 +260,9 @@ static char heading(char c)
 
     if (c == '_')
         return ' ';
-    return c >= 'a' && c <= 'z' ? upper[c - 'a'] : c;
+    if (c >= 'a' && c <= 'z')
+        return upper[c - 'a'];
+    return c;
 }
 
 static void put_header(const struct out *out, const struct shown_column *shown,

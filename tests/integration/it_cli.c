@@ -1,23 +1,18 @@
 /*
- * Claims about the commands of belt that look, and about belt dev.
+ * Claims about the commands of belt that look.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
 #include "common/base/buf.h"
 #include "tests/integration/cli_fixture.h"
-#include "tests/support/wait.h"
 #include "tests/unit/unit.h"
 
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define NOW_PLUS_HOUR "99999999999999"
-
-enum { PATIENCE_MS = 30 * 1000 };
 
 static struct redis *server;
 
@@ -443,109 +438,6 @@ static void errors_of_redis_keep_their_class(void **state)
            "unix:///no/where");
 }
 
-/* ---- dev ---- */
-
-static bool is_ready(void *arg)
-{
-    char *out = cli_output(arg);
-    bool ready = strstr(out, "Ctrl-C stops both") != NULL;
-
-    free(out);
-    return ready;
-}
-
-/* Starts belt dev in a directory below the server's; copies its URL. */
-static void dev_start(struct cli *c, char dir[128], char url[160])
-{
-    snprintf(dir, 128, "%s/dev-%d", redis_dir(server), (int)getpid());
-    cli_start(c, NULL, -1,
-              (const char *const[]){"dev", "--dir", dir, "--", "--handler",
-                                    "t=builtin:echo", NULL});
-    assert_true(wait_until(is_ready, c, PATIENCE_MS));
-    snprintf(url, 160, "unix://%.100s/redis.sock", dir);
-}
-
-static bool is_done(void *arg)
-{
-    struct cli_result r = CLI(NULL, NULL, "-u", arg, "result", "default/job");
-    bool done = r.status == 0;
-
-    cli_result_done(&r);
-    return done;
-}
-
-static bool is_unreachable(void *arg)
-{
-    struct cli_result r = CLI(NULL, NULL, "-u", arg, "queues");
-    bool gone = r.status == 69;
-
-    cli_result_done(&r);
-    return gone;
-}
-
-static void dev_runs_jobs_and_stops_redis_and_worker_together(void **state)
-{
-    char dir[128], url[160];
-    struct cli_result r;
-    struct cli c;
-
-    (void)state;
-    dev_start(&c, dir, url);
-    EXPECT(NULL, NULL, 0, "default/job", NULL, "push", "t", "-u", url, "--id",
-           "job", "--keep", "1h", "a=b");
-    assert_true(wait_until(is_done, url, PATIENCE_MS));
-    EXPECT(NULL, NULL, 75, NULL, "runs there already, pid", "dev", "--dir",
-           dir);
-    kill(c.pid, SIGTERM);
-    cli_finish(&c, &r);
-    if (r.status != 0)
-        fail_msg("status %d: %s", r.status, r.err);
-    cli_result_done(&r);
-    assert_true(is_unreachable(url));
-    /* The append-only file kept the result for the next time. */
-    dev_start(&c, dir, url);
-    EXPECT(NULL, NULL, 0, "{\"a\":\"b\"}", NULL, "-u", url, "result",
-           "default/job");
-    kill(c.pid, SIGINT);
-    cli_finish(&c, &r);
-    assert_int_equal(r.status, 0);
-    cli_result_done(&r);
-}
-
-static void a_killed_dev_leaves_nothing_behind(void **state)
-{
-    char dir[128], url[160];
-    struct cli_result r;
-    struct cli c;
-
-    (void)state;
-    dev_start(&c, dir, url);
-    kill(c.pid, SIGKILL);
-    cli_finish(&c, &r);
-    cli_result_done(&r);
-    assert_true(wait_until(is_unreachable, url, PATIENCE_MS));
-}
-
-static void dev_ends_when_its_worker_cannot_run(void **state)
-{
-    char dir[128];
-
-    (void)state;
-    snprintf(dir, sizeof(dir), "%s/dev", redis_dir(server));
-    EXPECT(NULL, NULL, 64, NULL, "--nonsense", "dev", "--dir", dir, "--",
-           "--nonsense");
-    EXPECT(NULL, NULL, 64, NULL, "stand behind --", "dev", "--dir", dir, "x");
-    EXPECT(NULL, NULL, 73, NULL, "/no/such/dir: ", "dev", "--dir",
-           "/no/such/dir");
-}
-
-static void worker_is_belt_worker(void **state)
-{
-    (void)state;
-    EXPECT(NULL, NULL, 0, "belt-worker", NULL, "worker", "--version");
-    EXPECT(NULL, NULL, 0, "--burst", NULL, "worker", "--help");
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -572,11 +464,6 @@ int main(void)
         cmocka_unit_test_setup(misuse_is_64_and_says_what_was_meant, setup),
         cmocka_unit_test_setup(a_full_disk_is_74, setup),
         cmocka_unit_test_setup(errors_of_redis_keep_their_class, setup),
-        cmocka_unit_test_setup(
-            dev_runs_jobs_and_stops_redis_and_worker_together, setup),
-        cmocka_unit_test_setup(a_killed_dev_leaves_nothing_behind, setup),
-        cmocka_unit_test_setup(dev_ends_when_its_worker_cannot_run, setup),
-        cmocka_unit_test_setup(worker_is_belt_worker, setup),
     };
 
     server = redis_start(NULL);

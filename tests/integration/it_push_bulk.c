@@ -1,0 +1,355 @@
+/*
+ * Claims about belt push --ndjson.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "tests/integration/cli_fixture.h"
+#include "tests/support/wait.h"
+#include "tests/unit/unit.h"
+
+#define READY "belt:{default}"
+
+enum { PATIENCE_MS = 30 * 1000, LONG_LINE = 100 << 20 };
+
+static struct redis *server;
+
+static int setup(void **state)
+{
+    (void)state;
+    redis_do(server, "FLUSHALL");
+    return 0;
+}
+
+/* The envelope at index of the default queue, owned. */
+static char *envelope_at(int index)
+{
+    redisReply *r = redis_cmd(server, "LINDEX %s %d", READY, index);
+
+    assert_int_equal(r->type, REDIS_REPLY_STRING);
+    char *text = strdup(r->str);
+    freeReplyObject(r);
+    return text;
+}
+
+/* Lines {"type":"t","payload":N} for N in [from, to). */
+static void append_lines(struct buf *b, int from, int to)
+{
+    for (int i = from; i < to; i++)
+        buf_printf(b, "{\"type\":\"t\",\"payload\":%d}\n", i);
+}
+
+/* Checks that elements [at, at + n) of the queue have payloads from, from+1… */
+static void expect_run(int at, int n, int from)
+{
+    for (int done = 0; done < n;) {
+        int page = n - done < 5000 ? n - done : 5000;
+        redisReply *r = redis_cmd(server, "LRANGE %s %d %d", READY, at + done,
+                                  at + done + page - 1);
+        assert_int_equal(r->elements, page);
+        for (size_t i = 0; i < r->elements; i++, done++) {
+            const char *p = strstr(r->element[i]->str, "\"payload\":");
+            assert_non_null(p);
+            assert_int_equal(atoi(p + 10), from + done);
+        }
+        freeReplyObject(r);
+    }
+}
+
+static struct cli_result push_buf(const struct buf *b, const char *const *argv)
+{
+    int fd = cli_file(b->data, b->len);
+    struct cli_result r;
+    struct cli c;
+
+    cli_start(&c, server, fd, argv);
+    close(fd);
+    cli_finish(&c, &r);
+    return r;
+}
+
+static void two_hundred_thousand_lines_arrive_in_order(void **state)
+{
+    struct buf b = {0};
+
+    (void)state;
+    append_lines(&b, 0, 200000);
+    struct cli_result r =
+        push_buf(&b, (const char *const[]){"push", "--ndjson", NULL});
+    assert_int_equal(r.status, 0);
+    assert_string_equal(r.out, "");
+    assert_non_null(strstr(r.err, "200 000 jobs pushed to default"));
+    assert_int_equal(redis_int(server, "LLEN %s", READY), 200000);
+    expect_run(0, 200000, 0);
+    cli_result_done(&r);
+    buf_done(&b);
+}
+
+static void bad_lines_are_told_by_number_and_skipped(void **state)
+{
+    static const char input[] = "{\"type\":\"a\"}\r\n"
+                                "\n"
+                                "nonsense\n"
+                                "  \t \r\n"
+                                " {\"type\":\"b\"} \n"
+                                "{\"type\":\"\"}\n"
+                                "{\"type\":\"c\",\"id\":\"no/id\"}\n"
+                                "{\"type\":\"d\"}";
+    struct cli_result r = CLI(server, input, "push", "--ndjson", "-");
+
+    (void)state;
+    assert_int_equal(r.status, 65);
+    assert_non_null(strstr(r.err, "belt push: line 3: "));
+    assert_non_null(strstr(r.err, "belt push: line 6: "));
+    assert_non_null(strstr(r.err, "belt push: line 7: id"));
+    assert_null(strstr(r.err, "line 2: "));
+    assert_non_null(strstr(r.err, "3 jobs pushed"));
+    assert_non_null(strstr(r.err, "3 bad lines skipped"));
+    assert_int_equal(redis_int(server, "LLEN %s", READY), 3);
+    cli_result_done(&r);
+}
+
+static void after_twenty_bad_lines_they_are_only_counted(void **state)
+{
+    struct buf b = {0};
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        buf_str(&b, "bad\n");
+    struct cli_result r =
+        push_buf(&b, (const char *const[]){"push", "--ndjson", NULL});
+    assert_int_equal(r.status, 65);
+    assert_non_null(strstr(r.err, "line 20: "));
+    assert_null(strstr(r.err, "line 21: "));
+    assert_non_null(strstr(r.err, "980 more bad lines"));
+    cli_result_done(&r);
+    buf_done(&b);
+}
+
+static void with_a_type_the_lines_are_payloads(void **state)
+{
+    (void)state;
+    EXPECT(server, "{\"a\": 1}\n 12345678901234567890 \n[\n", 65, NULL,
+           "line 3: ", "push", "--ndjson", "--type", "img", "--keep", "1h");
+    assert_int_equal(redis_int(server, "LLEN %s", READY), 2);
+    char *envelope = envelope_at(-1);
+    assert_non_null(strstr(envelope, ",\"payload\":12345678901234567890}"));
+    free(envelope);
+    envelope = envelope_at(0);
+    assert_non_null(strstr(envelope, "\"type\":\"img\","));
+    assert_non_null(strstr(envelope, "\"keep\":3600000,"
+                                     "\"payload\":{\"a\": 1}}"));
+    free(envelope);
+}
+
+static void the_printed_ids_are_those_in_redis_in_order(void **state)
+{
+    struct buf b = {0};
+
+    (void)state;
+    append_lines(&b, 0, 2500);
+    struct cli_result r = push_buf(
+        &b, (const char *const[]){"push", "--ndjson", "-o", "ndjson", NULL});
+    assert_int_equal(r.status, 0);
+    redisReply *all = redis_cmd(server, "LRANGE %s 0 -1", READY);
+    assert_int_equal(all->elements, 2500);
+    const char *line = r.out;
+    for (size_t i = 0; i < all->elements; i++) {
+        char want[128];
+        snprintf(want, sizeof(want), "{\"queue\":\"default\",\"id\":\"%.26s\"}",
+                 all->element[i]->str + 7);
+        assert_memory_equal(line, want, strlen(want));
+        line += strlen(want) + 1;
+    }
+    assert_ptr_equal(line, r.out + r.out_len);
+    freeReplyObject(all);
+    cli_result_done(&r);
+    buf_done(&b);
+}
+
+static bool queue_has(void *arg)
+{
+    const int *n = arg;
+
+    return redis_int(server, "LLEN %s", READY) >= *n;
+}
+
+static void slow_input_is_pushed_as_it_comes(void **state)
+{
+    struct cli_result r;
+    struct cli c;
+
+    (void)state;
+    cli_start(&c, server, -1, (const char *const[]){"push", "--ndjson", NULL});
+    for (int n = 1; n <= 3; n++) {
+        static const char line[] = "{\"type\":\"t\"}\n";
+        assert_true(cli_write(&c, line, sizeof(line) - 1));
+        assert_true(wait_until(queue_has, &n, PATIENCE_MS));
+    }
+    cli_finish(&c, &r);
+    assert_int_equal(r.status, 0);
+    assert_int_equal(redis_int(server, "LLEN %s", READY), 3);
+    cli_result_done(&r);
+}
+
+static void a_line_of_100_mb_is_skipped_in_constant_memory(void **state)
+{
+    char *block = malloc(1 << 20);
+    struct cli_result small =
+        CLI(server, "{\"type\":\"a\"}\n", "push", "--ndjson");
+    struct cli_result r;
+    struct cli c;
+
+    (void)state;
+    assert_non_null(block);
+    memset(block, 'x', 1 << 20);
+    cli_start(&c, server, -1, (const char *const[]){"push", "--ndjson", NULL});
+    for (int i = 0; i < LONG_LINE >> 20; i++)
+        assert_true(cli_write(&c, block, 1 << 20));
+    assert_true(cli_write(&c, "\n{\"type\":\"b\"}\n", 14));
+    cli_finish(&c, &r);
+    assert_int_equal(r.status, 65);
+    assert_non_null(strstr(r.err, "line 1: longer than --max-bytes"));
+    assert_int_equal(redis_int(server, "LLEN %s", READY), 2);
+    assert_in_range(r.rss_kb, 1, small.rss_kb + 16 * 1024);
+    cli_result_done(&small);
+    cli_result_done(&r);
+    free(block);
+}
+
+static void big_jobs_up_to_the_limit_arrive(void **state)
+{
+    struct buf b = {0};
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        buf_str(&b, "{\"id\":\"x\",\"type\":\"t\",\"created_at\":1,\"p\":\"");
+        size_t tail = i < 4 ? 1024 * 1024 - 45 - 2 : 1024 * 1024;
+        buf_reserve(&b, tail);
+        memset(b.data + b.len, 'x', tail);
+        b.len += tail;
+        buf_str(&b, "\"}\n");
+    }
+    struct cli_result r =
+        push_buf(&b, (const char *const[]){"push", "--ndjson", NULL});
+    assert_int_equal(r.status, 65);
+    assert_non_null(strstr(r.err, "line 5: "));
+    assert_int_equal(redis_int(server, "LLEN %s", READY), 4);
+    cli_result_done(&r);
+    buf_done(&b);
+}
+
+static int skip_of(const char *err)
+{
+    const char *p = strstr(err, "to resume behind them: --skip ");
+
+    if (!p)
+        fail_msg("no --skip in: %s", err);
+    return atoi(strstr(p, "--skip ") + 7);
+}
+
+static void an_interrupted_push_tells_exactly_where_to_resume(void **state)
+{
+    struct buf b = {0};
+    struct cli_result r;
+    struct cli c;
+    char skip[16];
+    int some = 1500;
+
+    (void)state;
+    append_lines(&b, 0, 3000);
+    cli_start(&c, server, -1, (const char *const[]){"push", "--ndjson", NULL});
+    assert_true(cli_write(&c, b.data, b.len));
+    assert_true(wait_until(queue_has, &some, PATIENCE_MS));
+    kill(c.pid, SIGINT);
+    cli_finish(&c, &r);
+    assert_int_equal(r.status, 128 + SIGINT);
+    int done = skip_of(r.err);
+    assert_int_equal(redis_int(server, "LLEN %s", READY), done);
+    cli_result_done(&r);
+    snprintf(skip, sizeof(skip), "%d", done);
+    r = push_buf(
+        &b, (const char *const[]){"push", "--ndjson", "--skip", skip, NULL});
+    /* Nothing may be left to do, and then zero lines are pushed. */
+    assert_int_equal(r.status, 0);
+    assert_int_equal(redis_int(server, "LLEN %s", READY), 3000);
+    expect_run(0, 3000, 0);
+    cli_result_done(&r);
+    buf_done(&b);
+}
+
+/*
+ * Redis, which writes its log at once, is killed in the middle of a push.
+ * What it has then begins with the lines that were acknowledged; more of them
+ * may be there, and come a second time when the push is resumed.
+ */
+static void after_a_killed_redis_the_push_resumes_without_a_hole(void **state)
+{
+    enum { TOTAL = 400000 };
+    struct redis_opts opts = {.appendonly = true, .conf = "appendfsync always"};
+    struct redis *plain = server;
+    struct buf b = {0};
+    struct cli_result r;
+    struct cli c;
+    char skip[16];
+    int some = 20000;
+
+    (void)state;
+    server = redis_start(&opts);
+    append_lines(&b, 0, TOTAL);
+    cli_start(&c, server, -1, (const char *const[]){"push", "--ndjson", NULL});
+    assert_true(cli_write(&c, b.data, b.len / 4));
+    assert_true(wait_until(queue_has, &some, PATIENCE_MS));
+    redis_kill9(server);
+    (void)cli_write(&c, b.data + b.len / 4, b.len - b.len / 4);
+    cli_finish(&c, &r);
+    assert_int_equal(r.status, 75);
+    int acked = skip_of(r.err);
+    cli_result_done(&r);
+    redis_restart(server);
+    int there = (int)redis_int(server, "LLEN %s", READY);
+    assert_in_range(acked, 1, TOTAL - 1);
+    assert_in_range(there, acked, TOTAL);
+    snprintf(skip, sizeof(skip), "%d", acked);
+    r = push_buf(
+        &b, (const char *const[]){"push", "--ndjson", "--skip", skip, NULL});
+    assert_int_equal(r.status, 0);
+    cli_result_done(&r);
+    expect_run(0, there, 0);
+    expect_run(there, TOTAL - acked, acked);
+    assert_int_equal(redis_int(server, "LLEN %s", READY),
+                     there + TOTAL - acked);
+    buf_done(&b);
+    redis_stop(server);
+    server = plain;
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(two_hundred_thousand_lines_arrive_in_order,
+                               setup),
+        cmocka_unit_test_setup(bad_lines_are_told_by_number_and_skipped, setup),
+        cmocka_unit_test_setup(after_twenty_bad_lines_they_are_only_counted,
+                               setup),
+        cmocka_unit_test_setup(with_a_type_the_lines_are_payloads, setup),
+        cmocka_unit_test_setup(the_printed_ids_are_those_in_redis_in_order,
+                               setup),
+        cmocka_unit_test_setup(slow_input_is_pushed_as_it_comes, setup),
+        cmocka_unit_test_setup(a_line_of_100_mb_is_skipped_in_constant_memory,
+                               setup),
+        cmocka_unit_test_setup(big_jobs_up_to_the_limit_arrive, setup),
+        cmocka_unit_test_setup(
+            an_interrupted_push_tells_exactly_where_to_resume, setup),
+        cmocka_unit_test_setup(
+            after_a_killed_redis_the_push_resumes_without_a_hole, setup),
+    };
+
+    server = redis_start(NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    redis_stop(server);
+    return failed;
+}
