@@ -1,0 +1,134 @@
+/*
+ * Claims about the window: short jobs travel in numbers, long ones are not
+ * hoarded.
+ */
+#include "worker/window.h"
+
+#include "tests/unit/unit.h"
+
+enum { SECOND_US = 1000 * 1000 };
+
+static void measured(struct window *w, int64_t run_us, int times)
+{
+    for (int i = 0; i < times; i++)
+        window_done(w, run_us, 0);
+}
+
+static void nothing_measured_means_one_for_each_thread(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 1000);
+    assert_int_equal(window_size(&w, 0, 0), 4);
+    assert_int_equal(window_size(&w, SECOND_US, 60 * SECOND_US), 4);
+}
+
+static void it_holds_what_the_pool_does_in_20_ms(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 1000);
+    measured(&w, 1000, 1);
+    /* 4 that run, and 4 threads × 20 jobs ahead */
+    assert_in_range(window_size(&w, 0, 0), 84, 85);
+}
+
+static void and_in_two_round_trips(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 1000);
+    measured(&w, 1000, 1);
+    assert_in_range(window_size(&w, 10000, 0), 164, 165);
+}
+
+static void long_jobs_are_not_hoarded(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 1000);
+    measured(&w, SECOND_US, 1);
+    assert_int_equal(window_size(&w, 100, 0), 4);
+    window_init(&w, 64, 1000);
+    measured(&w, 60LL * SECOND_US, 1);
+    assert_int_equal(window_size(&w, 100, 0), 64);
+}
+
+static void it_is_bounded(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 1000);
+    measured(&w, 0, 1);
+    assert_int_equal(window_size(&w, 0, 0), 1000);
+    assert_int_equal(window_size(&w, 1000LL * SECOND_US, 0), 1000);
+}
+
+static void there_is_room_for_every_thread(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 16, 1);
+    assert_int_equal(window_size(&w, 0, 0), 16);
+    measured(&w, 1, 1);
+    assert_int_equal(window_size(&w, 0, 0), 16);
+}
+
+static void a_pool_that_is_stuck_shrinks_it(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 1000);
+    measured(&w, 10, 100);
+    assert_int_equal(window_size(&w, 0, 0), 1000);
+    unsigned before = 1000;
+    for (int64_t t = 1000; t <= 2 * SECOND_US; t *= 2) {
+        unsigned now = window_size(&w, 0, t);
+        assert_true(now <= before);
+        before = now;
+    }
+    assert_int_equal(before, 4);
+    window_done(&w, 10, 2 * SECOND_US);
+    assert_int_equal(window_size(&w, 0, 2 * SECOND_US), 1000);
+}
+
+static void an_idle_pool_is_not_stuck(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 1000);
+    measured(&w, 10, 100);
+    assert_int_equal(window_size(&w, 0, 60LL * SECOND_US), 4);
+    window_busy(&w, 60LL * SECOND_US);
+    assert_int_equal(window_size(&w, 0, 60LL * SECOND_US), 1000);
+}
+
+static void it_follows_the_service_time(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 1000);
+    measured(&w, 100, 100);
+    window_done(&w, 10000, 0); /* one exception does not empty it */
+    assert_in_range(window_size(&w, 0, 0), 80, 200);
+    measured(&w, SECOND_US, 100);
+    assert_int_equal(window_size(&w, 0, 0), 4);
+    measured(&w, 100, 400);
+    assert_in_range(window_size(&w, 0, 0), 700, 805);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_measured_means_one_for_each_thread),
+        cmocka_unit_test(it_holds_what_the_pool_does_in_20_ms),
+        cmocka_unit_test(and_in_two_round_trips),
+        cmocka_unit_test(long_jobs_are_not_hoarded),
+        cmocka_unit_test(it_is_bounded),
+        cmocka_unit_test(there_is_room_for_every_thread),
+        cmocka_unit_test(a_pool_that_is_stuck_shrinks_it),
+        cmocka_unit_test(an_idle_pool_is_not_stuck),
+        cmocka_unit_test(it_follows_the_service_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
