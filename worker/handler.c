@@ -39,6 +39,7 @@ struct handlers {
     char **carry;         /* owned */
     struct handler **all; /* owned, exact names first */
     size_t count, exact;
+    unsigned layer; /* of what is added now */
 };
 
 struct kind {
@@ -102,6 +103,7 @@ static struct handler *handler_new(const struct handlers *hs, char *pattern,
     h->pattern = pattern;
     h->plain_len = strcspn(pattern, WILDCARDS);
     h->is_glob = may_be_glob && pattern[h->plain_len] != '\0';
+    h->layer = hs->layer;
     h->limits = hs->limits;
     h->carry = hs->carry;
     return h;
@@ -128,16 +130,23 @@ static int insert(struct handlers *hs, struct handler *h, struct errbuf *eb)
 {
     size_t at = 0;
 
-    for (size_t i = 0; i < hs->count; i++)
-        if (hs->all[i]->is_glob == h->is_glob &&
-            strcmp(hs->all[i]->pattern, h->pattern) == 0) {
-            int rc = errbuf_set(eb, ERR_INVALID,
-                                "handler %s: there is one for it already",
-                                h->pattern);
+    for (size_t i = 0; i < hs->count; i++) {
+        struct handler *old = hs->all[i];
 
-            handler_free(h);
-            return rc;
+        if (old->is_glob != h->is_glob || strcmp(old->pattern, h->pattern) != 0)
+            continue;
+        if (old->layer < h->layer) {
+            handler_free(old);
+            hs->all[i] = h;
+            return 0;
         }
+        int rc =
+            errbuf_set(eb, ERR_INVALID,
+                       "handler %s: there is one for it already", h->pattern);
+
+        handler_free(h);
+        return rc;
+    }
     while (at < hs->count && compare(hs->all[at], h) <= 0)
         at++;
     hs->all = mem_resize(hs->all, (hs->count + 1) * sizeof(struct handler *));
@@ -173,29 +182,45 @@ static int init_kind(struct handler *h, const char *text, struct errbuf *eb)
     return rc;
 }
 
+int handlers_add_limited(struct handlers *hs, const char *type,
+                         const char *what, const struct handler_limits *limits,
+                         struct errbuf *eb)
+{
+    struct handler *h;
+    int rc;
+
+    if (!is_type(type))
+        return errbuf_set(eb, ERR_INVALID,
+                          "handler %s: not a type or a glob of types", type);
+    h = handler_new(hs, mem_strdup(type), true);
+    if (limits != NULL)
+        h->limits = *limits;
+    rc = init_kind(h, what, eb);
+    if (rc < 0) {
+        handler_free(h);
+        return errbuf_wrap(eb, rc, "handler %s=%s", type, what);
+    }
+    return insert(hs, h, eb);
+}
+
 int handlers_add(struct handlers *hs, const char *spec, struct errbuf *eb)
 {
     size_t n = strcspn(spec, "=");
-    struct handler *h;
-    char *pattern;
+    char *type;
     int rc;
 
     if (spec[n] == '\0')
         return errbuf_set(eb, ERR_INVALID,
                           "handler %s: expected TYPE=KIND:SPEC", spec);
-    pattern = mem_dup(spec, n);
-    if (!is_type(pattern)) {
-        free(pattern);
-        return errbuf_set(eb, ERR_INVALID,
-                          "handler %s: not a type or a glob of types", spec);
-    }
-    h = handler_new(hs, pattern, true);
-    rc = init_kind(h, spec + n + 1, eb);
-    if (rc < 0) {
-        handler_free(h);
-        return errbuf_wrap(eb, rc, "handler %s", spec);
-    }
-    return insert(hs, h, eb);
+    type = mem_dup(spec, n);
+    rc = handlers_add_limited(hs, type, spec + n + 1, NULL, eb);
+    free(type);
+    return rc;
+}
+
+void handlers_override(struct handlers *hs)
+{
+    hs->layer++;
 }
 
 static int add_file(struct handlers *hs, const char *dir, const char *name,

@@ -33,6 +33,20 @@ void handlers_free(struct handlers *hs);
 int handlers_add(struct handlers *hs, const char *spec, struct errbuf *eb);
 
 /*
+ * The same from its parts, "TYPE" and "KIND:SPEC", with limits of its own
+ * unless they are NULL.
+ */
+int handlers_add_limited(struct handlers *hs, const char *type,
+                         const char *what, const struct handler_limits *limits,
+                         struct errbuf *eb);
+
+/*
+ * What is added from now on replaces handlers of the same type or glob that
+ * were added before. Without it a second one is an error.
+ */
+void handlers_override(struct handlers *hs);
+
+/*
  * Every regular file of DIR (links followed) whose name is a job type becomes
  * an exec handler; hidden files, and names that end in ~, are passed over.
  * A file that is not executable is still a handler: its jobs are put off.

@@ -19,6 +19,7 @@ struct handler {
     char *pattern; /* owned: a job type, or a glob */
     bool is_glob;
     size_t plain_len; /* text before the first wildcard */
+    unsigned layer;   /* later ones replace earlier ones */
     handler_run_fn run;
     struct handler_limits limits;
 
