@@ -8,7 +8,8 @@
 #include "worker/agent.h"
 
 /*
- * The command line of belt-worker, as a table: name, argument, default, help.
+ * What belt-worker is told: by flags, over the environment, over a file (-c),
+ * over defaults. settings.h has them as a table.
  */
 struct options {
     struct worker_config config; /* queues and handlers are owned here */
@@ -16,12 +17,14 @@ struct options {
     struct handlers *handlers; /* owned */
     enum log_level log_level;
     enum log_format log_format;
-    bool help, version;
+    bool help, version, check;
+    char *wrong; /* owned: lines that say all that is wrong, or NULL */
 };
 
 /*
- * Reads flags over environment over defaults. Returns 0, or ERR_INVALID with
- * a text that names the argument. options_done copes with half-read ones.
+ * Reads it all. Returns 0, or ERR_INVALID with a text that names the argument
+ * or, when the environment or the file is wrong, the first line of wrong,
+ * which is NULL otherwise. options_done copes with half-read ones.
  */
 int options_parse(int argc, char **argv, struct options *ret,
                   struct errbuf *eb);

@@ -1,0 +1,58 @@
+/*
+ * Lists of queues, as people write them: "mail,news" or "mail:6,news:1".
+ *
+ * Thread: main, before all others.
+ */
+#include "worker/queue_list.h"
+
+#include <string.h>
+
+#include "common/base/text.h"
+
+static int add_queue(struct worker_config *cfg, const char *p, size_t len,
+                     struct errbuf *eb)
+{
+    const char *colon = memchr(p, ':', len);
+    size_t name_len = colon != NULL ? (size_t)(colon - p) : len;
+    struct queue_spec q = {.weight = 1};
+    if (!text_is_name(p, name_len))
+        return errbuf_set(eb, ERR_INVALID,
+                          "\"%.*s\" is no name of a queue: letters, digits, "
+                          "\".\", \"_\", \"-\", at most %d, not a sign first",
+                          (int)name_len, p, NAME_MAX_LEN);
+    memcpy(q.name, p, name_len);
+    if (colon != NULL) {
+        char text[16] = "";
+        int64_t weight;
+        size_t n = len - name_len - 1;
+        memcpy(text, colon + 1, n < sizeof(text) ? n : sizeof(text) - 1);
+        int rc = text_parse_int(text, 1, 1000, "weight", &weight, eb);
+        if (rc != 0)
+            return errbuf_wrap(eb, rc, "queue %s", q.name);
+        q.weight = (unsigned)weight;
+        cfg->weighted = true;
+    }
+    for (unsigned i = 0; i < cfg->queue_count; i++) {
+        if (strcmp(cfg->queues[i].name, q.name) == 0)
+            return errbuf_set(eb, ERR_INVALID, "queue %s is named twice",
+                              q.name);
+    }
+    if (cfg->queue_count == QUEUES_MAX)
+        return errbuf_set(eb, ERR_INVALID, "more than %d queues", QUEUES_MAX);
+    cfg->queues[cfg->queue_count++] = q;
+    return 0;
+}
+
+int queue_list_add(struct worker_config *cfg, const char *list,
+                   struct errbuf *eb)
+{
+    for (;;) {
+        size_t n = strcspn(list, ",");
+        int rc = add_queue(cfg, list, n, eb);
+        if (rc != 0)
+            return rc;
+        if (list[n] == '\0')
+            return 0;
+        list += n + 1;
+    }
+}

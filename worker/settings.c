@@ -1,0 +1,448 @@
+/*
+ * Settings: the rows, and what each does with its value.
+ *
+ * Defaults are set through the same functions as all other values, so that
+ * what --help shows is what holds.
+ *
+ * Thread: main, before all others.
+ */
+#include "worker/settings.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "worker/options.h"
+#include "worker/queue_list.h"
+
+static int set_queues(struct settings *s, const char *value, struct errbuf *eb)
+{
+    if (s->first) {
+        s->o->config.queue_count = 0;
+        s->o->config.weighted = false;
+    }
+    return queue_list_add(&s->o->config, value, eb);
+}
+
+static void drop_dirs(struct settings *s)
+{
+    for (size_t i = 0; i < s->dir_count; i++)
+        free(s->dirs[i]);
+    s->dir_count = 0;
+}
+
+static int set_handlers(struct settings *s, const char *value,
+                        struct errbuf *eb)
+{
+    if (value[0] == '\0')
+        return errbuf_set(eb, ERR_INVALID, "it names no directory");
+    if (s->first)
+        drop_dirs(s);
+    s->dirs = mem_resize(s->dirs, (s->dir_count + 1) * sizeof(*s->dirs));
+    s->dirs[s->dir_count++] = mem_strdup(value);
+    return 0;
+}
+
+static int set_handler(struct settings *s, const char *value, struct errbuf *eb)
+{
+    (void)eb;
+    settings_wish(s, (struct handler_wish){.what = mem_strdup(value),
+                                           .limits = LIMITS_UNSET,
+                                           .from.layer = LAYER_FLAG});
+    return 0;
+}
+
+static int set_name_text(const char *value, char *out, const char *what,
+                         struct errbuf *eb)
+{
+    if (!text_is_name(value, strlen(value)))
+        return errbuf_set(eb, ERR_INVALID, "\"%s\" is no valid %s", value,
+                          what);
+    (void)snprintf(out, NAME_MAX_LEN + 1, "%s", value);
+    return 0;
+}
+
+static int set_namespace(struct settings *s, const char *value,
+                         struct errbuf *eb)
+{
+    return set_name_text(value, s->o->config.ns, "namespace", eb);
+}
+
+static int set_name(struct settings *s, const char *value, struct errbuf *eb)
+{
+    return set_name_text(value, s->o->config.name, "name of a worker", eb);
+}
+
+static int set_unsigned(const char *value, int64_t min, int64_t max,
+                        const char *what, unsigned *out, struct errbuf *eb)
+{
+    int64_t n;
+    int rc = text_parse_int(value, min, max, what, &n, eb);
+    if (rc == 0)
+        *out = (unsigned)n;
+    return rc;
+}
+
+static int set_threads(struct settings *s, const char *value, struct errbuf *eb)
+{
+    return set_unsigned(value, 1, 1000, "threads", &s->o->config.threads, eb);
+}
+
+static int set_max_window(struct settings *s, const char *value,
+                          struct errbuf *eb)
+{
+    return set_unsigned(value, 1, 1000, "window", &s->o->config.max_window, eb);
+}
+
+static int set_max_recoveries(struct settings *s, const char *value,
+                              struct errbuf *eb)
+{
+    return set_unsigned(value, 0, 12, "recoveries",
+                        &s->o->config.max_recoveries, eb);
+}
+
+static int set_size(const char *value, int64_t min, int64_t max, size_t *out,
+                    struct errbuf *eb)
+{
+    int64_t n;
+    int rc = text_parse_size(value, &n, eb);
+    if (rc == 0 && (n < min || n > max))
+        return errbuf_set(eb, ERR_INVALID, "%s is not within %lld and %lld",
+                          value, (long long)min, (long long)max);
+    if (rc == 0)
+        *out = (size_t)n;
+    return rc;
+}
+
+static int set_max_window_bytes(struct settings *s, const char *value,
+                                struct errbuf *eb)
+{
+    return set_size(value, 1024, 1LL << 32, &s->o->config.max_window_bytes, eb);
+}
+
+static int set_max_job_bytes(struct settings *s, const char *value,
+                             struct errbuf *eb)
+{
+    return set_size(value, 256, 256LL << 20, &s->o->config.max_job_bytes, eb);
+}
+
+static int set_result_max(struct settings *s, const char *value,
+                          struct errbuf *eb)
+{
+    return set_size(value, 0, 16LL << 20, &s->limits->result_max, eb);
+}
+
+static int set_duration(const char *value, int64_t min, int64_t max,
+                        int64_t *out, struct errbuf *eb)
+{
+    int64_t ms;
+    char a[32], b[32];
+    int rc = text_parse_duration(value, &ms, eb);
+    if (rc == 0 && (ms < min || ms > max))
+        return errbuf_set(eb, ERR_INVALID, "%s is not within %s and %s", value,
+                          text_format_duration(min, a),
+                          text_format_duration(max, b));
+    if (rc == 0)
+        *out = ms;
+    return rc;
+}
+
+static int set_lease(struct settings *s, const char *value, struct errbuf *eb)
+{
+    return set_duration(value, 3000, 3600000, &s->o->config.lease_ms, eb);
+}
+
+static int set_drain_timeout(struct settings *s, const char *value,
+                             struct errbuf *eb)
+{
+    return set_duration(value, 0, 7LL * 86400000,
+                        &s->o->config.drain_timeout_ms, eb);
+}
+
+static int set_timeout(struct settings *s, const char *value, struct errbuf *eb)
+{
+    return set_duration(value, 1, 7LL * 86400000, &s->limits->timeout_ms, eb);
+}
+
+static int set_kill_after(struct settings *s, const char *value,
+                          struct errbuf *eb)
+{
+    return set_duration(value, 0, 3600000, &s->limits->kill_after_ms, eb);
+}
+
+static int set_delivery(struct settings *s, const char *value,
+                        struct errbuf *eb)
+{
+    if (strcmp(value, "at-most-once") != 0 &&
+        strcmp(value, "at-least-once") != 0)
+        return errbuf_set(eb, ERR_INVALID,
+                          "\"%s\" is neither at-least-once nor at-most-once",
+                          value);
+    s->o->config.at_most_once = strcmp(value, "at-most-once") == 0;
+    return 0;
+}
+
+static int set_switch(const char *value, bool *out, struct errbuf *eb)
+{
+    static const char *const on[] = {"true", "yes", "on"};
+    static const char *const off[] = {"false", "no", "off"};
+    bool is_on = value == NULL;
+    for (unsigned i = 0; value != NULL && i < 3; i++) {
+        is_on = is_on || strcasecmp(value, on[i]) == 0;
+        if (strcasecmp(value, off[i]) == 0) {
+            *out = false;
+            return 0;
+        }
+    }
+    if (!is_on)
+        return errbuf_set(eb, ERR_INVALID, "\"%s\" is neither true nor false",
+                          value);
+    *out = true;
+    return 0;
+}
+
+static int set_burst(struct settings *s, const char *value, struct errbuf *eb)
+{
+    return set_switch(value, &s->o->config.burst, eb);
+}
+
+static int set_fence(struct settings *s, const char *value, struct errbuf *eb)
+{
+    return set_switch(value, &s->o->config.fence, eb);
+}
+
+static void replace_text(char **text, const char *value)
+{
+    if (*text != NULL)
+        explicit_bzero(*text, strlen(*text));
+    free(*text);
+    *text = value != NULL ? mem_strdup(value) : NULL;
+}
+
+static int set_url(struct settings *s, const char *value, struct errbuf *eb)
+{
+    struct url url;
+    int rc = url_parse(value, &url, eb);
+    if (rc != 0)
+        return rc;
+    explicit_bzero(&url, sizeof(url));
+    replace_text(&s->url, value);
+    return 0;
+}
+
+static int set_password_file(struct settings *s, const char *value,
+                             struct errbuf *eb)
+{
+    (void)eb;
+    replace_text(&s->password_file, value);
+    return 0;
+}
+
+static int set_log_level(struct settings *s, const char *value,
+                         struct errbuf *eb)
+{
+    return log_level_parse(value, &s->o->log_level, eb);
+}
+
+static int set_log_format(struct settings *s, const char *value,
+                          struct errbuf *eb)
+{
+    return log_format_parse(value, &s->o->log_format, eb);
+}
+
+static int set_config(struct settings *s, const char *value, struct errbuf *eb)
+{
+    if (s->config != NULL)
+        return errbuf_set(eb, ERR_INVALID, "there can be only one");
+    replace_text(&s->config, value);
+    return 0;
+}
+
+static int set_check(struct settings *s, const char *value, struct errbuf *eb)
+{
+    return set_switch(value, &s->o->check, eb);
+}
+
+static int set_help(struct settings *s, const char *value, struct errbuf *eb)
+{
+    return set_switch(value, &s->o->help, eb);
+}
+
+static int set_version(struct settings *s, const char *value, struct errbuf *eb)
+{
+    return set_switch(value, &s->o->version, eb);
+}
+
+/* Flag, its argument, what sets it, help, section of the file, and more. */
+#define ROW(f, a, fn, text, ...)                                               \
+    {                                                                          \
+        .flag = (f), .arg = (a), .set = (fn), .help = (text), __VA_ARGS__      \
+    }
+#define IN_NO_FILE .section = NULL
+#define IN_WORKER .section = "worker"
+#define IN_REDIS .section = "redis"
+
+static const struct setting rows[] = {
+    ROW("--queues", "A,B", set_queues,
+        "queues in strict order, or with weights: a:6,b:1", IN_WORKER,
+        .brief = "-q", .env = "BELT_QUEUES", .def = "default"),
+    ROW("--handlers", "DIR", set_handlers,
+        "each file of DIR handles the jobs of the type it is named after",
+        IN_WORKER),
+    ROW("--handler", "TYPE=KIND:SPEC", set_handler,
+        "'thumb=exec:/usr/bin/convert - -resize 64 -', 'x.*=builtin:noop'",
+        IN_NO_FILE),
+    ROW("--threads", "N", set_threads, "jobs that run at once", IN_WORKER,
+        .def = "4"),
+    ROW("--redis", "URL", set_url,
+        "else BELT_REDIS_URL, REDIS_URL, redis://127.0.0.1:6379", IN_REDIS,
+        .key = "url", .brief = "-u"),
+    ROW("--password-file", "FILE", set_password_file,
+        "password of Redis, in the first line; else REDISCLI_AUTH", IN_REDIS),
+    ROW("--namespace", "NS", set_namespace, "first part of all keys", IN_WORKER,
+        .env = "BELT_NAMESPACE", .def = "belt"),
+    ROW("--name", "NAME", set_name, "in the ids of its lanes (host name)",
+        IN_WORKER),
+    ROW("--lease", "D", set_lease,
+        "how long it may be silent before its jobs are given to others",
+        IN_WORKER, .def = "15s"),
+    ROW("--timeout", "D", set_timeout, "of one attempt", IN_WORKER,
+        .def = "30m", .per_handler = true),
+    ROW("--kill-after", "D", set_kill_after, "from TERM to KILL of a handler",
+        IN_WORKER, .def = "10s", .per_handler = true),
+    ROW("--drain-timeout", "D", set_drain_timeout,
+        "how long running jobs may go on after TERM", IN_WORKER, .def = "30s"),
+    ROW("--max-window", "N", set_max_window, "jobs held, running and waiting",
+        IN_WORKER, .def = "1000"),
+    ROW("--max-window-bytes", "SIZE", set_max_window_bytes,
+        "bytes of jobs held", IN_WORKER, .def = "64m"),
+    ROW("--max-bytes", "SIZE", set_max_job_bytes, "of one envelope", IN_WORKER,
+        .def = "1m"),
+    ROW("--max-result", "SIZE", set_result_max, "of one result", IN_WORKER,
+        .def = "64k", .per_handler = true),
+    ROW("--max-recoveries", "N", set_max_recoveries,
+        "dead workers within three days that make a job dead, 0: never",
+        IN_WORKER, .def = "3"),
+    ROW("--delivery", "MODE", set_delivery, "at-least-once or at-most-once",
+        IN_WORKER, .def = "at-least-once"),
+    ROW("--fence", NULL, set_fence, "every job has a BELT_FENCE", IN_WORKER),
+    ROW("--burst", NULL, set_burst, "end when its queues are empty", IN_WORKER),
+    ROW("--log-level", "LEVEL", set_log_level, "debug, info, warn or error",
+        IN_WORKER, .env = "BELT_LOG_LEVEL", .def = "info"),
+    ROW("--log-format", "FORMAT", set_log_format, "logfmt or json", IN_WORKER,
+        .env = "BELT_LOG_FORMAT", .def = "logfmt"),
+    ROW("--config", "FILE", set_config,
+        "read what no flag and no variable says from FILE", IN_NO_FILE,
+        .brief = "-c", .early = true),
+    ROW("--check", NULL, set_check,
+        "say what is wrong with all of this, or ok, and end", IN_NO_FILE,
+        .early = true),
+    ROW("--help", NULL, set_help, "this text", IN_NO_FILE, .brief = "-h",
+        .early = true),
+    ROW("--version", NULL, set_version, "the version", IN_NO_FILE,
+        .early = true),
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+_Static_assert((int)ROWS <= (int)SETTINGS_MAX, "settings.from is too short");
+
+void settings_init(struct settings *s, struct options *o)
+{
+    *s = (struct settings){.o = o, .limits = &o->limits};
+    o->config.queues = mem_new(QUEUES_MAX * sizeof(*o->config.queues));
+    o->limits.stderr_max = 8 * 1024;
+    for (unsigned i = 0; i < ROWS; i++) {
+        struct source def = {LAYER_DEFAULT, 0};
+        struct errbuf eb;
+        int rc = rows[i].def != NULL
+                     ? settings_set(s, &rows[i], rows[i].def, def, &eb)
+                     : 0;
+        assert(rc == 0);
+        (void)rc;
+    }
+}
+
+void settings_done(struct settings *s)
+{
+    drop_dirs(s);
+    free(s->dirs);
+    for (size_t i = 0; i < s->handler_count; i++) {
+        free(s->handlers[i].type);
+        free(s->handlers[i].what);
+    }
+    free(s->handlers);
+    replace_text(&s->config, NULL);
+    replace_text(&s->url, NULL);
+    replace_text(&s->password_file, NULL);
+    for (unsigned i = 0; i < s->wrong_count && i < WRONG_MAX; i++)
+        free(s->wrong[i].text);
+}
+
+const struct setting *settings_row(unsigned i)
+{
+    return i < ROWS ? &rows[i] : NULL;
+}
+
+unsigned setting_index(const struct setting *row)
+{
+    return (unsigned)(row - rows);
+}
+
+const char *setting_key(const struct setting *row)
+{
+    return row->key != NULL ? row->key : row->flag + strlen("--");
+}
+
+int settings_set(struct settings *s, const struct setting *row,
+                 const char *value, struct source from, struct errbuf *eb)
+{
+    struct source *last = &s->from[setting_index(row)];
+    s->first = last->layer != from.layer;
+    *last = from;
+    return row->set(s, value, eb);
+}
+
+void settings_wish(struct settings *s, struct handler_wish wish)
+{
+    s->handlers =
+        mem_resize(s->handlers, (s->handler_count + 1) * sizeof(wish));
+    s->handlers[s->handler_count++] = wish;
+}
+
+void settings_wrong(struct settings *s, struct source from,
+                    const struct errbuf *eb)
+{
+    unsigned line = from.layer == LAYER_FILE ? from.line : UINT_MAX;
+    unsigned at = s->wrong_count++;
+    char *text;
+    if (at >= WRONG_MAX)
+        return;
+    if (from.layer != LAYER_FILE)
+        text = mem_strdup(eb->text);
+    else if (line == 0)
+        text = mem_printf("%s: %s", s->config, eb->text);
+    else
+        text = mem_printf("%s:%u: %s", s->config, line, eb->text);
+    /* One line each, whatever the values hold. */
+    for (char *p = text; *p != '\0'; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
+    for (; at > 0 && s->wrong[at - 1].line > line; at--)
+        s->wrong[at] = s->wrong[at - 1];
+    s->wrong[at].line = line;
+    s->wrong[at].text = text;
+}
+
+char *settings_wrong_text(const struct settings *s)
+{
+    struct buf b = {0};
+    for (unsigned i = 0; i < s->wrong_count && i < WRONG_MAX; i++)
+        buf_printf(&b, "%s\n", s->wrong[i].text);
+    if (s->wrong_count > WRONG_MAX)
+        buf_printf(&b, "and %u more\n", s->wrong_count - WRONG_MAX);
+    return buf_take(&b);
+}
