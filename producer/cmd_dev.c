@@ -170,6 +170,9 @@ static void on_worker_end(struct dev *d)
 {
     int status = child_exit_status(&d->worker);
 
+    /* It was still starting when we stopped it, and holds nothing. */
+    if (d->stage == STOPPING_WORKER && status == 128 + SIGTERM)
+        status = 0;
     if (d->status == 0)
         d->status = status;
     if (d->stage == RUNNING && status != 0)
