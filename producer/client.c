@@ -20,7 +20,6 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "common/redis/queue.h"
 #include "producer/complain.h"
 
 enum { CALL_TIMEOUT_MS = 30000 };
@@ -237,15 +236,6 @@ int client_wait(struct client *c)
     if (c->error[0] != '\0')
         return fail(c->o, c->failed, "%s: %s", c->shown, c->error);
     return fail(c->o, c->failed, "%s: connection lost: %s", c->shown, c->why);
-}
-
-int client_push_result(int err, const struct reply *r, struct errbuf *eb)
-{
-    int64_t depth;
-
-    if (err == 0 && reply_is_error(r))
-        return errbuf_set(eb, ERR_REDIS, "push: %s", reply_error(r));
-    return queue_push_result(err, r, &depth, eb);
 }
 
 int client_error_status(const char *text)

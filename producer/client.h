@@ -51,12 +51,6 @@ void client_call(struct client *c, const struct args *a, client_reply_cb cb,
  */
 int client_wait(struct client *c);
 
-/*
- * queue_push_result, also for an error of Redis, which it must not be given:
- * an error has no elements, and those it looks at first.
- */
-int client_push_result(int err, const struct reply *r, struct errbuf *eb);
-
 /* The exit status that an error text of Redis ("OOM …") stands for. */
 int client_error_status(const char *text);
 

@@ -73,7 +73,8 @@ static void on_pushed(void *arg, int err, const struct reply *r)
     loop_role_assert();
     struct push *p = arg;
     struct errbuf eb;
-    int rc = client_push_result(err, r, &eb);
+    int64_t depth;
+    int rc = queue_push_result(err, r, &depth, &eb);
 
     p->answered = true;
     if (rc == ERR_UNKNOWN)

@@ -237,7 +237,8 @@ static void on_pushed(void *arg, int err, const struct reply *r)
     struct batch *batch = arg;
     struct sender *s = batch->sender;
     struct errbuf eb;
-    int rc = client_push_result(err, r, &eb);
+    int64_t depth;
+    int rc = queue_push_result(err, r, &depth, &eb);
 
     s->flight--;
     s->flight_bytes -= batch->text.len;
