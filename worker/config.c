@@ -72,7 +72,9 @@ static int read_file(const char *path, struct buf *ret, struct errbuf *eb)
         return ERR_SYSTEM;
     if (ret->len > FILE_MAX)
         return errbuf_set(eb, ERR_TOO_BIG, "longer than %d bytes", FILE_MAX);
-    buf_char(ret, '\n');
+    /* fmemopen wants at least a byte. */
+    if (ret->len == 0 || ret->data[ret->len - 1] != '\n')
+        buf_char(ret, '\n');
     return 0;
 }
 
