@@ -305,6 +305,20 @@ static int on_handler_end(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+/* The library takes "" = x without a word. */
+static bool has_empty_key(cfg_t *cfg)
+{
+    cfg_opt_t *opt;
+    bool found = false;
+    for (unsigned i = 0; !found && (opt = cfg_getnopt(cfg, i)) != NULL; i++) {
+        found = cfg_opt_name(opt)[0] == '\0';
+        for (unsigned n = 0; opt->type == CFGT_SEC && n < cfg_opt_size(opt);
+             n++)
+            found = found || has_empty_key(cfg_opt_getnsec(opt, n));
+    }
+    return found;
+}
+
 /* text is what config_text_prepare made. */
 static int parse(struct buf *text, struct errbuf *eb)
 {
@@ -315,6 +329,8 @@ static int parse(struct buf *text, struct errbuf *eb)
         rc = errbuf_set(eb, ERR_NOMEM, "out of memory");
     else if (cfg_parse_fp(cfg, f) != CFG_SUCCESS)
         rc = errbuf_set(eb, ERR_INVALID, "nothing behind this was read");
+    else if (has_empty_key(cfg))
+        rc = errbuf_set(eb, ERR_INVALID, "a key is empty");
     if (f != NULL)
         (void)fclose(f);
     if (cfg != NULL)
@@ -333,6 +349,7 @@ void config_read(struct settings *s, const char *path)
     if (rc == 0 && is_text(&r, &text) &&
         config_text_prepare(text.data, wrong_at, &r) == 0)
         rc = parse(&text, &eb);
+    /* An error of the file as a whole, or one behind the last of a line. */
     if (rc != 0)
         wrong_at(&r, r.last_line, &eb);
     free(r.wish.type); /* of a section that did not end */

@@ -146,6 +146,13 @@ static void what_the_parser_would_drop_is_refused(void **state)
         "FILE:3: name: line 2 says it already\n");
 }
 
+static void a_key_is_not_empty(void **state)
+{
+    conf_expect_wrong(*state, NOOP "'' = 1\n", "FILE: a key is empty\n");
+    conf_expect_wrong(*state, NOOP "handler y { exec = a \"\" = 1 }\n",
+                      "FILE: a key is empty\n");
+}
+
 static void comments_do_not_move_lines(void **state)
 {
     conf_expect_wrong(*state,
@@ -312,6 +319,7 @@ int main(void)
         T(sections_that_are_none_end_it),
         T(broken_syntax_is_said_where_it_is),
         T(what_the_parser_would_drop_is_refused),
+        T(a_key_is_not_empty),
         T(comments_do_not_move_lines),
         T(variables_have_to_be_set),
         T(passwords_are_not_shown),
