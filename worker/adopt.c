@@ -33,16 +33,21 @@ static void forget_slot(struct lane *lane, struct slot *s)
     slot_free(s);
 }
 
-void lane_drop(struct lane *lane)
+static void drop_batches(struct lane *lane)
 {
-    while (lane->ledger.len > 0)
-        forget_slot(lane, ledger_shift(&lane->ledger));
     while (lane->unacked != NULL) {
         struct batch *b = lane->unacked;
         lane->unacked = b->next;
         batch_free(b);
     }
     lane->unacked_last = NULL;
+}
+
+void lane_drop(struct lane *lane)
+{
+    while (lane->ledger.len > 0)
+        forget_slot(lane, ledger_shift(&lane->ledger));
+    drop_batches(lane);
 }
 
 static void known_add(struct known *k, struct slot *s)
@@ -151,8 +156,12 @@ void lane_adopt(struct lane *lane, const struct reply *r, size_t count)
 {
     struct known k;
     size_t adopted = 0, kept = 0;
-    if (lane->agent->cfg->at_most_once)
-        return; /* there is no list: what we hold is ours alone */
+    if (lane->agent->cfg->at_most_once) {
+        /* No list tells what became of the batches, so at most once is not
+         * again. What we hold is ours alone. */
+        drop_batches(lane);
+        return;
+    }
     collect(lane, &k);
     for (size_t i = 0; i < count && lane->state == LANE_UP; i++) {
         struct bytes raw;

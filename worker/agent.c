@@ -234,7 +234,8 @@ static void take_outcome(struct agent *a, struct delivery *d)
     enum verdict v = d->outcome.verdict;
     if (v != VERDICT_NONE)
         window_done(&a->window, d->outcome.run_us, clock_us());
-    d->lane->burst_checked = false;
+    for (unsigned i = 0; i < a->lane_count; i++)
+        a->lanes[i]->burst_checked = false; /* it may have pushed some */
     ledger_set_state(&d->lane->ledger, s,
                      v == VERDICT_NONE || v == VERDICT_RELEASE ? SLOT_GIVE_BACK
                                                                : SLOT_FINISHED);

@@ -101,6 +101,24 @@ void lane_pump(struct lane *lane)
     }
 }
 
+/*
+ * Counts n jobs of a lane's share. A lane that was found empty goes on from
+ * where the others are: without that it would take every turn until it had
+ * caught up.
+ */
+static void count_served(struct lane *lane, size_t n, bool more)
+{
+    struct agent *a = lane->agent;
+    if (lane->idle && lane->served < a->turn)
+        lane->served = a->turn;
+    lane->idle = !more;
+    if (n == 0)
+        return;
+    if (lane->served > a->turn)
+        a->turn = lane->served;
+    lane->served += (double)n / lane->weight;
+}
+
 static void on_fetched(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
@@ -122,7 +140,7 @@ static void on_fetched(void *arg, int err, const struct reply *r)
         if (queue_fetch_job(r, i, &raw))
             (void)lane_take(lane, raw, res.fence + (int64_t)i);
     }
-    lane->served += (double)res.count / lane->weight;
+    count_served(lane, res.count, res.more);
     agent_turn(lane->agent);
 }
 
@@ -150,7 +168,7 @@ static void on_popped(void *arg, int err, const struct reply *r)
         if (reply_str(reply_at(r, i), &raw.p, &raw.len))
             (void)lane_take(lane, raw, 0);
     }
-    lane->served += (double)n / lane->weight;
+    count_served(lane, n, n == asked);
     agent_turn(lane->agent);
 }
 
@@ -160,6 +178,7 @@ static void on_blocked(void *arg, int err, const struct reply *r)
     struct lane *lane = arg;
     struct errbuf eb;
     struct bytes raw;
+    bool unblocking = lane->unblocking;
     lane->blocked = lane->unblocking = false;
     int rc = queue_block_result(err, r, &raw, &eb);
     if (rc == ERR_REDIS && reply_error_is(r, "OOM")) {
@@ -172,7 +191,9 @@ static void on_blocked(void *arg, int err, const struct reply *r)
     } else if (raw.p != NULL) {
         (void)lane_take(lane, raw, 0);
         lane->empty = false;
-        lane->served += 1.0 / lane->weight;
+        count_served(lane, 1, true);
+    } else if (unblocking) {
+        lane->empty = false; /* it has its turn when there is room again */
     }
     agent_turn(lane->agent);
 }
@@ -380,6 +401,10 @@ void lane_send_held(struct lane *lane)
         return;
     for (struct slot *s = lane->ledger.first; s != NULL; s = s->next) {
         if (s->state != SLOT_HELD)
+            continue;
+        /* What is given back because of it must be out of its reach. */
+        if (s->near && (lane->unacked != NULL ||
+                        lane->ledger.count[SLOT_GIVE_BACK] > 0))
             continue;
         if (chan_try_send(a->jobs, s->d) != 0)
             return;
