@@ -84,15 +84,18 @@ void batch_free(struct batch *b)
     free(b);
 }
 
-/* Answers come in order, so this is always the oldest one. */
+/* Mostly the oldest one; a call that found its script not loaded is later. */
 static void batch_end(struct lane *lane, struct batch *b)
 {
-    assert(lane->unacked == b);
-    lane->unacked = b->next;
-    if (lane->unacked == NULL)
-        lane->unacked_last = NULL;
-    for (const struct slot *s = b->slots; s != NULL; s = s->next)
-        lane->counts[b->release ? C_RELEASED : s->counter]++;
+    struct batch **at = &lane->unacked, *before = NULL;
+    while (*at != b) {
+        assert(*at != NULL);
+        before = *at;
+        at = &before->next;
+    }
+    *at = b->next;
+    if (lane->unacked_last == b)
+        lane->unacked_last = before;
     batch_free(b);
 }
 
