@@ -274,8 +274,7 @@ static void judge(struct lane *lane, struct slot *s)
                   "no handler for this type here");
         return;
     }
-    s->state =
-        lane->agent->stage < AGENT_DRAINING ? SLOT_HELD : SLOT_GIVE_BACK;
+    s->state = lane->agent->stage < AGENT_DRAINING ? SLOT_HELD : SLOT_GIVE_BACK;
     s->recovered = recovered > 0;
     s->near = cfg->max_recoveries > 1 && recovered + 1 == cfg->max_recoveries;
     /* At most one, so that innocents are not condemned with the guilty. */
@@ -403,8 +402,8 @@ void lane_send_held(struct lane *lane)
         if (s->state != SLOT_HELD)
             continue;
         /* What is given back because of it must be out of its reach. */
-        if (s->near && (lane->unacked != NULL ||
-                        lane->ledger.count[SLOT_GIVE_BACK] > 0))
+        if (s->near &&
+            (lane->unacked != NULL || lane->ledger.count[SLOT_GIVE_BACK] > 0))
             continue;
         if (chan_try_send(a->jobs, s->d) != 0)
             return;
