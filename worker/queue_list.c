@@ -1,5 +1,6 @@
 /*
- * Lists of queues, as people write them: "mail,news" or "mail:6,news:1".
+ * Lists of queues, as people write them: "mail,news", "mail:6,news:1" or
+ * "mail.*,news".
  *
  * Thread: main, before all others.
  */
@@ -9,13 +10,28 @@
 
 #include "common/base/text.h"
 
+/* Characters of names and of fnmatch(3), at least one of the latter. */
+static bool is_pattern(const char *p, size_t len)
+{
+    bool glob = false;
+    if (len == 0 || len > NAME_MAX_LEN)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        bool special = strchr("*?[]!", p[i]) != NULL;
+        if (!special && (p[i] == ':' || !text_is_id(&p[i], 1)))
+            return false;
+        glob = glob || strchr("*?[", p[i]) != NULL;
+    }
+    return glob;
+}
+
 static int add_queue(struct worker_config *cfg, const char *p, size_t len,
                      struct errbuf *eb)
 {
     const char *colon = memchr(p, ':', len);
     size_t name_len = colon != NULL ? (size_t)(colon - p) : len;
-    struct queue_spec q = {.weight = 1};
-    if (!text_is_name(p, name_len))
+    struct queue_spec q = {.weight = 1, .pattern = is_pattern(p, name_len)};
+    if (!q.pattern && !text_is_name(p, name_len))
         return errbuf_set(eb, ERR_INVALID,
                           "\"%.*s\" is no name of a queue: letters, digits, "
                           "\".\", \"_\", \"-\", at most %d, not a sign first",

@@ -8,7 +8,8 @@ enum { QUEUES_MAX = 256 };
 
 /*
  * Adds the queues of a list to cfg, whose queues have room for QUEUES_MAX.
- * A weight anywhere makes the whole weighted. ERR_INVALID names the queue.
+ * A weight anywhere makes the whole weighted; an entry with one of *?[ is a
+ * pattern. ERR_INVALID names the queue.
  */
 int queue_list_add(struct worker_config *cfg, const char *list,
                    struct errbuf *eb);
