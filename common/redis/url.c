@@ -228,10 +228,12 @@ static int find_password(const char *file, struct url *u, struct errbuf *eb)
 {
     const char *env = getenv("REDISCLI_AUTH");
 
-    if (!env || env[0] == '\0') {
-        int rc = file ? read_password(file, u, eb) : 0;
+    if (file) {
+        int rc = read_password(file, u, eb);
         return rc == 0 ? 0 : errbuf_wrap(eb, rc, "password file");
     }
+    if (!env)
+        return 0;
     size_t n = strlen(env);
     if (n >= sizeof(u->password))
         return errbuf_set(eb, ERR_INVALID, "REDISCLI_AUTH: too long");

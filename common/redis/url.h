@@ -29,8 +29,8 @@ int url_parse(const char *text, struct url *ret, struct errbuf *eb);
 
 /*
  * The URL that a program uses: flag if not NULL, else BELT_REDIS_URL,
- * REDIS_URL, URL_DEFAULT. A password that the URL lacks comes from
- * REDISCLI_AUTH, or from password_file (first line) if not NULL.
+ * REDIS_URL, URL_DEFAULT. A password that the URL lacks comes from the first
+ * line of password_file if that is not NULL, else from REDISCLI_AUTH.
  */
 int url_resolve(const char *flag, const char *password_file, struct url *ret,
                 struct errbuf *eb);

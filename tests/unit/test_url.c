@@ -196,6 +196,8 @@ static void a_missing_password_comes_from_outside(void **state)
     assert_string_equal(u.password, "from file");
     setenv("REDISCLI_AUTH", "from env", 1);
     assert_int_equal(url_resolve("redis://h", name, &u, NULL), 0);
+    assert_string_equal(u.password, "from file");
+    assert_int_equal(url_resolve("redis://h", NULL, &u, NULL), 0);
     assert_string_equal(u.password, "from env");
     assert_int_equal(url_resolve("redis://:own@h", name, &u, NULL), 0);
     assert_string_equal(u.password, "own");
