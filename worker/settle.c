@@ -96,6 +96,8 @@ static void batch_end(struct lane *lane, struct batch *b)
     *at = b->next;
     if (lane->unacked_last == b)
         lane->unacked_last = before;
+    for (const struct slot *s = b->slots; s != NULL; s = s->next)
+        lane->counts[b->release ? C_RELEASED : s->counter]++;
     batch_free(b);
 }
 
