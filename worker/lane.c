@@ -21,6 +21,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
+#include "common/redis/script.h"
 
 enum {
     RENEW_MAX_MS = 1800,      /* dead neighbours are noticed within 2 s */
@@ -233,7 +234,10 @@ static void on_rebound(void *arg, int err, const struct reply *r)
 static void on_cmd_up(void *arg)
 {
     loop_role_assert();
-    bind_lane(arg);
+    struct lane *lane = arg;
+    /* Settles are pipelined and count on their order. */
+    script_load_all(lane->cmd);
+    bind_lane(lane);
 }
 
 static void on_wait_up(void *arg)

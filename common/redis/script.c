@@ -19,6 +19,7 @@
 #include <hiredis/hiredis.h>
 #include <openssl/evp.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/redis/conn_priv.h"
 
@@ -125,6 +126,19 @@ int script_call(struct conn *c, enum script s, const struct args *a,
         free(sc);
     }
     return rc;
+}
+
+void script_load_all(struct conn *c)
+{
+    for (int s = 0; s < SCRIPT_COUNT; s++) {
+        struct args a = {0};
+        args_str(&a, "SCRIPT");
+        args_str(&a, "LOAD");
+        args_str(&a, sources[s]);
+        (void)conn_call(c, &a, clock_ms() + CONN_TIMEOUT_DEFAULT_MS, false,
+                        NULL, NULL);
+        args_done(&a);
+    }
 }
 
 static void finish(struct script_call *sc, int err, const struct reply *r)

@@ -40,6 +40,13 @@ void script_args(struct args *a, enum script s, int keys);
 int script_call(struct conn *c, enum script s, const struct args *a,
                 int64_t deadline_ms, conn_reply_cb cb, void *arg) ON_LOOP;
 
+/*
+ * Sends all scripts, without waiting: calls behind it on this connection find
+ * them, and so run in the order in which they were sent (until somebody
+ * flushes the scripts). What fails here fails again, and is told, there.
+ */
+void script_load_all(struct conn *c) ON_LOOP;
+
 const char *script_name(enum script s);
 const char *script_source(enum script s);
 const char *script_sha(enum script s);
