@@ -159,14 +159,14 @@ static void pump_all(struct agent *a)
 {
     if (a->lane_count == 1) {
         lane_pump(a->lanes[0]);
-        return;
+    } else {
+        level_served(a);
+        struct lane **order = mem_dup(a->lanes, a->lane_count * sizeof(*order));
+        qsort(order, a->lane_count, sizeof(*order), by_turn);
+        for (unsigned i = 0; i < a->lane_count; i++)
+            lane_pump(order[i]);
+        free(order);
     }
-    level_served(a);
-    struct lane **order = mem_dup(a->lanes, a->lane_count * sizeof(*order));
-    qsort(order, a->lane_count, sizeof(*order), by_turn);
-    for (unsigned i = 0; i < a->lane_count; i++)
-        lane_pump(order[i]);
-    free(order);
     bool full = a->out >= a->cfg->threads;
     if (full && !evtimer_pending(a->full_timer, NULL))
         timer_in(a->full_timer, FULL_MS);
@@ -269,8 +269,10 @@ static void shed(struct agent *a)
 {
     unsigned size = agent_window(a);
     unsigned ahead = size - a->cfg->threads, waiting = chan_len(a->jobs);
+    /* A few more are no matter, unless nothing has finished for a tick. */
+    bool stuck = clock_us() - a->window.last_done_us >= TICK_MS * 1000LL;
     void *item;
-    if (waiting <= ahead + a->cfg->threads)
+    if (waiting <= ahead + (stuck ? 0 : a->cfg->threads))
         return;
     for (unsigned i = 0; i < waiting; i++) {
         if (chan_try_recv(a->jobs, &item) != 0)

@@ -115,6 +115,10 @@ static void on_reaped(void *arg, int err, const struct reply *r)
                               : look->mode == REAP_GONE  ? "process is gone"
                                                          : "straggler"),
                  F_INT("jobs", res.moved), F_INT("left", res.left));
+    /* Who died with it is the next whose lease ends first. */
+    if (res.state == REAP_MOVED && look->mode == REAP_EXPIRED &&
+        lane->state == LANE_UP)
+        timer_in(lane->renew_timer, 0);
     if (res.moved > 0 && lane->state == LANE_UP) {
         if (!lane->blocked)
             lane->empty = false;
