@@ -17,6 +17,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "worker/listen.h"
 #include "worker/options.h"
 #include "worker/queue_list.h"
 
@@ -243,6 +244,16 @@ static int set_password_file(struct settings *s, const char *value,
     return 0;
 }
 
+static int set_listen(struct settings *s, const char *value, struct errbuf *eb)
+{
+    char *out = s->o->config.listen;
+    struct sockaddr_storage sa;
+    int rc = listen_parse(value, &sa, eb);
+    if (rc == 0)
+        (void)snprintf(out, LISTEN_MAX_LEN + 1, "%s", value);
+    return rc;
+}
+
 static int set_log_level(struct settings *s, const char *value,
                          struct errbuf *eb)
 {
@@ -332,6 +343,8 @@ static const struct setting rows[] = {
         IN_WORKER, .def = "at-least-once"),
     ROW("--fence", NULL, set_fence, "every job has a BELT_FENCE", IN_WORKER),
     ROW("--burst", NULL, set_burst, "end when its queues are empty", IN_WORKER),
+    ROW("--listen", "ADDR", set_listen,
+        "/livez, /readyz and /metrics; :9090 is 127.0.0.1", IN_WORKER),
     ROW("--log-level", "LEVEL", set_log_level, "debug, info, warn or error",
         IN_WORKER, .env = "BELT_LOG_LEVEL", .def = "info"),
     ROW("--log-format", "FORMAT", set_log_format, "logfmt or json", IN_WORKER,
