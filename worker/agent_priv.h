@@ -46,7 +46,6 @@ struct agent {
     struct listen *listen; /* owned; NULL: no HTTP endpoint */
 
     struct window window;
-    double turn; /* served of the lane that had the last turn */
     unsigned out; /* deliveries in jobs, running, or in outcomes */
     enum agent_stage stage;
     unsigned stop_signals;

@@ -101,24 +101,6 @@ void lane_pump(struct lane *lane)
     }
 }
 
-/*
- * Counts n jobs of a lane's share. A lane that was found empty goes on from
- * where the others are: without that it would take every turn until it had
- * caught up.
- */
-static void count_served(struct lane *lane, size_t n, bool more)
-{
-    struct agent *a = lane->agent;
-    if (lane->idle && lane->served < a->turn)
-        lane->served = a->turn;
-    lane->idle = !more;
-    if (n == 0)
-        return;
-    if (lane->served > a->turn)
-        a->turn = lane->served;
-    lane->served += (double)n / lane->weight;
-}
-
 static void on_fetched(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
@@ -140,7 +122,7 @@ static void on_fetched(void *arg, int err, const struct reply *r)
         if (queue_fetch_job(r, i, &raw))
             (void)lane_take(lane, raw, res.fence + (int64_t)i);
     }
-    count_served(lane, res.count, res.more);
+    lane->served += (double)res.count / lane->weight;
     agent_turn(lane->agent);
 }
 
@@ -168,7 +150,7 @@ static void on_popped(void *arg, int err, const struct reply *r)
         if (reply_str(reply_at(r, i), &raw.p, &raw.len))
             (void)lane_take(lane, raw, 0);
     }
-    count_served(lane, n, n == asked);
+    lane->served += (double)n / lane->weight;
     agent_turn(lane->agent);
 }
 
@@ -191,7 +173,7 @@ static void on_blocked(void *arg, int err, const struct reply *r)
     } else if (raw.p != NULL) {
         (void)lane_take(lane, raw, 0);
         lane->empty = false;
-        count_served(lane, 1, true);
+        lane->served += 1.0 / lane->weight;
     } else if (unblocking) {
         lane->empty = false; /* it has its turn when there is room again */
     }

@@ -64,7 +64,6 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     lane->agent = a;
     lane->order = order;
     lane->weight = q->weight;
-    lane->idle = true;
     keys_init(&lane->keys, a->cfg->ns, q->name);
     ledger_init(&lane->ledger);
     lane->renew_timer = event_new(a->base, -1, 0, on_renew_timer, lane);

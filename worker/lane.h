@@ -39,7 +39,6 @@ struct lane {
     struct keys keys;
     unsigned order, weight;
     double served; /* jobs fetched over weight */
-    bool idle;     /* found empty: turns of that time are not owed */
     bool was_idle; /* had nothing to fetch at the last turn */
 
     struct conn *cmd, *wait; /* owned */
