@@ -1,0 +1,79 @@
+/*
+ * Claims about a Redis that forgets scripts, stands still, or loses a list to
+ * a stranger.
+ */
+#include <signal.h>
+
+#include "tests/integration/faults.h"
+#include "tests/unit/unit.h"
+
+static void scripts_that_are_flushed_come_back(void **state)
+{
+    enum { JOBS = 600 };
+    struct fleet f;
+    fleet_start(&f, *state, "15s", A_MOMENT);
+    while (f.pushed < JOBS) {
+        fleet_feed(&f, 20);
+        redis_do(f.r, "SCRIPT FLUSH");
+        wait_noted(f.r, "jobs", f.pushed - 10);
+    }
+    wait_stat(f.r, "done", f.pushed);
+    expect_settled(f.r, f.pushed);
+    expect_each_ran_once(f.r, f.pushed);
+    expect_nobody_reaped(f.r);
+    fleet_end(&f);
+}
+
+/* Nobody could renew, so everybody's lease has run out. */
+static void a_pause_beyond_the_lease_is_nobodys_death(void **state)
+{
+    enum { JOBS = 300 };
+    struct fleet f;
+    fleet_start(&f, *state, "3s", A_MOMENT);
+    fleet_feed(&f, JOBS / 3);
+    wait_noted(f.r, "jobs", JOBS / 6);
+    redis_do(f.r, "CLIENT PAUSE 4000 ALL");
+    fleet_feed(&f, JOBS / 3); /* waits, too */
+    fleet_feed(&f, JOBS / 3);
+    wait_stat(f.r, "done", JOBS);
+    expect_settled(f.r, JOBS);
+    expect_each_ran_once(f.r, JOBS);
+    expect_nobody_reaped(f.r);
+    for (unsigned i = 0; i < FLEET; i++)
+        assert_false(worker_said(f.w[i], "ev=fenced"));
+    fleet_end(&f);
+}
+
+/* A stranger takes away what the only worker holds. */
+static void a_deleted_active_list_is_said_and_survived(void **state)
+{
+    struct redis *r = *state;
+    const char *flags[] = {"--handler", note_handler(r, "exec sleep 1000"),
+                           "--handler", "noop=builtin:noop", NULL};
+    struct worker *w = worker_up(r, NULL, flags);
+    queue_fill(r, "q", "note", 0, 4);
+    wait_noted(r, "jobs", 4);
+    redisReply *lists = redis_cmd(r, "KEYS belt:{q}:active:*");
+    assert_int_equal(lists->elements, 1);
+    redis_do(r, "DEL %s", lists->element[0]->str);
+    freeReplyObject(lists);
+    wait_said(w, "ev=job_gone", 4);
+    queue_fill(r, "q", "noop", 0, 1000);
+    wait_stat(r, "done", 1000);
+    expect_settled(r, 1000);
+    assert_int_equal(worker_count(w, "ev=job_gone"), 4);
+    worker_signal(w, SIGTERM);
+    assert_int_equal(worker_wait(w, PATIENCE_MS), 0);
+    worker_free(w);
+}
+
+int main(void)
+{
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, redis_setup, redis_teardown)
+    const struct CMUnitTest tests[] = {
+        CLAIM(scripts_that_are_flushed_come_back),
+        CLAIM(a_pause_beyond_the_lease_is_nobodys_death),
+        CLAIM(a_deleted_active_list_is_said_and_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
