@@ -6,8 +6,10 @@
  */
 #include "worker/queue_list.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mem.h"
 #include "common/base/text.h"
 
 /* Characters of names and of fnmatch(3), at least one of the latter. */
@@ -38,11 +40,10 @@ static int add_queue(struct worker_config *cfg, const char *p, size_t len,
                           (int)name_len, p, NAME_MAX_LEN);
     memcpy(q.name, p, name_len);
     if (colon != NULL) {
-        char text[16] = "";
+        char *text = mem_dup(colon + 1, len - name_len - 1);
         int64_t weight;
-        size_t n = len - name_len - 1;
-        memcpy(text, colon + 1, n < sizeof(text) ? n : sizeof(text) - 1);
         int rc = text_parse_int(text, 1, 1000, "weight", &weight, eb);
+        free(text);
         if (rc != 0)
             return errbuf_wrap(eb, rc, "queue %s", q.name);
         q.weight = (unsigned)weight;

@@ -178,10 +178,8 @@ static void queues_are_in_order_or_have_weights(void **state)
 static void queues_that_are_none_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "a,",    ",a",      "a,,b",  "a{b}",
-        "-a",    "a:0",     "a:",    "a:1001",
-        "a:-1",  "a:x",     "a:1:2", "a:1x",
-        "a,b,a", "a:1,a:2", ":3",    "a:100000000000000000000"};
+        "a,",   ",a",  "a,,b",  "a{b}", "-a",    "a:0",     "a:", "a:1001",
+        "a:-1", "a:x", "a:1:2", "a:1x", "a,b,a", "a:1,a:2", ":3"};
     struct fixture *f = *state;
     char long_name[80];
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -189,6 +187,8 @@ static void queues_that_are_none_are_refused(void **state)
         refuses(f, line, "--queues");
         free(line);
     }
+    refuses(f, "-q a:000000000000001x", "--queues");
+    refuses(f, "-q a:100000000000000000000", "--queues");
     memset(long_name, 'a', sizeof(long_name));
     memcpy(long_name, "-q ", 3);
     long_name[3 + 65] = '\0';
