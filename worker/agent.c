@@ -31,7 +31,7 @@
 enum {
     TICK_MS = 1000,
     FULL_MS = 100,       /* then a full worker takes its BLMOVEs back */
-    FLEET_MS = 10000,    /* between updates of this worker's entry */
+    FLEET_MS = 20000,    /* between updates of this worker's entry */
     FAREWELL_MS = 10000, /* for the last settles while Redis is away */
     OUTCOMES_PER_TURN = 2000
 };
@@ -134,7 +134,7 @@ static int by_turn(const void *x, const void *y)
 
 /*
  * A lane that was empty does not make up for the time: it starts even with
- * the lane that was served least meanwhile.
+ * the lane that was served least meanwhile, and all when all were empty.
  */
 static void level_served(struct agent *a)
 {
@@ -145,9 +145,14 @@ static void level_served(struct agent *a)
             (least < 0 || l->served < least))
             least = l->served;
     }
+    bool all_idle = true;
+    for (unsigned i = 0; i < a->lane_count; i++)
+        all_idle = all_idle && !may_have_jobs(a->lanes[i]);
     for (unsigned i = 0; i < a->lane_count; i++) {
         struct lane *l = a->lanes[i];
-        if (may_have_jobs(l) && l->was_idle && l->served < least)
+        if (all_idle)
+            l->served = 0;
+        else if (may_have_jobs(l) && l->was_idle && l->served < least)
             l->served = least;
         l->was_idle = !may_have_jobs(l);
     }

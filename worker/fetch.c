@@ -46,7 +46,7 @@ static void block(struct lane *lane) ON_LOOP;
 static void block(struct lane *lane)
 {
     const struct worker_config *cfg = lane->agent->cfg;
-    int64_t ms = cfg->lease_ms / 2;
+    int64_t ms = cfg->lease_ms * 2 / 3;
     if (ms > BLOCK_MAX_MS)
         ms = BLOCK_MAX_MS;
     int rc = cfg->at_most_once ? queue_block_pop(lane->wait, &lane->keys, ms,

@@ -14,7 +14,7 @@
 #include "common/base/clock.h"
 #include "worker/lane.h"
 
-enum { ENTRY_MS = 35000, OLD_MS = 24 * 3600 * 1000 };
+enum { ENTRY_MS = 65000, OLD_MS = 24 * 3600 * 1000 };
 
 static struct lane *lane_up(const struct agent *a) ON_LOOP;
 

@@ -365,7 +365,7 @@ static int64_t renew_period(const struct lane *lane)
 {
     int64_t third = lane->agent->cfg->lease_ms / 3;
     int64_t period = third < RENEW_MAX_MS ? third : RENEW_MAX_MS;
-    return period - (int64_t)random_below((uint64_t)(period / 5 + 1));
+    return period - (int64_t)random_below((uint64_t)(period / 10 + 1));
 }
 
 static void on_renew_timer(evutil_socket_t fd, short what, void *arg)

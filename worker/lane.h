@@ -76,6 +76,7 @@ struct lane {
     struct neighbour *neighbours; /* owned: lanes of this host */
     unsigned neighbour_count;
     unsigned looks;       /* of the reaper */
+    bool may_straggle;    /* ids may have been ended lately */
     int64_t down_said_ms; /* when it was last logged */
     int64_t counts[COUNTERS], rebinds, fenced;
 };

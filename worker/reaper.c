@@ -22,6 +22,7 @@
 enum {
     RECENT_MS = 5 * 60 * 1000, /* stragglers are likely for so long */
     RECENT_MAX = 100,          /* ids looked at in one turn */
+    RECENT_EVERY = 4,          /* turns between looks at those */
     OLD_EVERY = 16,            /* turns between looks at older ids */
     OLD_MAX = 20,
     DAY_MS = 24 * 3600 * 1000
@@ -36,7 +37,7 @@ struct look {
 static void on_reaped(void *arg, int err, const struct reply *r);
 static void on_lanes(void *arg, int err, const struct reply *r);
 static void on_ids(void *arg, int err, const struct reply *r);
-static void on_length(void *arg, int err, const struct reply *r);
+static void on_lists(void *arg, int err, const struct reply *r);
 static void reap(struct lane *lane, const char *victim,
                  enum reap_mode mode) ON_LOOP;
 static void read_lanes(struct lane *lane, int64_t version) ON_LOOP;
@@ -64,10 +65,12 @@ void lane_look(struct lane *lane, const struct renew_result *r)
                      (r->oldest_left_ms > 0 ? r->oldest_left_ms : 0) + 20 +
                          (int64_t)random_below(200));
     }
-    if (r->lanes_version != lane->lanes_version)
+    if (r->lanes_version != lane->lanes_version) {
+        lane->may_straggle = true; /* an id may have been ended */
         read_lanes(lane, r->lanes_version);
-    else
+    } else {
         look_at_host(lane);
+    }
     look_at_stragglers(lane);
 }
 
@@ -189,17 +192,24 @@ static void look_at_host(struct lane *lane)
 
 /* ---- stragglers ---- */
 
+/* Ids whose lists are looked at by one command. */
+struct lists_look {
+    struct lane *lane;
+    unsigned count;
+    char ids[RECENT_MAX][LANE_ID_MAX];
+};
+
 /*
- * Ids ended lately are looked at often, each as a plain LLEN; of the older
- * ones a few at random now and then. Those of more than a day whose list is
- * empty are forgotten by the script.
+ * Ids ended lately are looked at often, as long as there are any, in one
+ * plain EXISTS; of the older ones a few at random now and then. Those of more
+ * than a day whose list is empty are forgotten by the script.
  */
 static void look_at_stragglers(struct lane *lane)
 {
     struct args a = {0};
     int64_t redis_now = clock_boot_ms() + lane->clock_offset_ms;
     bool old = lane->looks++ % OLD_EVERY == 0;
-    if (!old && lane->looks % 2 == 0)
+    if (!old && (!lane->may_straggle || lane->looks % RECENT_EVERY != 0))
         return;
     if (old) {
         args_str(&a, "ZRANDMEMBER");
@@ -221,6 +231,8 @@ static void look_at_stragglers(struct lane *lane)
     args_done(&a);
 }
 
+static void look_at_lists(struct lists_look *look) ON_LOOP;
+
 static void on_ids(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
@@ -228,37 +240,52 @@ static void on_ids(void *arg, int err, const struct reply *r)
     int64_t redis_now = clock_boot_ms() + lane->clock_offset_ms;
     if (err != 0 || lane->state != LANE_UP)
         return;
-    for (size_t i = 0; i + 1 < reply_len(r); i += 2) {
+    if (reply_len(r) == 0) {
+        lane->may_straggle = false;
+        return;
+    }
+    struct lists_look *look = mem_new(sizeof(*look));
+    look->lane = lane;
+    for (size_t i = 0; i + 1 < reply_len(r) && look->count < RECENT_MAX;
+         i += 2) {
         struct bytes id, score;
         if (!reply_str(reply_at(r, i), &id.p, &id.len) ||
             !reply_str(reply_at(r, i + 1), &score.p, &score.len) ||
             id.len >= LANE_ID_MAX)
             continue;
-        if (redis_now - (int64_t)strtod(score.p, NULL) > DAY_MS) {
+        if (redis_now - (int64_t)strtod(score.p, NULL) > DAY_MS)
             reap(lane, id.p, REAP_STRAGGLER);
-            continue;
-        }
-        struct look *look = mem_new(sizeof(*look));
-        struct args a = {0};
-        char active[KEY_MAX];
-        look->lane = lane;
-        memcpy(look->victim, id.p, id.len);
-        keys_active(&lane->keys, look->victim, active);
-        args_str(&a, "LLEN");
-        args_str(&a, active);
-        if (conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false,
-                      on_length, look) != 0)
-            free(look);
-        args_done(&a);
+        else
+            memcpy(look->ids[look->count++], id.p, id.len);
     }
+    look_at_lists(look);
 }
 
-static void on_length(void *arg, int err, const struct reply *r)
+/* Takes look. */
+static void look_at_lists(struct lists_look *look)
+{
+    struct args a = {0};
+    char active[RECENT_MAX][KEY_MAX]; /* arguments are borrowed */
+    args_str(&a, "EXISTS");
+    for (unsigned i = 0; i < look->count; i++) {
+        keys_active(&look->lane->keys, look->ids[i], active[i]);
+        args_str(&a, active[i]);
+    }
+    if (look->count == 0 ||
+        conn_call(look->lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false,
+                  on_lists, look) != 0)
+        free(look);
+    args_done(&a);
+}
+
+/* Which one it is the script finds: this is rare. */
+static void on_lists(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
-    struct look *look = arg;
+    struct lists_look *look = arg;
     int64_t n = 0;
     if (err == 0 && look->lane->state == LANE_UP && reply_int(r, &n) && n > 0)
-        reap(look->lane, look->victim, REAP_STRAGGLER);
+        for (unsigned i = 0; i < look->count; i++)
+            reap(look->lane, look->ids[i], REAP_STRAGGLER);
     free(look);
 }
