@@ -24,8 +24,9 @@
 #include "common/redis/script.h"
 
 enum {
-    RENEW_MAX_MS = 1800,      /* dead neighbours are noticed within 2 s */
-    SAY_DOWN_EVERY_MS = 10000 /* while Redis is away */
+    RENEW_MAX_MS = 1800,       /* dead neighbours are noticed within 2 s */
+    SAY_DOWN_EVERY_MS = 10000, /* while Redis is away */
+    RECONNECT_MAX_MS = 3000
 };
 
 static void on_cmd_up(void *arg);
@@ -49,11 +50,15 @@ static struct conn *new_conn(struct lane *lane, bool wait)
     char name[192];
     (void)snprintf(name, sizeof(name), "%s:%s:%s", lane->agent->id,
                    lane->keys.queue, wait ? "wait" : "cmd");
-    struct conn_config cfg = {.url = lane->agent->cfg->url,
-                              .name = name,
-                              .on_up = wait ? on_wait_up : on_cmd_up,
-                              .on_down = wait ? on_wait_down : on_cmd_down,
-                              .arg = lane};
+    /* All are back within the grace of whoever comes back first. */
+    int64_t third = lane->agent->cfg->lease_ms / 3;
+    struct conn_config cfg = {
+        .url = lane->agent->cfg->url,
+        .name = name,
+        .reconnect_max_ms = third < RECONNECT_MAX_MS ? third : RECONNECT_MAX_MS,
+        .on_up = wait ? on_wait_up : on_cmd_up,
+        .on_down = wait ? on_wait_down : on_cmd_down,
+        .arg = lane};
     return conn_new(lane->agent->base, &cfg);
 }
 
