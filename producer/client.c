@@ -265,3 +265,9 @@ int client_error_status(const char *text)
     }
     return EX_SOFTWARE;
 }
+
+int client_push_status(int err, const struct errbuf *eb)
+{
+    /* The queue's format is newer than this program. */
+    return err == ERR_INVALID ? EX_CONFIG : client_error_status(eb->text);
+}

@@ -51,6 +51,9 @@ void client_call(struct client *c, const struct args *a, client_reply_cb cb,
  */
 int client_wait(struct client *c);
 
+/* The exit status of a push that Redis answered: err and eb of its result. */
+int client_push_status(int err, const struct errbuf *eb);
+
 /* The exit status that an error text of Redis ("OOM …") stands for. */
 int client_error_status(const char *text);
 

@@ -86,7 +86,7 @@ static void on_pushed(void *arg, int err, const struct reply *r)
         p->status = fail(p->o, EX_TEMPFAIL, "not pushed: connection lost");
     else if (rc != 0)
         p->status =
-            fail(p->o, client_error_status(eb.text), "not pushed: %s", eb.text);
+            fail(p->o, client_push_status(rc, &eb), "not pushed: %s", eb.text);
 }
 
 static void print_id(const struct push *p, const char *id)

@@ -252,7 +252,7 @@ static void on_pushed(void *arg, int err, const struct reply *r)
     if (err != 0)
         sender_stop(s, EX_TEMPFAIL, "connection lost");
     else
-        sender_stop(s, client_error_status(eb.text), eb.text);
+        sender_stop(s, client_push_status(rc, &eb), eb.text);
 }
 
 bool sender_has_room(const struct sender *s)

@@ -152,14 +152,38 @@ static void forget_rest(struct lane *lane, struct known *k)
     free(k->buckets);
 }
 
+/*
+ * At most once: no list tells what became of the batches. What certainly was
+ * not executed is done again, the rest may be lost, but not run twice.
+ */
+static void keep_what_did_not_run(struct lane *lane)
+{
+    int64_t lost = 0;
+    for (struct batch *b = lane->unacked; b != NULL; b = b->next) {
+        if (b->not_run) {
+            while (b->slots != NULL) {
+                struct slot *s = b->slots;
+                b->slots = s->next;
+                ledger_append(&lane->ledger, s);
+            }
+        }
+        for (const struct slot *s = b->slots; s != NULL; s = s->next)
+            lost += b->release || s->d == NULL ||
+                    s->d->outcome.verdict != VERDICT_DONE;
+    }
+    if (lost > 0)
+        LOG_WARN("lost", F_STR("queue", lane->keys.queue), F_INT("jobs", lost),
+                 F_STR("so", "what was told of them may not have arrived; "
+                             "at most once is not twice"));
+    drop_batches(lane);
+}
+
 void lane_adopt(struct lane *lane, const struct reply *r, size_t count)
 {
     struct known k;
     size_t adopted = 0, kept = 0;
     if (lane->agent->cfg->at_most_once) {
-        /* No list tells what became of the batches, so at most once is not
-         * again. What we hold is ours alone. */
-        drop_batches(lane);
+        keep_what_did_not_run(lane);
         return;
     }
     collect(lane, &k);

@@ -204,7 +204,6 @@ static bool burst_is_over(const struct agent *a)
     return true;
 }
 
-static void begin_drain(struct agent *a, const char *why) ON_LOOP;
 static void drain_turn(struct agent *a) ON_LOOP;
 
 void agent_turn(struct agent *a)
@@ -214,7 +213,7 @@ void agent_turn(struct agent *a)
         lane_send_held(a->lanes[i]);
     }
     if (burst_is_over(a))
-        begin_drain(a, "burst");
+        agent_drain(a, "burst");
     if (a->stage >= AGENT_DRAINING)
         drain_turn(a);
     else
@@ -340,7 +339,7 @@ static void give_back_held(struct lane *lane)
     }
 }
 
-static void begin_drain(struct agent *a, const char *why)
+void agent_drain(struct agent *a, const char *why)
 {
     if (a->stage >= AGENT_DRAINING)
         return;
@@ -391,6 +390,17 @@ static void stop_running(struct agent *a)
     }
 }
 
+/* Whether some lane that has not left may still be answered. */
+static bool hears_redis(const struct agent *a)
+{
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        enum lane_state s = a->lanes[i]->state;
+        if (s != LANE_DOWN && s != LANE_LEFT)
+            return true;
+    }
+    return false;
+}
+
 static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
@@ -405,8 +415,8 @@ static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
     for (unsigned i = 0; i < a->lane_count; i++)
         jobs += a->lanes[i]->ledger.len;
     LOG_ERROR("farewell", F_INT("jobs", (int64_t)jobs),
-              F_STR("so", "Redis is away: their results are not told, they "
-                          "will run again"));
+              F_STR("redis", hears_redis(a) ? "silent" : "away"),
+              F_STR("so", "their results are not told, they will run again"));
     a->exit_code = 69;
     a->ended = true;
     (void)event_base_loopbreak(a->base);
@@ -418,7 +428,8 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     struct agent *a = arg;
     (void)what;
     if (fd == SIGHUP) {
-        LOG_INFO("reload", F_STR("so", "no configuration file, nothing read"));
+        LOG_WARN("reload", F_STR("so", "the configuration is read at start "
+                                       "only: restart to apply changes"));
         return;
     }
     if (fd == SIGUSR1) {
@@ -430,11 +441,11 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     }
     a->stop_signals++;
     if (a->stop_signals == 1)
-        begin_drain(a, fd == SIGTERM ? "SIGTERM" : "SIGINT");
+        agent_drain(a, fd == SIGTERM ? "SIGTERM" : "SIGINT");
     else if (a->out > 0)
         stop_running(a); /* once more: KILL at once */
-    else
-        timer_in(a->stop_timer, 0);
+    else if (!hears_redis(a))
+        timer_in(a->stop_timer, 0); /* else the last answers come at once */
     agent_turn(a);
 }
 

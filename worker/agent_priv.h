@@ -64,6 +64,9 @@ unsigned agent_window(struct agent *a) ON_LOOP;
 /* Jobs that this lane may fetch now. */
 unsigned agent_room(struct agent *a, const struct lane *lane) ON_LOOP;
 
+/* Begins to stop; a no-op when it has begun. A turn is to follow. */
+void agent_drain(struct agent *a, const char *why) ON_LOOP;
+
 /* Lets every lane fetch, wait, settle or leave, as the stage allows. */
 void agent_turn(struct agent *a) ON_LOOP;
 

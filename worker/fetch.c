@@ -94,8 +94,8 @@ void lane_pump(struct lane *lane)
     } else if (!lane->empty) {
         fetch(lane, n);
     } else if (lane->oom) {
-        timer_in(lane->poll_timer, OOM_POLL_MS);
-        lane->oom = false; /* then try a BLMOVE again */
+        if (!evtimer_pending(lane->poll_timer, NULL))
+            timer_in(lane->poll_timer, OOM_POLL_MS);
     } else {
         block(lane);
     }
@@ -164,9 +164,10 @@ static void on_blocked(void *arg, int err, const struct reply *r)
     lane->blocked = lane->unblocking = false;
     int rc = queue_block_result(err, r, &raw, &eb);
     if (rc == ERR_REDIS && reply_error_is(r, "OOM")) {
-        lane->oom = true;
-        LOG_WARN("oom", F_STR("queue", lane->keys.queue),
-                 F_STR("so", "polling"));
+        if (!lane->oom_said)
+            LOG_WARN("oom", F_STR("queue", lane->keys.queue),
+                     F_STR("so", "polling"));
+        lane->oom = lane->oom_said = true;
     } else if (rc != 0) {
         lane_failed(lane, rc, &eb);
         return;
@@ -177,6 +178,8 @@ static void on_blocked(void *arg, int err, const struct reply *r)
     } else if (unblocking) {
         lane->empty = false; /* it has its turn when there is room again */
     }
+    if (rc == 0)
+        lane->oom_said = false;
     agent_turn(lane->agent);
 }
 
@@ -236,7 +239,7 @@ static void judge(struct lane *lane, struct slot *s)
     const struct worker_config *cfg = lane->agent->cfg;
     struct delivery *d = s->d;
     unsigned recovered =
-        job_recoveries_since(d->job, clock_wall_ms() - RECOVERY_WINDOW_MS);
+        job_recoveries_since(d->job, lane_now_ms(lane) - RECOVERY_WINDOW_MS);
     d->lane = lane;
     d->fence = s->fence;
     d->outcome.retry_after_ms = -1;

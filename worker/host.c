@@ -25,38 +25,46 @@ struct description {
     int64_t pid_ns, pid, start;
 };
 
-static void read_line(const char *path, char *out, size_t size)
+static bool read_line(const char *path, char *out, size_t size)
 {
     FILE *f = fopen(path, "re");
     out[0] = '\0';
     if (f == NULL)
-        return;
-    if (fgets(out, (int)size, f) != NULL)
-        out[strcspn(out, "\n")] = '\0';
+        return false;
+    bool got = fgets(out, (int)size, f) != NULL;
+    out[strcspn(out, "\n")] = '\0';
     (void)fclose(f);
+    return got;
 }
 
-int64_t host_process_start(pid_t pid)
+enum host_process host_process_look(pid_t pid, int64_t *ret_start)
 {
     char path[64], line[1024];
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    read_line(path, line, sizeof(line));
+    if (!read_line(path, line, sizeof(line))) {
+        /* No file descriptor left, or no right to look, is no death. */
+        bool ended = kill(pid, 0) != 0 && errno == ESRCH;
+        return ended ? HOST_PROCESS_GONE : HOST_PROCESS_HIDDEN;
+    }
     /* The command, in parentheses, may hold anything: go behind its end. */
     const char *p = strrchr(line, ')');
     if (p == NULL || p[1] == '\0')
-        return -1;
+        return HOST_PROCESS_HIDDEN;
     /* A zombie runs no more, though its parent has not looked yet. */
     if (p[2] == 'Z' || p[2] == 'X')
-        return -1;
+        return HOST_PROCESS_GONE;
     for (int field = 2; field < 22 && p != NULL; field++)
         p = strchr(p + 1, ' ');
-    return p != NULL ? strtoll(p + 1, NULL, 10) : -1;
+    if (p == NULL)
+        return HOST_PROCESS_HIDDEN;
+    *ret_start = strtoll(p + 1, NULL, 10);
+    return HOST_PROCESS_RUNS;
 }
 
 int64_t host_resident_bytes(void)
 {
     char line[128], *end;
-    read_line("/proc/self/statm", line, sizeof(line));
+    (void)read_line("/proc/self/statm", line, sizeof(line));
     (void)strtoll(line, &end, 10); /* all of its pages */
     return strtoll(end, NULL, 10) * sysconf(_SC_PAGESIZE);
 }
@@ -78,11 +86,13 @@ void host_self(struct host *ret)
     }
     if (!text_is_name(h.name, strlen(h.name)))
         (void)snprintf(h.name, sizeof(h.name), "host");
-    read_line("/proc/sys/kernel/random/boot_id", h.boot_id, sizeof(h.boot_id));
+    (void)read_line("/proc/sys/kernel/random/boot_id", h.boot_id,
+                    sizeof(h.boot_id));
     struct stat st;
     if (stat("/proc/self/ns/pid", &st) == 0)
         h.pid_ns = (int64_t)st.st_ino;
-    h.start = host_process_start(h.pid);
+    h.start = -1;
+    (void)host_process_look(h.pid, &h.start);
     *ret = h;
 }
 
@@ -144,6 +154,16 @@ bool host_is_neighbour(const struct host *h, const char *description,
 bool host_is_gone(const struct host *h, const char *description, size_t len)
 {
     struct description d;
-    return read_neighbour(h, description, len, &d) &&
-           host_process_start((pid_t)d.pid) != d.start;
+    int64_t start;
+    if (!read_neighbour(h, description, len, &d))
+        return false;
+    switch (host_process_look((pid_t)d.pid, &start)) {
+    case HOST_PROCESS_GONE:
+        return true;
+    case HOST_PROCESS_RUNS:
+        return start != d.start; /* the id was used again */
+    case HOST_PROCESS_HIDDEN:
+        break;
+    }
+    return false;
 }

@@ -26,8 +26,11 @@ void host_self(struct host *ret);
 /* Resident memory of this process; 0 if it is not known. */
 int64_t host_resident_bytes(void);
 
-/* Start time of a process in ticks since boot; -1: there is none. */
-int64_t host_process_start(pid_t pid);
+/* A zombie is gone; hidden: it may run, but we cannot see it. */
+enum host_process { HOST_PROCESS_RUNS, HOST_PROCESS_GONE, HOST_PROCESS_HIDDEN };
+
+/* ret_start, ticks since boot, is set if it runs. */
+enum host_process host_process_look(pid_t pid, int64_t *ret_start);
 
 /*
  * Writes the description of a lane, a JSON object of this host's members,

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -26,6 +27,7 @@
 enum {
     RENEW_MAX_MS = 1800,       /* dead neighbours are noticed within 2 s */
     SAY_DOWN_EVERY_MS = 10000, /* while Redis is away */
+    CONNECT_MAX_MS = 5000,
     RECONNECT_MAX_MS = 3000
 };
 
@@ -41,6 +43,8 @@ static void on_renewed(void *arg, int err, const struct reply *r);
 static void on_poll_timer(evutil_socket_t fd, short what, void *arg);
 static void on_left(void *arg, int err, const struct reply *r);
 static void bind_lane(struct lane *lane) ON_LOOP;
+static void stop_calls(struct lane *lane);
+static void watch_clock(struct lane *lane, int64_t redis_now_ms);
 static void renew(struct lane *lane) ON_LOOP;
 
 static struct conn *new_conn(struct lane *lane, bool wait) ON_LOOP;
@@ -55,6 +59,7 @@ static struct conn *new_conn(struct lane *lane, bool wait)
     struct conn_config cfg = {
         .url = lane->agent->cfg->url,
         .name = name,
+        .connect_timeout_ms = third < CONNECT_MAX_MS ? third : CONNECT_MAX_MS,
         .reconnect_max_ms = third < RECONNECT_MAX_MS ? third : RECONNECT_MAX_MS,
         .on_up = wait ? on_wait_up : on_cmd_up,
         .on_down = wait ? on_wait_down : on_cmd_down,
@@ -101,6 +106,12 @@ void lane_start(struct lane *lane)
 {
     conn_open(lane->cmd);
     conn_open(lane->wait);
+}
+
+int64_t lane_now_ms(const struct lane *lane)
+{
+    return lane->clock_known ? clock_boot_ms() + lane->clock_offset_ms
+                             : clock_wall_ms();
 }
 
 void timer_in(struct event *timer, int64_t ms)
@@ -192,10 +203,12 @@ static void on_registered(void *arg, int err, const struct reply *r)
     }
     if (rc == ERR_INVALID) { /* a newer format: waiting does not help */
         LOG_ERROR("register", F_STR("queue", lane->keys.queue),
-                  F_STR("error", eb.text));
-        lane->agent->exit_code = 78;
-        lane->agent->ended = true;
-        (void)event_base_loopbreak(lane->agent->base);
+                  F_STR("error", eb.text), F_STR("so", "stopping"));
+        stop_calls(lane);
+        lane->state = LANE_LEFT;
+        lane->agent->exit_code = EX_CONFIG;
+        agent_drain(lane->agent, "format");
+        agent_turn(lane->agent);
         return;
     }
     if (rc != 0) {
@@ -203,6 +216,7 @@ static void on_registered(void *arg, int err, const struct reply *r)
         return;
     }
     bound(lane);
+    watch_clock(lane, now_ms);
     LOG_INFO("register", F_STR("queue", lane->keys.queue),
              F_STR("lane", lane->id));
     start_work(lane);
@@ -473,7 +487,7 @@ static void on_poll_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (lane->state != LANE_UP)
         return;
-    lane->empty = false;
+    lane->empty = lane->oom = false;
     if (lane->unblocking) /* the order to come back met no BLMOVE */
         lane_unblock(lane);
     lane_pump(lane);

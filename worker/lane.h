@@ -27,6 +27,7 @@ struct batch {
     struct batch *next;
     struct slot *slots; /* owned, chained by next */
     bool release;
+    bool not_run; /* Redis certainly did not execute it */
 };
 
 struct neighbour {
@@ -58,7 +59,8 @@ struct lane {
     bool unblocking; /* and was told to come back */
     bool empty;      /* the last look found nothing */
     bool paused;
-    bool oom;           /* BLMOVE is refused: poll */
+    bool oom; /* BLMOVE is refused: poll, then try again */
+    bool oom_said;
     bool burst_checked; /* empty while nothing of ours was left */
 
     struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
@@ -75,9 +77,10 @@ struct lane {
     int64_t lanes_version;
     struct neighbour *neighbours; /* owned: lanes of this host */
     unsigned neighbour_count;
-    unsigned looks;       /* of the reaper */
-    bool may_straggle;    /* ids may have been ended lately */
-    int64_t down_said_ms; /* when it was last logged */
+    unsigned looks;        /* of the reaper */
+    bool may_straggle;     /* ids may have been ended lately */
+    int64_t straggle_from; /* of those, the place where the next look begins */
+    int64_t down_said_ms;  /* when it was last logged */
     int64_t counts[COUNTERS], rebinds, fenced;
 };
 
@@ -93,6 +96,9 @@ void lane_start(struct lane *lane) ON_LOOP;
  * connections are left to those who were told of the loss.
  */
 void lane_failed(struct lane *lane, int err, const struct errbuf *eb) ON_LOOP;
+
+/* Redis' clock, as far as it is known here. */
+int64_t lane_now_ms(const struct lane *lane);
 
 /* Ends the lease if nothing is left; the lane is then LEFT. */
 void lane_leave(struct lane *lane) ON_LOOP;

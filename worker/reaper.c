@@ -44,26 +44,32 @@ static void read_lanes(struct lane *lane, int64_t version) ON_LOOP;
 static void look_at_host(struct lane *lane) ON_LOOP;
 static void look_at_stragglers(struct lane *lane) ON_LOOP;
 
-/* An outage of Redis must not look like the death of every worker. */
-static bool in_grace(const struct lane *lane) ON_LOOP;
+/*
+ * Until when no expired lease is reaped: an outage of Redis must not look
+ * like the death of every worker.
+ */
+static int64_t grace_left_ms(const struct lane *lane) ON_LOOP;
 
-static bool in_grace(const struct lane *lane)
+static int64_t grace_left_ms(const struct lane *lane)
 {
-    int64_t now = clock_ms(), up = conn_up_since_ms(lane->cmd);
-    return up == 0 || now - up < lane->agent->cfg->lease_ms ||
-           now < lane->grace_until_ms;
+    int64_t until = conn_up_since_ms(lane->cmd) + lane->agent->cfg->lease_ms;
+    if (until < lane->grace_until_ms)
+        until = lane->grace_until_ms;
+    int64_t left = until - clock_ms();
+    return left > 0 ? left : 0;
 }
 
 void lane_look(struct lane *lane, const struct renew_result *r)
 {
     bool own = strcmp(r->oldest_lane, lane->id) == 0;
     if (!own && r->oldest_lane[0] != '\0') {
-        if (r->oldest_left_ms < 0 && !in_grace(lane))
+        int64_t wait = r->oldest_left_ms, grace = grace_left_ms(lane);
+        if (wait < grace)
+            wait = grace;
+        if (r->oldest_left_ms < 0 && grace == 0)
             reap(lane, r->oldest_lane, REAP_EXPIRED);
-        else if (r->oldest_left_ms < lane->agent->cfg->lease_ms / 2)
-            timer_in(lane->reap_timer,
-                     (r->oldest_left_ms > 0 ? r->oldest_left_ms : 0) + 20 +
-                         (int64_t)random_below(200));
+        else if (wait < lane->agent->cfg->lease_ms / 2)
+            timer_in(lane->reap_timer, wait + 20 + (int64_t)random_below(200));
     }
     if (r->lanes_version != lane->lanes_version) {
         lane->may_straggle = true; /* an id may have been ended */
@@ -223,7 +229,7 @@ static void look_at_stragglers(struct lane *lane)
         args_int(&a, redis_now - RECENT_MS);
         args_str(&a, "WITHSCORES");
         args_str(&a, "LIMIT");
-        args_int(&a, 0);
+        args_int(&a, lane->straggle_from);
         args_int(&a, RECENT_MAX);
     }
     (void)conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false,
@@ -240,10 +246,15 @@ static void on_ids(void *arg, int err, const struct reply *r)
     int64_t redis_now = clock_boot_ms() + lane->clock_offset_ms;
     if (err != 0 || lane->state != LANE_UP)
         return;
-    if (reply_len(r) == 0) {
+    if (reply_len(r) == 0 && lane->straggle_from == 0) {
         lane->may_straggle = false;
         return;
     }
+    /* More than one look can take: the next one goes on behind. */
+    if (reply_len(r) == 2 * (size_t)RECENT_MAX)
+        lane->straggle_from += RECENT_MAX;
+    else if (reply_len(r) != 2 * (size_t)OLD_MAX)
+        lane->straggle_from = 0;
     struct lists_look *look = mem_new(sizeof(*look));
     look->lane = lane;
     for (size_t i = 0; i + 1 < reply_len(r) && look->count < RECENT_MAX;

@@ -208,10 +208,12 @@ static void fail(struct work *w, struct slot *s)
 {
     const struct job *job = s->d->job;
     const struct outcome *o = &s->d->outcome;
-    bool ran = strcmp(o->error_class, "poison") != 0;
+    bool ran =
+        o->verdict != VERDICT_PUT_OFF && strcmp(o->error_class, "poison") != 0;
     int64_t attempt = job->attempt + (ran ? 1 : 0);
     int64_t crashes = job->crashes + (o->crashed ? 1 : 0);
-    bool dead = o->verdict == VERDICT_DEAD || attempt >= job->max_attempts ||
+    bool dead = o->verdict == VERDICT_DEAD || o->verdict == VERDICT_PUT_OFF ||
+                attempt >= job->max_attempts ||
                 (o->crashed && crashes >= CRASHES_MAX);
     char attempt_text[24], crashes_text[24];
     struct buf error = {0};
@@ -322,7 +324,7 @@ static void add_slot(struct work *w, struct slot *s)
 static void work_begin(struct work *w, struct lane *lane)
 {
     size_t n = lane->ledger.count[SLOT_FINISHED];
-    *w = (struct work){.lane = lane, .now_ms = clock_wall_ms()};
+    *w = (struct work){.lane = lane, .now_ms = lane_now_ms(lane)};
     w->max = n < QUEUE_BATCH_MAX ? (unsigned)n : QUEUE_BATCH_MAX;
     w->refs = mem_new(w->max * sizeof(*w->refs));
     w->adds = mem_new(w->max * sizeof(*w->adds));
@@ -433,6 +435,7 @@ static void on_settled(void *arg, int err, const struct reply *r)
     struct errbuf eb;
     int rc = queue_settle_result(err, r, &eb);
     if (rc != 0) {
+        b->not_run = rc == ERR_REFUSED;
         lane_failed(lane, rc, &eb);
         return;
     }
@@ -500,6 +503,7 @@ static void on_released(void *arg, int err, const struct reply *r)
                  ? queue_push_result(err, r, &depth, &eb)
                  : queue_release_result(err, r, &eb);
     if (rc != 0) {
+        b->not_run = rc == ERR_REFUSED || rc == ERR_REDIS;
         lane_failed(lane, rc, &eb);
         return;
     }

@@ -16,14 +16,22 @@
 #include "common/base/mem.h"
 #include "common/job/job_read.h"
 
+/*
+ * Sums with them must not overflow, and every reader of JSON knows integers
+ * up to 2^53.
+ */
+#define COUNT_MAX 1000000000LL
+#define INSTANT_MAX_MS (1LL << 53)
+
 /* How the value of a known member is read. */
 enum reading {
     READ_ID,
     READ_TYPE,
     READ_SPAN,
-    READ_COUNT,    /* integer >= 0 */
-    READ_POSITIVE, /* integer >= 1 */
-    READ_MS,       /* integer >= 0, milliseconds */
+    READ_COUNT,    /* integer from 0 to COUNT_MAX */
+    READ_POSITIVE, /* integer from 1 to COUNT_MAX */
+    READ_INSTANT,  /* integer from 0 to INSTANT_MAX_MS */
+    READ_DURATION, /* integer from 0 to JOB_DURATION_MAX_MS */
     READ_RECOVERED,
     READ_META,
     READ_NOT /* carried: known here only to be refused when it comes twice */
@@ -52,18 +60,18 @@ static const struct member members[] = {
     MEMBER("id", READ_ID, JOB_HAS_ID, id),
     MEMBER("type", READ_TYPE, JOB_HAS_TYPE, type),
     MEMBER("payload", READ_SPAN, 0, payload),
-    MEMBER("created_at", READ_MS, JOB_HAS_CREATED_AT, created_at_ms),
+    MEMBER("created_at", READ_INSTANT, JOB_HAS_CREATED_AT, created_at_ms),
     MEMBER("attempt", READ_COUNT, 0, attempt),
     MEMBER("max_attempts", READ_POSITIVE, 0, max_attempts),
-    MEMBER("timeout", READ_MS, 0, timeout_ms),
-    MEMBER("keep", READ_MS, 0, keep_ms),
+    MEMBER("timeout", READ_DURATION, 0, timeout_ms),
+    MEMBER("keep", READ_DURATION, 0, keep_ms),
     MEMBER("recovered", READ_RECOVERED, JOB_HAS_RECOVERED, recovered_ms),
     MEMBER("backoff", READ_SPAN, 0, backoff),
     MEMBER("meta", READ_META, 0, traceparent),
-    MEMBER("expires_at", READ_MS, 0, expires_at_ms),
+    MEMBER("expires_at", READ_INSTANT, 0, expires_at_ms),
     MEMBER("crashes", READ_COUNT, 0, crashes),
     MEMBER("put_offs", READ_COUNT, 0, put_offs),
-    MEMBER("put_off_since", READ_MS, 0, put_off_since_ms),
+    MEMBER("put_off_since", READ_INSTANT, 0, put_off_since_ms),
     CARRIED("error"),
     CARRIED("failures"),
     CARRIED("snoozes"),
@@ -230,12 +238,17 @@ static int read_int(const struct member *m, struct json_span value,
                     struct job *job, struct errbuf *eb)
 {
     const int64_t least = m->reading == READ_POSITIVE;
-    int64_t n;
+    int64_t n, most = COUNT_MAX;
 
-    if (json_int_value(value, &n) != 0 || n < least)
-        return errbuf_set(
-            eb, ERR_INVALID, "%s: not a whole number%s from %d up", m->name,
-            m->reading == READ_MS ? " of milliseconds" : "", (int)least);
+    if (m->reading == READ_INSTANT)
+        most = INSTANT_MAX_MS;
+    else if (m->reading == READ_DURATION)
+        most = JOB_DURATION_MAX_MS;
+    if (json_int_value(value, &n) != 0 || n < least || n > most)
+        return errbuf_set(eb, ERR_INVALID,
+                          "%s: not a whole number%s from %d to %lld", m->name,
+                          most != COUNT_MAX ? " of milliseconds" : "",
+                          (int)least, (long long)most);
     memcpy((char *)job + m->offset, &n, sizeof(n));
     return 0;
 }
@@ -255,7 +268,8 @@ static int on_recovered(void *arg, struct json_span key, struct json_span value,
     int64_t at_ms;
 
     (void)key;
-    if (json_int_value(value, &at_ms) != 0 || at_ms < 0)
+    if (json_int_value(value, &at_ms) != 0 || at_ms < 0 ||
+        at_ms > INSTANT_MAX_MS)
         return errbuf_set(eb, ERR_INVALID,
                           "recovered: an element is not a whole number of "
                           "milliseconds from 0 up");

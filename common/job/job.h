@@ -20,6 +20,7 @@
 #define JOB_MAX_ATTEMPTS_DEFAULT 20
 #define JOB_ENVELOPE_MAX_BYTES (1024 * 1024) /* default limit */
 #define JOB_TYPE_MAX_LEN 128
+#define JOB_DURATION_MAX_MS (366 * 86400000LL) /* of timeout and keep */
 #define JOB_RECOVERED_MAX 16 /* times of recovery that are read */
 
 struct job {

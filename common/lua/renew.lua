@@ -23,6 +23,10 @@ for i = 5, 6 do
   end
 end
 local oldest = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
+while #oldest[1] > 127 do -- no lane: such a name would hide all others
+  redis.call('ZREM', leases, oldest[1])
+  oldest = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
+end
 local v = redis.call('HMGET', config, 'version', 'cancelled_version',
   'lanes_version', 'paused')
 return { 'OK', now, redis.call('LLEN', KEYS[2]), tonumber(v[1] or '0'),

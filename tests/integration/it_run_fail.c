@@ -216,7 +216,7 @@ static void what_is_put_off_for_a_day_fails(void **state)
 {
     (void)state;
     struct worker *w = runs_worker("--handler", "other=builtin:noop", NULL);
-    runs_push("{\"id\":\"a\",\"type\":\"x\",\"max_attempts\":1,\"put_offs\":9,"
+    runs_push("{\"id\":\"a\",\"type\":\"x\",\"put_offs\":9,"
               "\"put_off_since\":%" PRId64 "}",
               clock_wall_ms() - day_ms - 60000);
     runs_push("{\"id\":\"b\",\"type\":\"x\",\"max_attempts\":1,\"put_offs\":9,"
@@ -226,6 +226,7 @@ static void what_is_put_off_for_a_day_fails(void **state)
     runs_await_stat("put_off", 1);
     expect_in("dead", "\"id\":\"a\"");
     expect_in("dead", "no handler");
+    expect_in("dead", "\"attempt\":0"); /* it never ran */
     expect_in("retry", "\"id\":\"b\"");
     runs_end(w);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,14 @@ static void describe(const struct host *h, char out[512])
     host_describe(h, 4, "w-1-abc", "w-1-abc.1", out, 512);
 }
 
+/* Start time of a process that runs. */
+static int64_t start_of(pid_t pid)
+{
+    int64_t start = -1;
+    assert_int_equal(host_process_look(pid, &start), HOST_PROCESS_RUNS);
+    return start;
+}
+
 static void it_knows_itself(void **state)
 {
     struct host h;
@@ -38,7 +47,7 @@ static void it_knows_itself(void **state)
     host_self(&h);
     assert_int_equal(h.pid, getpid());
     assert_true(h.start > 0);
-    assert_int_equal(h.start, host_process_start(getpid()));
+    assert_int_equal(h.start, start_of(getpid()));
     assert_int_equal(strlen(h.boot_id), 36);
     assert_true(h.pid_ns > 0);
     assert_true(text_is_name(h.name, strlen(h.name)));
@@ -142,7 +151,7 @@ static void a_dead_process_is_gone_before_anybody_waits(void **state)
     assert_true(pid > 0);
     h = self;
     h.pid = pid;
-    h.start = host_process_start(pid);
+    h.start = start_of(pid);
     assert_true(h.start >= self.start);
     describe(&h, d);
     assert_false(gone(&self, d));
@@ -151,7 +160,8 @@ static void a_dead_process_is_gone_before_anybody_waits(void **state)
     assert_true(gone(&self, d)); /* a zombie */
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     assert_true(gone(&self, d));
-    assert_int_equal(host_process_start(pid), -1);
+    int64_t start;
+    assert_int_equal(host_process_look(pid, &start), HOST_PROCESS_GONE);
 }
 
 static void in_doubt_nobody_is_gone(void **state)
@@ -206,18 +216,39 @@ static void the_name_of_a_command_does_not_confuse(void **state)
 {
     char name[17] = "";
     (void)state;
-    int64_t start = host_process_start(getpid());
+    int64_t start = start_of(getpid());
     assert_int_equal(prctl(PR_GET_NAME, name), 0);
     assert_int_equal(prctl(PR_SET_NAME, "x) Z 1 2 3 4"), 0);
-    int64_t then = host_process_start(getpid());
+    int64_t then = start_of(getpid());
     assert_int_equal(prctl(PR_SET_NAME, name), 0);
     assert_int_equal(then, start);
+}
+
+static void what_cannot_be_seen_may_run(void **state)
+{
+    struct host h;
+    struct rlimit was, none;
+    int64_t start;
+    char d[512];
+    (void)state;
+    host_self(&h);
+    describe(&h, d);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = was;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum host_process self = host_process_look(getpid(), &start);
+    bool self_gone = gone(&h, d);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_equal(self, HOST_PROCESS_HIDDEN);
+    assert_false(self_gone);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_knows_itself),
+        cmocka_unit_test(what_cannot_be_seen_may_run),
         cmocka_unit_test(the_environment_names_the_host),
         cmocka_unit_test(a_description_is_json_and_says_who),
         cmocka_unit_test(a_living_process_is_a_neighbour),

@@ -164,18 +164,42 @@ static void integers_are_integers_of_64_bits(void **state)
             assert_refused(text, strlen(text), why);
         }
     }
-    struct job *job = parse("{\"type\":\"t\",\"keep\":9223372036854775807}");
-    assert_true(job->keep_ms == INT64_MAX);
-    job_free(job);
+}
+
+static void numbers_that_sums_would_overflow_are_refused(void **state)
+{
+    static const struct {
+        const char *name;
+        int64_t most;
+    } cases[] = {{"attempt", 1000000000},
+                 {"max_attempts", 1000000000},
+                 {"crashes", 1000000000},
+                 {"put_offs", 1000000000},
+                 {"timeout", JOB_DURATION_MAX_MS},
+                 {"keep", JOB_DURATION_MAX_MS},
+                 {"created_at", INT64_C(1) << 53},
+                 {"expires_at", INT64_C(1) << 53},
+                 {"put_off_since", INT64_C(1) << 53}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[80];
+        snprintf(text, sizeof(text), "{\"type\":\"t\",\"%s\":%lld}",
+                 cases[i].name, (long long)cases[i].most);
+        job_free(parse(text));
+        snprintf(text, sizeof(text), "{\"type\":\"t\",\"%s\":%lld}",
+                 cases[i].name, (long long)cases[i].most + 1);
+        assert_refused(text, strlen(text), cases[i].name);
+    }
 }
 
 static void a_refusal_names_the_member(void **state)
 {
     static const char *const cases[][2] = {
-        {"\"max_attempts\":0", "max_attempts: not a whole number from 1 up"},
-        {"\"attempt\":-1", "attempt: not a whole number from 0 up"},
+        {"\"max_attempts\":0", "max_attempts: not a whole number from 1 to 1000000000"},
+        {"\"attempt\":-1", "attempt: not a whole number from 0 to 1000000000"},
         {"\"timeout\":1.5",
-         "timeout: not a whole number of milliseconds from 0 up"},
+         "timeout: not a whole number of milliseconds from 0 to"},
         {"\"id\":\"\"", "id: not a text of 1 to 64"},
         {"\"id\":\"a b\"", "id: not a text of 1 to 64"},
         {"\"id\":\"\\u00e9\"", "id: not a text of 1 to 64"},
@@ -369,6 +393,7 @@ int main(void)
         cmocka_unit_test(null_is_the_same_as_absent),
         cmocka_unit_test(payloads_are_kept_byte_for_byte),
         cmocka_unit_test(integers_are_integers_of_64_bits),
+        cmocka_unit_test(numbers_that_sums_would_overflow_are_refused),
         cmocka_unit_test(a_refusal_names_the_member),
         cmocka_unit_test(a_type_is_text_without_control_characters),
         cmocka_unit_test(of_two_ids_or_recoveries_the_first_counts),
