@@ -1,11 +1,9 @@
 /*
- * Agent: the loop, its lanes, the pool, and the order of stopping.
+ * Agent: the loop, its lanes and the pool.
  *
  *     Redis ⇄ lanes ── jobs ──► pool ── outcomes ──► lanes ⇄ Redis
  *
- * Stopping: fetch no more → take the BLMOVEs back → give back what has not
- * begun → wait for what runs, at drain_timeout tell it to stop → settle and
- * release the rest → leave → end the pool. A signal more hurries each wait.
+ * Who fetches is in room.c, how it ends in stop.c.
  *
  * Thread: event loop only; agent_run makes the calling thread that.
  */
@@ -30,165 +28,16 @@
 
 enum {
     TICK_MS = 1000,
-    FULL_MS = 100,       /* then a full worker takes its BLMOVEs back */
-    FLEET_MS = 20000,    /* between updates of this worker's entry */
-    FAREWELL_MS = 10000, /* for the last settles while Redis is away */
+    FLEET_MS = 20000, /* between updates of this worker's entry */
     OUTCOMES_PER_TURN = 2000
 };
 
 static const int signal_numbers[4] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
 
 static void on_wake(evutil_socket_t fd, short what, void *arg);
-static void on_signal(evutil_socket_t fd, short what, void *arg);
 static void on_tick(evutil_socket_t fd, short what, void *arg);
-static void on_full(evutil_socket_t fd, short what, void *arg);
-static void on_stop_timer(evutil_socket_t fd, short what, void *arg);
-static void stop_running(struct agent *a) ON_LOOP;
-
-/* ---- room ---- */
-
-static int64_t rtt_us(const struct agent *a) ON_LOOP;
-
-static int64_t rtt_us(const struct agent *a)
-{
-    int64_t rtt = 0;
-    for (unsigned i = 0; i < a->lane_count; i++) {
-        int64_t r = conn_rtt_us(a->lanes[i]->cmd);
-        rtt = r > rtt ? r : rtt;
-    }
-    return rtt;
-}
-
-unsigned agent_window(struct agent *a)
-{
-    return window_size(&a->window, rtt_us(a), clock_us());
-}
-
-/* May have jobs that this worker could fetch. */
-static bool may_have_jobs(const struct lane *lane)
-{
-    return lane->state == LANE_UP && !lane->empty && !lane->paused;
-}
-
-/* In strict order those before come first, by weight those served less. */
-static bool comes_before(const struct agent *a, const struct lane *x,
-                         const struct lane *y)
-{
-    if (a->cfg->weighted && x->served != y->served)
-        return x->served < y->served;
-    return x->order < y->order;
-}
-
-/* What a lane may take of the room when others want theirs too. */
-static unsigned share(const struct agent *a, const struct lane *lane,
-                      unsigned size)
-{
-    unsigned total = 0;
-    if (!a->cfg->weighted)
-        return size;
-    for (unsigned i = 0; i < a->lane_count; i++) {
-        if (a->lanes[i] == lane || may_have_jobs(a->lanes[i]))
-            total += a->lanes[i]->weight;
-    }
-    unsigned n = size * lane->weight / total;
-    return n > 0 ? n : 1;
-}
-
-unsigned agent_room(struct agent *a, const struct lane *lane)
-{
-    unsigned size = agent_window(a);
-    size_t held = 0, bytes = 0;
-    for (unsigned i = 0; i < a->lane_count; i++) {
-        const struct lane *l = a->lanes[i];
-        held += ledger_unfinished(&l->ledger) + l->fetching_n;
-        bytes += l->ledger.bytes;
-        if (l->ledger.near > 0)
-            return 0; /* it may take the next ones down with it */
-        if (l->ledger.recovered > 0 && size > a->cfg->threads)
-            size = a->cfg->threads;
-        if (l != lane && may_have_jobs(l) && comes_before(a, l, lane) &&
-            (l->fetching || !a->cfg->weighted))
-            return 0;
-    }
-    if (held >= size || (bytes >= a->cfg->max_window_bytes && held > 0))
-        return 0;
-    unsigned room = size - (unsigned)held, most = share(a, lane, size);
-    /* What one lane's list may hold, whatever it still has to settle. */
-    size_t len = lane->ledger.len;
-    if (len >= QUEUE_BATCH_MAX)
-        return 0;
-    if (room > QUEUE_BATCH_MAX - len)
-        room = (unsigned)(QUEUE_BATCH_MAX - len);
-    return room < most ? room : most;
-}
 
 /* ---- turns ---- */
-
-static int by_turn(const void *x, const void *y)
-{
-    const struct lane *const *a = x, *const *b = y;
-    if (comes_before((*a)->agent, *a, *b))
-        return -1;
-    return comes_before((*a)->agent, *b, *a) ? 1 : 0;
-}
-
-/*
- * A lane that was empty does not make up for the time: it starts even with
- * the lane that was served least meanwhile, and all when all were empty.
- */
-static void level_served(struct agent *a)
-{
-    double least = -1;
-    for (unsigned i = 0; i < a->lane_count; i++) {
-        const struct lane *l = a->lanes[i];
-        if (may_have_jobs(l) && !l->was_idle &&
-            (least < 0 || l->served < least))
-            least = l->served;
-    }
-    bool all_idle = true;
-    for (unsigned i = 0; i < a->lane_count; i++)
-        all_idle = all_idle && !may_have_jobs(a->lanes[i]);
-    for (unsigned i = 0; i < a->lane_count; i++) {
-        struct lane *l = a->lanes[i];
-        if (all_idle)
-            l->served = 0;
-        else if (may_have_jobs(l) && l->was_idle && l->served < least)
-            l->served = least;
-        l->was_idle = !may_have_jobs(l);
-    }
-}
-
-static void pump_all(struct agent *a) ON_LOOP;
-
-static void pump_all(struct agent *a)
-{
-    if (a->lane_count == 1) {
-        lane_pump(a->lanes[0]);
-    } else {
-        level_served(a);
-        struct lane **order = mem_dup(a->lanes, a->lane_count * sizeof(*order));
-        qsort(order, a->lane_count, sizeof(*order), by_turn);
-        for (unsigned i = 0; i < a->lane_count; i++)
-            lane_pump(order[i]);
-        free(order);
-    }
-    bool full = a->out >= a->cfg->threads;
-    if (full && !evtimer_pending(a->full_timer, NULL))
-        timer_in(a->full_timer, FULL_MS);
-    else if (!full)
-        (void)event_del(a->full_timer);
-}
-
-/* The pool stays full: what a BLMOVE brought now would only wait here. */
-static void on_full(evutil_socket_t fd, short what, void *arg)
-{
-    loop_role_assert();
-    struct agent *a = arg;
-    (void)fd;
-    (void)what;
-    for (unsigned i = 0; i < a->lane_count; i++)
-        lane_unblock(a->lanes[i]);
-}
 
 static bool burst_is_over(const struct agent *a)
 {
@@ -204,8 +53,6 @@ static bool burst_is_over(const struct agent *a)
     return true;
 }
 
-static void drain_turn(struct agent *a) ON_LOOP;
-
 void agent_turn(struct agent *a)
 {
     for (unsigned i = 0; i < a->lane_count; i++) {
@@ -215,9 +62,9 @@ void agent_turn(struct agent *a)
     if (burst_is_over(a))
         agent_drain(a, "burst");
     if (a->stage >= AGENT_DRAINING)
-        drain_turn(a);
+        agent_drain_turn(a);
     else
-        pump_all(a);
+        agent_pump(a);
 }
 
 static void take_outcome(struct agent *a, struct delivery *d) ON_LOOP;
@@ -307,146 +154,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         a->fleet_at_ms = clock_ms() + FLEET_MS;
         fleet_update(a);
     }
-}
-
-/* ---- stopping ---- */
-
-static void recall(struct agent *a) ON_LOOP;
-
-/* Takes back what no thread has begun. */
-static void recall(struct agent *a)
-{
-    void *item;
-    while (chan_try_recv(a->jobs, &item) == 0) {
-        struct delivery *d = item;
-        a->out--;
-        if (d->slot == NULL)
-            delivery_free(d);
-        else
-            ledger_set_state(&d->lane->ledger, d->slot, SLOT_GIVE_BACK);
-    }
-}
-
-static void give_back_held(struct lane *lane) ON_LOOP;
-
-static void give_back_held(struct lane *lane)
-{
-    if (lane->ledger.count[SLOT_HELD] == 0)
-        return;
-    for (struct slot *s = lane->ledger.first; s != NULL; s = s->next) {
-        if (s->state == SLOT_HELD)
-            ledger_set_state(&lane->ledger, s, SLOT_GIVE_BACK);
-    }
-}
-
-void agent_drain(struct agent *a, const char *why)
-{
-    if (a->stage >= AGENT_DRAINING)
-        return;
-    LOG_INFO("drain", F_STR("why", why), F_INT("running", a->out),
-             F_INT("timeout_ms", a->cfg->drain_timeout_ms));
-    a->stage = AGENT_DRAINING;
-    recall(a);
-    for (unsigned i = 0; i < a->lane_count; i++)
-        give_back_held(a->lanes[i]);
-    timer_in(a->stop_timer, a->cfg->drain_timeout_ms);
-}
-
-static void drain_turn(struct agent *a)
-{
-    bool all_left = true;
-    for (unsigned i = 0; i < a->lane_count; i++) {
-        struct lane *lane = a->lanes[i];
-        lane_unblock(lane);
-        lane_release(lane);
-        lane_leave(lane);
-        all_left = all_left && lane->state == LANE_LEFT;
-    }
-    if (a->out == 0 && all_left && !a->ended) {
-        a->ended = true;
-        fleet_leave(a);
-        return;
-    }
-    /* Nothing runs any more: what is left is to tell Redis. */
-    if (a->out == 0 && !a->farewell) {
-        a->farewell = true;
-        timer_in(a->stop_timer, FAREWELL_MS);
-    }
-}
-
-/* TERM, later KILL, and back to the queue with them, uncounted. */
-static void stop_running(struct agent *a)
-{
-    LOG_WARN("stop", F_INT("running", a->out),
-             F_STR("so", "ending them, to be run again elsewhere"));
-    a->stage = AGENT_STOPPING;
-    (void)event_del(a->stop_timer);
-    for (unsigned i = 0; i < a->lane_count; i++) {
-        struct ledger *l = &a->lanes[i]->ledger;
-        for (struct slot *s = l->first; s != NULL; s = s->next) {
-            if (s->state == SLOT_OUT)
-                pool_cancel(a->pool, s->d, CANCEL_RELEASE);
-        }
-    }
-}
-
-/* Whether some lane that has not left may still be answered. */
-static bool hears_redis(const struct agent *a)
-{
-    for (unsigned i = 0; i < a->lane_count; i++) {
-        enum lane_state s = a->lanes[i]->state;
-        if (s != LANE_DOWN && s != LANE_LEFT)
-            return true;
-    }
-    return false;
-}
-
-static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
-{
-    loop_role_assert();
-    struct agent *a = arg;
-    (void)fd;
-    (void)what;
-    if (a->out > 0) {
-        stop_running(a);
-        return;
-    }
-    size_t jobs = 0;
-    for (unsigned i = 0; i < a->lane_count; i++)
-        jobs += a->lanes[i]->ledger.len;
-    LOG_ERROR("farewell", F_INT("jobs", (int64_t)jobs),
-              F_STR("redis", hears_redis(a) ? "silent" : "away"),
-              F_STR("so", "their results are not told, they will run again"));
-    a->exit_code = 69;
-    a->ended = true;
-    (void)event_base_loopbreak(a->base);
-}
-
-static void on_signal(evutil_socket_t fd, short what, void *arg)
-{
-    loop_role_assert();
-    struct agent *a = arg;
-    (void)what;
-    if (fd == SIGHUP) {
-        LOG_WARN("reload", F_STR("so", "the configuration is read at start "
-                                       "only: restart to apply changes"));
-        return;
-    }
-    if (fd == SIGUSR1) {
-        LOG_INFO("quiet", F_STR("so", "fetching nothing more"));
-        if (a->stage == AGENT_RUNNING)
-            a->stage = AGENT_QUIET;
-        agent_turn(a);
-        return;
-    }
-    a->stop_signals++;
-    if (a->stop_signals == 1)
-        agent_drain(a, fd == SIGTERM ? "SIGTERM" : "SIGINT");
-    else if (a->out > 0)
-        stop_running(a); /* once more: KILL at once */
-    else if (!hears_redis(a))
-        timer_in(a->stop_timer, 0); /* else the last answers come at once */
-    agent_turn(a);
 }
 
 /* ---- birth and death ---- */

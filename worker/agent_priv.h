@@ -64,8 +64,16 @@ unsigned agent_window(struct agent *a) ON_LOOP;
 /* Jobs that this lane may fetch now. */
 unsigned agent_room(struct agent *a, const struct lane *lane) ON_LOOP;
 
+/* Lets the lanes fetch or wait, in their order. */
+void agent_pump(struct agent *a) ON_LOOP;
+void on_full(evutil_socket_t fd, short what, void *arg);
+
 /* Begins to stop; a no-op when it has begun. A turn is to follow. */
 void agent_drain(struct agent *a, const char *why) ON_LOOP;
+/* What is next while stopping; ends the loop when all has been told. */
+void agent_drain_turn(struct agent *a) ON_LOOP;
+void on_stop_timer(evutil_socket_t fd, short what, void *arg);
+void on_signal(evutil_socket_t fd, short what, void *arg);
 
 /* Lets every lane fetch, wait, settle or leave, as the stage allows. */
 void agent_turn(struct agent *a) ON_LOOP;

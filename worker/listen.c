@@ -183,7 +183,7 @@ static void set_limits(struct listen *l)
 struct listen *listen_start(struct agent *a, struct errbuf *eb)
 {
     const char *text = a->cfg->listen;
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     if (listen_parse(text, &sa, eb) != 0) {
         (void)errbuf_wrap(eb, ERR_INVALID, "listen");
         return NULL;

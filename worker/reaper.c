@@ -22,7 +22,7 @@
 enum {
     RECENT_MS = 5 * 60 * 1000, /* stragglers are likely for so long */
     RECENT_MAX = 100,          /* ids looked at in one turn */
-    RECENT_EVERY = 4,          /* turns between looks at those */
+    RECENT_EVERY = 8,          /* turns between looks at ids ended lately */
     OLD_EVERY = 16,            /* turns between looks at older ids */
     OLD_MAX = 20,
     DAY_MS = 24 * 3600 * 1000

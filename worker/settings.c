@@ -300,8 +300,8 @@ static int set_version(struct settings *s, const char *value, struct errbuf *eb)
 
 static const struct setting rows[] = {
     ROW("--queues", "A,B", set_queues,
-        "queues in strict order, with weights a:6,b:1, or patterns x.*", IN_WORKER,
-        .brief = "-q", .env = "BELT_QUEUES", .def = "default"),
+        "queues in strict order, with weights a:6,b:1, or patterns x.*",
+        IN_WORKER, .brief = "-q", .env = "BELT_QUEUES", .def = "default"),
     ROW("--handlers", "DIR", set_handlers,
         "each file of DIR handles the jobs of the type it is named after",
         IN_WORKER),

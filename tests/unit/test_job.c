@@ -196,7 +196,8 @@ static void numbers_that_sums_would_overflow_are_refused(void **state)
 static void a_refusal_names_the_member(void **state)
 {
     static const char *const cases[][2] = {
-        {"\"max_attempts\":0", "max_attempts: not a whole number from 1 to 1000000000"},
+        {"\"max_attempts\":0",
+         "max_attempts: not a whole number from 1 to 1000000000"},
         {"\"attempt\":-1", "attempt: not a whole number from 0 to 1000000000"},
         {"\"timeout\":1.5",
          "timeout: not a whole number of milliseconds from 0 to"},

@@ -1,0 +1,158 @@
+/*
+ * Room: how many jobs the worker may hold, and which lane fetches them.
+ *
+ * In strict order a lane fetches only when those before it were found empty;
+ * by weight each has its share, and the turn goes to the one that was served
+ * least.
+ *
+ * Thread: event loop only.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "worker/lane.h"
+
+enum { FULL_MS = 100 }; /* then a full worker takes its BLMOVEs back */
+
+static int64_t rtt_us(const struct agent *a) ON_LOOP;
+
+static int64_t rtt_us(const struct agent *a)
+{
+    int64_t rtt = 0;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        int64_t r = conn_rtt_us(a->lanes[i]->cmd);
+        rtt = r > rtt ? r : rtt;
+    }
+    return rtt;
+}
+
+unsigned agent_window(struct agent *a)
+{
+    return window_size(&a->window, rtt_us(a), clock_us());
+}
+
+/* May have jobs that this worker could fetch. */
+static bool may_have_jobs(const struct lane *lane)
+{
+    return lane->state == LANE_UP && !lane->empty && !lane->paused;
+}
+
+/* In strict order those before come first, by weight those served less. */
+static bool comes_before(const struct agent *a, const struct lane *x,
+                         const struct lane *y)
+{
+    if (a->cfg->weighted && x->served != y->served)
+        return x->served < y->served;
+    return x->order < y->order;
+}
+
+/* What a lane may take of the room when others want theirs too. */
+static unsigned share(const struct agent *a, const struct lane *lane,
+                      unsigned size)
+{
+    unsigned total = lane->weight;
+    if (!a->cfg->weighted)
+        return size;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        if (a->lanes[i] != lane && may_have_jobs(a->lanes[i]))
+            total += a->lanes[i]->weight;
+    }
+    unsigned n = size * lane->weight / total;
+    return n > 0 ? n : 1;
+}
+
+unsigned agent_room(struct agent *a, const struct lane *lane)
+{
+    unsigned size = agent_window(a);
+    size_t held = 0, bytes = 0;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        const struct lane *l = a->lanes[i];
+        held += ledger_unfinished(&l->ledger) + l->fetching_n;
+        bytes += l->ledger.bytes;
+        if (l->ledger.near > 0)
+            return 0; /* it may take the next ones down with it */
+        if (l->ledger.recovered > 0 && size > a->cfg->threads)
+            size = a->cfg->threads;
+        if (l != lane && may_have_jobs(l) && comes_before(a, l, lane) &&
+            (l->fetching || !a->cfg->weighted))
+            return 0;
+    }
+    if (held >= size || (bytes >= a->cfg->max_window_bytes && held > 0))
+        return 0;
+    unsigned room = size - (unsigned)held, most = share(a, lane, size);
+    /* What one lane's list may hold, whatever it still has to settle. */
+    size_t len = lane->ledger.len;
+    if (len >= QUEUE_BATCH_MAX)
+        return 0;
+    if (room > QUEUE_BATCH_MAX - len)
+        room = (unsigned)(QUEUE_BATCH_MAX - len);
+    return room < most ? room : most;
+}
+
+/* ---- turns ---- */
+
+static int by_turn(const void *x, const void *y)
+{
+    const struct lane *const *a = x, *const *b = y;
+    if (comes_before((*a)->agent, *a, *b))
+        return -1;
+    return comes_before((*a)->agent, *b, *a) ? 1 : 0;
+}
+
+/*
+ * A lane that was empty does not make up for the time: it starts even with
+ * the lane that was served least meanwhile, and all when all were empty.
+ */
+static void level_served(struct agent *a)
+{
+    double least = -1;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        const struct lane *l = a->lanes[i];
+        if (may_have_jobs(l) && !l->was_idle &&
+            (least < 0 || l->served < least))
+            least = l->served;
+    }
+    bool all_idle = true;
+    for (unsigned i = 0; i < a->lane_count; i++)
+        all_idle = all_idle && !may_have_jobs(a->lanes[i]);
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        struct lane *l = a->lanes[i];
+        if (all_idle)
+            l->served = 0;
+        else if (may_have_jobs(l) && l->was_idle && l->served < least)
+            l->served = least;
+        l->was_idle = !may_have_jobs(l);
+    }
+}
+
+void agent_pump(struct agent *a)
+{
+    if (a->lane_count == 1) {
+        lane_pump(a->lanes[0]);
+    } else {
+        level_served(a);
+        struct lane **order = mem_dup(a->lanes, a->lane_count * sizeof(*order));
+        qsort(order, a->lane_count, sizeof(*order), by_turn);
+        for (unsigned i = 0; i < a->lane_count; i++)
+            lane_pump(order[i]);
+        free(order);
+    }
+    bool full = a->out >= a->cfg->threads;
+    if (full && !evtimer_pending(a->full_timer, NULL))
+        timer_in(a->full_timer, FULL_MS);
+    else if (!full)
+        (void)event_del(a->full_timer);
+}
+
+/* The pool stays full: what a BLMOVE brought now would only wait here. */
+void on_full(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct agent *a = arg;
+    (void)fd;
+    (void)what;
+    for (unsigned i = 0; i < a->lane_count; i++)
+        lane_unblock(a->lanes[i]);
+}
