@@ -202,7 +202,7 @@ static void queues_are_not_without_number(void **state)
     struct fixture *f = *state;
     char line[4096] = "-q q0";
     for (int i = 1; i < 256; i++)
-        (void)snprintf(line + strlen(line), 8, ",q%d", i);
+        (void)snprintf(line + strlen(line), 16, ",q%d", i);
     must(f, line);
     assert_int_equal(f->o.config.queue_count, 256);
     (void)strcat(line, ",q256");
