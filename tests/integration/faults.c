@@ -216,3 +216,11 @@ void fleet_end(struct fleet *f)
         worker_free(f->w[i]);
     }
 }
+
+unsigned fleet_said(struct fleet *f, const char *text)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < FLEET; i++)
+        n += worker_count(f->w[i], text);
+    return n;
+}

@@ -89,6 +89,9 @@ void fleet_start(struct fleet *f, struct redis *r, const char *lease,
 void fleet_feed(struct fleet *f, unsigned n);
 void fleet_end(struct fleet *f);
 
+/* Lines of all its logs that have this text. */
+unsigned fleet_said(struct fleet *f, const char *text);
+
 /* Kills it as kill -9 does and waits for its end. */
 void worker_kill9(struct worker *w);
 

@@ -65,8 +65,7 @@ static void killed_under_load_it_ends_all_jobs(void **state)
     kill_it_under_load(&f);
     expect_settled(r, f.pushed);
     expect_each_ran_once(r, f.pushed);
-    for (unsigned i = 0; i < FLEET; i++)
-        assert_false(worker_said(f.w[i], "ev=fenced"));
+    assert_int_equal(fleet_said(&f, "ev=fenced"), 0);
     fleet_end(&f);
 }
 

@@ -7,20 +7,25 @@
 #include "tests/integration/faults.h"
 #include "tests/unit/unit.h"
 
+/*
+ * A call that finds its script gone may be overtaken by the next one and then
+ * be refused, which costs its worker the connection: seldom.
+ */
 static void scripts_that_are_flushed_come_back(void **state)
 {
-    enum { JOBS = 600 };
+    enum { FLUSHES = 30, STEP = 20 };
     struct fleet f;
     fleet_start(&f, *state, "15s", A_MOMENT);
-    while (f.pushed < JOBS) {
-        fleet_feed(&f, 20);
+    for (unsigned i = 0; i < FLUSHES; i++) {
+        fleet_feed(&f, STEP);
         redis_do(f.r, "SCRIPT FLUSH");
-        wait_noted(f.r, "jobs", f.pushed - 10);
+        wait_noted(f.r, "jobs", f.pushed - STEP / 2);
     }
     wait_stat(f.r, "done", f.pushed);
     expect_settled(f.r, f.pushed);
     expect_each_ran_once(f.r, f.pushed);
     expect_nobody_reaped(f.r);
+    assert_in_range(fleet_said(&f, "ev=resync"), 0, FLUSHES / 3);
     fleet_end(&f);
 }
 
@@ -39,8 +44,7 @@ static void a_pause_beyond_the_lease_is_nobodys_death(void **state)
     expect_settled(f.r, JOBS);
     expect_each_ran_once(f.r, JOBS);
     expect_nobody_reaped(f.r);
-    for (unsigned i = 0; i < FLEET; i++)
-        assert_false(worker_said(f.w[i], "ev=fenced"));
+    assert_int_equal(fleet_said(&f, "ev=fenced"), 0);
     fleet_end(&f);
 }
 
