@@ -232,6 +232,18 @@ static bool the_push_waits_in_redis(void *arg)
     return waits;
 }
 
+static void a_newer_format_is_78_and_pushes_nothing(void **state)
+{
+    (void)state;
+    redis_do(server, "HSET belt:{next}:config format 2");
+    EXPECT(server, NULL, 78, "", "format 2", "push", "t", "-q", "next");
+    EXPECT(server, "{\"type\":\"a\"}\n", 78, NULL, "format 2", "push",
+           "--ndjson", "-q", "next");
+    assert_int_equal(redis_int(server, "EXISTS belt:{next}"), 0);
+}
+
+/* The name of the queue, which travels in front, is held up; the push behind
+ * it has arrived. */
 static void expect_unknown(const char *const *argv, const char *text)
 {
     struct redis *plain = server;
@@ -327,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup(a_redis_that_does_not_answer_is_69_in_time,
                                setup),
         cmocka_unit_test_setup(out_of_memory_is_75_and_pushes_nothing, setup),
+        cmocka_unit_test_setup(a_newer_format_is_78_and_pushes_nothing, setup),
         cmocka_unit_test_setup(a_push_without_an_answer_is_75_outcome_unknown,
                                setup),
         cmocka_unit_test_setup(missing_rights_are_77, setup),
