@@ -251,7 +251,10 @@ static void write_rest(const char *text, size_t len, unsigned has,
         buf_char(out, '}');
         return;
     }
-    size_t first = 1 + strspn(text + 1, SPACE);
+    /* The text ends with its brace, and not with a NUL. */
+    size_t first = 1;
+    while (memchr(SPACE, text[first], sizeof(SPACE) - 1) != NULL)
+        first++;
     if (text[first] != '}')
         buf_char(out, ',');
     buf_append(out, text + first, len - first);
