@@ -25,7 +25,7 @@
 #include "common/redis/script.h"
 
 enum {
-    RENEW_MAX_MS = 1800,       /* dead neighbours are noticed within 2 s */
+    RENEW_MAX_MS = 1700,       /* dead neighbours are noticed within 2 s */
     SAY_DOWN_EVERY_MS = 10000, /* while Redis is away */
     CONNECT_MAX_MS = 5000,
     RECONNECT_MAX_MS = 3000

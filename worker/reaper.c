@@ -22,7 +22,7 @@
 enum {
     RECENT_MS = 5 * 60 * 1000, /* stragglers are likely for so long */
     RECENT_MAX = 100,          /* ids looked at in one turn */
-    RECENT_EVERY = 8,          /* turns between looks at ids ended lately */
+    RECENT_EVERY = 12,         /* turns between looks at ids ended lately */
     OLD_EVERY = 16,            /* turns between looks at older ids */
     OLD_MAX = 20,
     DAY_MS = 24 * 3600 * 1000
@@ -105,6 +105,10 @@ static void reap(struct lane *lane, const char *victim, enum reap_mode mode)
 
 static void on_reaped(void *arg, int err, const struct reply *r)
 {
+    static const char *const reasons[] = {[REAP_EXPIRED] = "lease ran out",
+                                          [REAP_GONE] = "process is gone",
+                                          [REAP_REST] = "the rest of it",
+                                          [REAP_STRAGGLER] = "straggler"};
     loop_role_assert();
     struct look *look = arg;
     struct lane *lane = look->lane;
@@ -119,10 +123,7 @@ static void on_reaped(void *arg, int err, const struct reply *r)
     if (res.state == REAP_MOVED &&
         (res.moved > 0 || look->mode != REAP_STRAGGLER))
         LOG_WARN("reap", F_STR("queue", lane->keys.queue),
-                 F_STR("lane", look->victim),
-                 F_STR("why", look->mode == REAP_EXPIRED ? "lease ran out"
-                              : look->mode == REAP_GONE  ? "process is gone"
-                                                         : "straggler"),
+                 F_STR("lane", look->victim), F_STR("why", reasons[look->mode]),
                  F_INT("jobs", res.moved), F_INT("left", res.left));
     /* Who died with it is the next whose lease ends first. */
     if (res.state == REAP_MOVED && look->mode == REAP_EXPIRED &&
@@ -132,7 +133,8 @@ static void on_reaped(void *arg, int err, const struct reply *r)
         if (!lane->blocked)
             lane->empty = false;
         if (res.left > 0)
-            reap(lane, look->victim, REAP_STRAGGLER);
+            reap(lane, look->victim,
+                 look->mode == REAP_STRAGGLER ? REAP_STRAGGLER : REAP_REST);
         lane_pump(lane);
     }
     free(look);

@@ -4,7 +4,8 @@
 --      8 stats of the minute
 -- ARGV 1 id of that lane
 --      2 "expired": if its lease ran out; "gone": its process is known to
---        have ended; "straggler": its lease was ended before
+--        have ended; "rest": what a call before this one had to leave;
+--        "straggler": its lease was ended before
 --      3 max bytes
 -- Returns { "OK", moved, left }, { "ALIVE", ms left }, { "NONE" } if it has no
 -- lease ("straggler": if it is not in reaped), or { "FORGOTTEN" }.
@@ -32,7 +33,7 @@ end
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 local lease_end = redis.call('ZSCORE', leases, lane)
-if mode == 'straggler' then
+if mode == 'straggler' or mode == 'rest' then
   local since = redis.call('ZSCORE', reaped, lane)
   if lease_end then return { 'ALIVE', 0 } end
   if not since then return { 'NONE' } end

@@ -158,7 +158,7 @@ int queue_leave(struct conn *c, const struct keys *k, const char *lane,
 int queue_leave_result(int err, const struct reply *r, int64_t *ret_left,
                        struct errbuf *eb);
 
-enum reap_mode { REAP_EXPIRED, REAP_GONE, REAP_STRAGGLER };
+enum reap_mode { REAP_EXPIRED, REAP_GONE, REAP_REST, REAP_STRAGGLER };
 int queue_reap(struct conn *c, const struct keys *k, const char *lane,
                enum reap_mode mode, conn_reply_cb cb, void *arg) ON_LOOP;
 enum reap_state { REAP_MOVED, REAP_ALIVE, REAP_NONE, REAP_FORGOTTEN };

@@ -333,7 +333,7 @@ int queue_promote_result(int err, const struct reply *r, int64_t *ret_moved,
 int queue_reap(struct conn *c, const struct keys *k, const char *lane,
                enum reap_mode mode, conn_reply_cb cb, void *arg)
 {
-    static const char *const names[] = {"expired", "gone", "straggler"};
+    static const char *const names[] = {"expired", "gone", "rest", "straggler"};
     struct args a = {0};
     char active[KEY_MAX], minute[KEY_MAX];
     keys_active(k, lane, active);

@@ -253,12 +253,12 @@ static void a_thousand_go_in_one_call(void **state)
     table_do(b.data);
     buf_done(&b);
     table_call(SCRIPT_reap, "L expired 10000000", "OK 1000 200");
-    table_call(SCRIPT_reap, "L straggler 10000000", "OK 200 0");
-    table_check("LINDEX @ready 0 => {`id`:`0`}\n"
-                "LINDEX @ready 199 => {`id`:`199`}\n"
+    table_call(SCRIPT_reap, "L rest 10000000", "OK 200 0");
+    table_check("LINDEX @ready 0 => {`recovered`:[NOW],`id`:`0`}\n"
+                "LINDEX @ready 199 => {`recovered`:[NOW],`id`:`199`}\n"
                 "LINDEX @ready 200 => {`recovered`:[NOW],`id`:`200`}\n"
                 "LINDEX @ready 1199 => {`recovered`:[NOW],`id`:`1199`}\n"
-                "HGET @stats reaped => 1000\nHGET @stats straggled => 200");
+                "HGET @stats reaped => 1200\nHGET @stats straggled => (nil)");
 }
 
 static void stragglers_are_found_and_not_noted(void **state)
