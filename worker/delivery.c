@@ -17,7 +17,6 @@ struct delivery *delivery_new(struct job *job)
     struct delivery *d = mem_new(sizeof(*d));
 
     d->job = job;
-    d->outcome.retry_after_ms = -1;
     atomic_init(&d->cancel, CANCEL_NONE);
     return d;
 }

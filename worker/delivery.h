@@ -34,9 +34,8 @@ enum cancel {
 
 struct outcome {
     enum verdict verdict;
-    bool crashed;           /* ended by a signal that we did not send */
-    int64_t retry_after_ms; /* the handler's own delay; -1: by policy */
-    int64_t started_at_ms;  /* wall clock */
+    bool crashed;          /* ended by a signal that we did not send */
+    int64_t started_at_ms; /* wall clock */
     int64_t run_us;
     char error_class[32]; /* "exit", "signal", "timeout", "spawn", … */
     struct buf message;   /* what went wrong, UTF-8 or not */

@@ -28,7 +28,6 @@ enum {
 };
 /* Settling a failure makes an envelope grow; it must still be read. */
 #define ENVELOPE_SLACK (64 * 1024)
-#define RECOVERY_WINDOW_MS (3 * 24 * 3600 * 1000LL)
 
 static void on_fetched(void *arg, int err, const struct reply *r);
 static void on_popped(void *arg, int err, const struct reply *r);
@@ -242,7 +241,6 @@ static void judge(struct lane *lane, struct slot *s)
         job_recoveries_since(d->job, lane_now_ms(lane) - RECOVERY_WINDOW_MS);
     d->lane = lane;
     d->fence = s->fence;
-    d->outcome.retry_after_ms = -1;
     (void)snprintf(d->queue, sizeof(d->queue), "%s", lane->keys.queue);
     if (cfg->max_recoveries > 0 && recovered >= cfg->max_recoveries) {
         char text[128];

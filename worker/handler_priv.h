@@ -11,7 +11,7 @@
 #include "worker/delivery.h"
 #include "worker/handler.h"
 
-/* What the kinds of handlers share. Included by worker/handler*.c only. */
+/* What the kinds of handlers share. For worker/handler* only. */
 
 typedef void (*handler_run_fn)(struct delivery *d, int cancel_fd);
 

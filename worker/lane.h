@@ -8,7 +8,7 @@
 #include "worker/ledger.h"
 
 /*
- * A lane: this worker's side of one queue (docs/PROTOCOL.md, "Delivery").
+ * A lane: this worker's side of one queue (docs/PROTOCOL.md).
  *
  *     DOWN ──both connections up──► BINDING ──register or rebind──► UP
  *       ▲                              │                            │
@@ -19,6 +19,8 @@
  * connection that was lost come with an error and are passed over: whoever
  * closes a connection also sets the state.
  */
+#define RECOVERY_WINDOW_MS (3 * 24 * 3600 * 1000LL) /* recoveries count */
+
 enum lane_state { LANE_DOWN, LANE_BINDING, LANE_UP, LANE_LEAVING, LANE_LEFT };
 
 /* Slots that were settled or released, until Redis has answered. */

@@ -79,10 +79,13 @@ void slot_free(struct slot *s);
 /* Takes s, whose state is set, as the last place. */
 void ledger_append(struct ledger *l, struct slot *s);
 
-/* Every change of state, and of recovered and near before it is appended. */
+/*
+ * Every change of state goes through this. recovered and near of a slot may
+ * change only while it is FINISHED or GIVE_BACK, since others are counted.
+ */
 void ledger_set_state(struct ledger *l, struct slot *s, enum slot_state state);
 
-/* Call around a change of a slot's bytes (stamp). */
+/* Takes d, whose job's bytes are from now on those of the slot (stamp). */
 void ledger_replace(struct ledger *l, struct slot *s, struct delivery *d);
 
 /* Slots at the front that are finished, at most max. */

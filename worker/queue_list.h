@@ -4,7 +4,7 @@
 #include "common/base/err.h"
 #include "worker/agent.h"
 
-enum { QUEUES_MAX = 256 };
+enum { QUEUES_MAX = LANES_MAX };
 
 /*
  * Adds the queues of a list to cfg, whose queues have room for QUEUES_MAX.

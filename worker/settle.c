@@ -30,7 +30,6 @@ enum {
     MESSAGE_MAX = 2 * 1024 /* bytes of an error's message that are kept */
 };
 #define PUT_OFF_MAX_MS (24 * 3600 * 1000LL)
-#define RECOVERY_WINDOW_MS (3 * 24 * 3600 * 1000LL)
 
 const char *const counter_names[COUNTERS] = {"done",     "retried",   "dead",
                                              "put_off",  "discarded", "invalid",
@@ -143,8 +142,6 @@ static int64_t retry_delay(const struct slot *s, int64_t attempt)
 {
     struct backoff policy;
     double jitter = (double)random_below(1 << 20) / (1 << 20);
-    if (s->d->outcome.retry_after_ms >= 0)
-        return s->d->outcome.retry_after_ms;
     if (backoff_parse(s->d->job->backoff, &policy, NULL) != 0)
         (void)backoff_parse((struct json_span){0}, &policy, NULL);
     return backoff_delay(&policy, attempt, jitter);

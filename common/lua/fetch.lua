@@ -57,7 +57,9 @@ end
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, lane) then return { 'FENCED' } end
-if redis.call('HGET', config, 'paused') then return { 'PAUSED' } end
+if (redis.call('HGET', config, 'paused') or '0') ~= '0' then
+  return { 'PAUSED' }
+end
 
 -- Read in steps that follow the size met so far, so that big envelopes are
 -- not read by the thousand only to be left where they are.

@@ -13,6 +13,9 @@ local old, new = ARGV[1], ARGV[2]
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
+if #new < 1 or #new > 127 then
+  return redis.error_reply('ERR a lane id has 1 to 127 bytes, not ' .. #new)
+end
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, old) then
   if redis.call('ZSCORE', leases, new)

@@ -9,6 +9,9 @@ local lane, lease, format = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
+if #lane < 1 or #lane > 127 then
+  return redis.error_reply('ERR a lane id has 1 to 127 bytes, not ' .. #lane)
+end
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if redis.call('ZSCORE', reaped, lane) or redis.call('ZSCORE', leases, lane)
   or redis.call('EXISTS', KEYS[5]) == 1 then

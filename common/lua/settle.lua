@@ -99,6 +99,7 @@ local adds, dead_bytes = i, 0
 i = i + 3 * a
 for j = 1, k do
   local fields = tonumber(ARGV[i + 1])
+  redis.call('HDEL', KEYS[7 + j], 'result', 'error') -- of an earlier end
   redis.call('HSET', KEYS[7 + j], unpack(ARGV, i + 2, i + 1 + fields))
   redis.call('PEXPIRE', KEYS[7 + j], ARGV[i])
   i = i + 2 + fields

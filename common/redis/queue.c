@@ -211,7 +211,7 @@ int queue_renew_result(int err, const struct reply *r, struct renew_result *ret,
         !reply_int(reply_at(r, 10), &res.oldest_left_ms))
         return queue_unexpected("renew", eb);
     res.paused = paused != 0;
-    /* A lane with a longer name is not of our making: nobody reaps it. */
+    /* The script lets no longer one through. */
     if (oldest.len < sizeof(res.oldest_lane))
         memcpy(res.oldest_lane, oldest.p, oldest.len);
     *ret = res;

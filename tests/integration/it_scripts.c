@@ -33,6 +33,11 @@ static void register_takes_an_id_once(void **state)
          "ZSCORE @leases L => 7\nHLEN @lanes => 0\nEXISTS @config => 0"},
         {"an id with a list is taken", "RPUSH @active:L {`id`:`a`}",
          SCRIPT_register, "L 15000 {} 1", "TAKEN", NO_LANE},
+        {"an id of 128 bytes is refused", "", SCRIPT_register,
+         "0123456789012345678901234567890123456789012345678901234567890123"
+         "4567890123456789012345678901234567890123456789012345678901234567"
+         " 15000 {} 1",
+         "*127 bytes, not 128*", NO_LANE},
         {"a newer format is refused", "HSET @config format 2", SCRIPT_register,
          "L 15000 {} 1", "FORMAT 2",
          "ZCARD @leases => 0\nHLEN @lanes => 0\nHGET @config format => 2"},

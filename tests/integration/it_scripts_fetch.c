@@ -93,6 +93,8 @@ static void fetch_moves_from_the_head(void **state)
          "GET @fence => 42"},
         {"nothing", LEASE, SCRIPT_fetch, SOME, "EMPTY 0",
          "EXISTS @active:L => 0\nEXISTS @fence => 0"},
+        {"paused 0 is not paused", LEASE "HSET @config paused 0", SCRIPT_fetch,
+         SOME, "EMPTY 0", ""},
         {"a paused queue", LEASE "HSET @config paused 1\nRPUSH @ready {}",
          SCRIPT_fetch, SOME, "PAUSED", "LLEN @ready => 1"},
         {"without a lease", "RPUSH @ready {}\nZADD @leases NOW+60000 M",

@@ -245,9 +245,10 @@ static void kept_jobs_are_hashes_that_expire(void **state)
          "HGETALL @job:b => state a b\nPTTL @job:b => 35#\n"
          "HGET @stats done => 2\nLRANGE @active:L 0 -1 => c d e"},
         {"an earlier state is written over",
-         HELD "HSET @job:a state retry progress 3", SCRIPT_settle,
+         HELD "HSET @job:a state dead error x progress 3", SCRIPT_settle,
          "@job:a | L 1 va 0 0 1 0 60000 2 state done", "OK NOW",
-         "HGET @job:a state => done\nHGET @job:a progress => 3"},
+         "HGET @job:a state => done\nHGET @job:a progress => 3\n"
+         "HGET @job:a error => (nil)"},
     };
     (void)state;
     ROWS(rows);

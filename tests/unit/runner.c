@@ -147,7 +147,6 @@ void expect_verdict(const struct delivery *d, enum verdict v, const char *class)
         fail_msg("verdict %d, expected %d: %s", (int)o->verdict, (int)v,
                  o->message.len > 0 ? o->message.data : "no message");
     assert_string_equal(o->error_class, class);
-    assert_int_equal(o->retry_after_ms, -1);
 }
 
 void expect_result(const struct delivery *d, const char *text)
