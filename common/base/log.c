@@ -2,8 +2,8 @@
  * Log lines.
  *
  * A line is put together in memory and leaves in one write(2). What cannot be
- * written is lost: a log that is stuck must not stop the work. Values come
- * from strangers, so whatever could forge a field or drive a terminal is
+ * written at once is lost: a log that is stuck must not stop the work. Values
+ * come from strangers, so whatever could forge a field or drive a terminal is
  * quoted and escaped, in both formats as in JSON.
  *
  * Thread: any; log_setup before there are several.
@@ -11,6 +11,9 @@
 #include "common/base/log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +25,11 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static const char *const format_names[] = {"logfmt", "json"};
 
 enum { LEVELS = 4, FORMATS = 2 };
+
+/* Between looking for room and writing no other thread may take it. */
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+static int64_t lost; /* lines since the last one that was written */
+static bool torn;    /* the last one lacks its end */
 
 static enum log_level least_level = LOG_LVL_INFO;
 static enum log_format line_format = LOG_LOGFMT;
@@ -111,25 +119,42 @@ static void add_field(struct buf *line, const struct log_field *f)
     add_text(line, f->name, s, n);
 }
 
-/* A short write is finished, so that the next line starts at its own start. */
+/* Whether a write of up to PIPE_BUF bytes would not wait. */
+static bool has_room(void)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
+}
+
+/*
+ * A reader that stands still (a pipe nobody empties, a stopped terminal) must
+ * not stop the loop thread: what has no room is lost, and counted. A line of
+ * more than PIPE_BUF may be cut; the next one then begins on its own line.
+ */
 static void write_line(const char *p, size_t n)
 {
     while (n > 0) {
-        ssize_t done = write(STDERR_FILENO, p, n);
+        size_t some = n < PIPE_BUF ? n : PIPE_BUF;
+        ssize_t done = has_room() ? write(STDERR_FILENO, p, some) : -1;
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            return;
+            break;
         p += done;
         n -= (size_t)done;
+        torn = n > 0;
     }
+    if (n > 0)
+        lost++;
+    else
+        lost = 0;
 }
 
 void log_emit(enum log_level level, const char *event,
               const struct log_field *fields)
 {
     int saved_errno = errno; /* a log call changes nothing for its caller */
-    struct buf line = {0};
+    struct buf line = {0}, whole = {0};
     char t[25];
     clock_format(clock_wall_ms(), t);
     add_text(&line, "t", t, strlen(t));
@@ -137,8 +162,18 @@ void log_emit(enum log_level level, const char *event,
     add_text(&line, "ev", event, strlen(event));
     for (const struct log_field *f = fields; f->kind != LOG_FIELD_END; f++)
         add_field(&line, f);
+    (void)pthread_mutex_lock(&writing);
+    if (lost > 0) {
+        add_name(&line, "lines_lost");
+        buf_int(&line, lost);
+    }
     buf_str(&line, line_format == LOG_JSON ? "}\n" : "\n");
-    write_line(line.data, line.len);
+    if (torn)
+        buf_str(&whole, "\n");
+    buf_append(&whole, line.data, line.len);
+    write_line(whole.data, whole.len);
+    (void)pthread_mutex_unlock(&writing);
     buf_done(&line);
+    buf_done(&whole);
     errno = saved_errno;
 }

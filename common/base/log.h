@@ -14,8 +14,9 @@
  *     t=2026-12-01T09:00:00.123Z lvl=info ev=fetch queue=mail jobs=12
  *
  * Each line is one write(2), so lines of several threads and processes do not
- * mix. Control bytes are escaped. Payloads are never logged. For programs:
- * common/ returns errors and does not log. Any thread.
+ * mix. It never waits: what has no room is lost, and the next line that has
+ * says so (lines_lost). Control bytes are escaped. Payloads are never logged.
+ * For programs: common/ returns errors and does not log. Any thread.
  */
 enum log_level { LOG_LVL_DEBUG, LOG_LVL_INFO, LOG_LVL_WARN, LOG_LVL_ERROR };
 enum log_format { LOG_LOGFMT, LOG_JSON };
