@@ -168,8 +168,7 @@ static void keep_what_did_not_run(struct lane *lane)
             }
         }
         for (const struct slot *s = b->slots; s != NULL; s = s->next)
-            lost += b->release || s->d == NULL ||
-                    s->d->outcome.verdict != VERDICT_DONE;
+            lost++;
     }
     if (lost > 0)
         LOG_WARN("lost", F_STR("queue", lane->keys.queue), F_INT("jobs", lost),

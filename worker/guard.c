@@ -130,6 +130,10 @@ static void guard_main(int fd)
         for (ssize_t i = 0; i < n / (ssize_t)sizeof(notes[0]); i++) {
             size_t at = 0;
 
+            /* Groups of ours only: kill(-1) would reach everybody. */
+            if (notes[i].pgid <= 1 ||
+                (notes[i].alive != 0 && notes[i].alive != 1))
+                continue;
             while (at < len && groups[at] != notes[i].pgid)
                 at++;
             if (!notes[i].alive) {

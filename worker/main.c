@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "common/base/log.h"
+#include "common/base/stdfd.h"
 #include "worker/agent.h"
 #include "worker/guard.h"
 #include "worker/options.h"
@@ -40,6 +41,8 @@ int main(int argc, char **argv)
 {
     struct options o;
     struct errbuf eb;
+    if (stdfd_open() != 0)
+        return EX_OSERR;
     if (options_parse(argc, argv, &o, &eb) != 0)
         return refuse(&o, &eb);
     if (o.help || o.version || o.check)

@@ -85,6 +85,11 @@ for i = 1, #jobs do
 end
 redis.call('RPUSH', active, unpack(jobs))
 redis.call('LTRIM', ready, #jobs, -1)
-local fence = redis.call('INCRBY', KEYS[5], #jobs) - #jobs + 1
+local last = redis.pcall('INCRBY', KEYS[5], #jobs)
+if type(last) == 'table' then -- not ours any more: tokens must go on growing
+  last = redis.call('TIME')[1] * 1000000 + #jobs
+  redis.call('SET', KEYS[5], string.format('%.0f', last))
+end
+local fence = last - #jobs + 1
 local more = redis.call('EXISTS', ready) == 1 and 'MORE' or 'EMPTY'
 return { more, fence, unpack(jobs) }

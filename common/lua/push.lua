@@ -18,7 +18,11 @@ end
 if n > 1 and bytes > 67108864 then
   return redis.error_reply('ERR push takes at most 64 MiB, not ' .. bytes)
 end
-local current = tonumber(redis.call('HGET', config, 'format') or format)
+local current = redis.call('HGET', config, 'format') or format
+if not tonumber(current) then
+  return redis.error_reply('ERR config format is no number: ' .. current)
+end
+current = tonumber(current)
 if current > format then
   return { 'FORMAT', current }
 end

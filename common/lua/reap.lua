@@ -31,6 +31,16 @@ local function noted(e)
   return string.format('{"recovered":[%.0f],', now) .. string.sub(e, brace + 1)
 end
 
+-- A version is only compared, so one that people broke begins anew.
+local function bump_lanes()
+  local v = redis.pcall('HINCRBY', config, 'lanes_version', 1)
+  if type(v) == 'table' then
+    redis.call('HSET', config, 'lanes_version', 1)
+    v = 1
+  end
+  return v
+end
+
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 local lease_end = redis.call('ZSCORE', leases, lane)
 if mode == 'straggler' or mode == 'rest' then
@@ -50,7 +60,7 @@ else
   redis.call('ZADD', reaped, now, lane)
   redis.call('ZREM', leases, lane)
   redis.call('HDEL', lanes, lane)
-  redis.call('HINCRBY', config, 'lanes_version', 1)
+  bump_lanes()
 end
 
 -- From the end, one by one: each goes in front of those behind it.

@@ -16,6 +16,16 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 if #new < 1 or #new > 127 then
   return redis.error_reply('ERR a lane id has 1 to 127 bytes, not ' .. #new)
 end
+-- A version is only compared, so one that people broke begins anew.
+local function bump_lanes()
+  local v = redis.pcall('HINCRBY', config, 'lanes_version', 1)
+  if type(v) == 'table' then
+    redis.call('HSET', config, 'lanes_version', 1)
+    v = 1
+  end
+  return v
+end
+
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, old) then
   if redis.call('ZSCORE', leases, new)
@@ -37,5 +47,5 @@ end
 redis.call('ZADD', reaped, now, old)
 redis.call('ZREM', leases, old)
 redis.call('HDEL', lanes, old)
-redis.call('HINCRBY', config, 'lanes_version', 1)
+bump_lanes()
 return { 'OK', now, unpack(redis.call('LRANGE', KEYS[6], 0, -1)) }

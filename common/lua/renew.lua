@@ -29,7 +29,7 @@ while oldest[1] and #oldest[1] > 127 do -- no lane: such a name would hide all o
 end
 local v = redis.call('HMGET', config, 'version', 'cancelled_version',
   'lanes_version', 'paused')
-return { 'OK', now, redis.call('LLEN', KEYS[2]), tonumber(v[1] or '0'),
-  tonumber(v[2] or '0'), tonumber(v[3] or '0'), (v[4] and v[4] ~= '0') and 1 or 0,
+return { 'OK', now, redis.call('LLEN', KEYS[2]), tonumber(v[1] or '0') or 0,
+  tonumber(v[2] or '0') or 0, tonumber(v[3] or '0') or 0, (v[4] and v[4] ~= '0') and 1 or 0,
   redis.call('LLEN', KEYS[4]), due, oldest[1] or '',
   tonumber(oldest[2] or now) - now }

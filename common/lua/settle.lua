@@ -52,8 +52,9 @@ end
 local function bound_dead(added)
   local l = redis.call('HMGET', config, 'dead_max', 'dead_max_age',
     'dead_max_bytes')
-  local max, age = tonumber(l[1] or 100000), tonumber(l[2] or 7776000000)
-  local max_bytes = tonumber(l[3] or 268435456)
+  local max, age = tonumber(l[1] or '') or 100000,
+    tonumber(l[2] or '') or 7776000000
+  local max_bytes = tonumber(l[3] or '') or 268435456
   local function count(n)
     local sum = redis.pcall('HINCRBY', KEYS[6], 'dead_bytes', n)
     return type(sum) == 'number' and sum or 0

@@ -13,4 +13,9 @@ if redis.call('LINDEX', active, ARGV[2]) ~= ARGV[3] then
   return { 'REFUSED' }
 end
 if ARGV[4] ~= '' then redis.call('LSET', active, ARGV[2], ARGV[4]) end
-return { 'OK', redis.call('INCR', KEYS[3]) }
+local fence = redis.pcall('INCR', KEYS[3])
+if type(fence) == 'table' then -- as in fetch
+  fence = redis.call('TIME')[1] * 1000000
+  redis.call('SET', KEYS[3], string.format('%.0f', fence))
+end
+return { 'OK', fence }

@@ -3,8 +3,12 @@
  * ends in order, and does not spin.
  */
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/base/mem.h"
 #include "tests/integration/runs.h"
 #include "tests/unit/unit.h"
 
@@ -12,6 +16,17 @@ static bool two_are_blocked(void *arg)
 {
     (void)arg;
     return runs_info("clients", "blocked_clients:") >= 2;
+}
+
+struct said {
+    struct worker *w;
+    const char *text;
+};
+
+static bool has_said(void *arg)
+{
+    struct said *s = arg;
+    return worker_said(s->w, s->text);
 }
 
 static struct worker *two_queues(void)
@@ -106,6 +121,74 @@ static void names_that_no_lane_has_are_removed(void **state)
     assert_int_equal(redis_int(runs_redis, "ZCARD belt:{q}:leases"), 0);
 }
 
+static void config_that_is_no_number_stops_nothing(void **state)
+{
+    (void)state;
+    redis_do(
+        runs_redis,
+        "HSET belt:{q}:config lanes_version abc version abc "
+        "cancelled_version - dead_max abc dead_max_age x dead_max_bytes y");
+    redis_do(runs_redis, "SET belt:{q}:fence abc");
+    struct worker *w = runs_worker("--handler", "x=builtin:noop", "--handler",
+                                   "bad=exec:/bin/sh -c 'exit 65'", NULL);
+    for (int i = 0; i < 5; i++) {
+        runs_push("{\"type\":\"x\"}");
+        runs_push("{\"type\":\"bad\"}");
+    }
+    runs_await_stat("done", 5);
+    runs_await_stat("dead", 5);
+    assert_int_equal(worker_count(w, "ev=resync"), 0);
+    runs_end(w);
+    assert_int_equal(queue_stat(runs_redis, "q", "done"), 5);
+    assert_int_equal(redis_int(runs_redis, "ZCARD belt:{q}:dead"), 5);
+}
+
+static void a_format_that_is_no_number_is_named(void **state)
+{
+    (void)state;
+    redis_do(runs_redis, "HSET belt:{q}:config format abc");
+    struct worker *w = worker_start(
+        runs_redis, NULL,
+        (const char *[]){"-q", "q", "--handler", "x=builtin:noop", NULL});
+    struct said s = {w, "config format is no number: abc"};
+    assert_true(wait_until(has_said, &s, RUN_MS));
+    redis_do(runs_redis, "HDEL belt:{q}:config format");
+    runs_push("{\"type\":\"x\"}");
+    runs_await_stat("done", 1);
+    worker_free(w);
+}
+
+/* Whatever is opened next would otherwise be printed into. */
+static void closed_standard_descriptors_become_dev_null(void **state)
+{
+    char exe[256] = "", link[64], target[64];
+    (void)state;
+    struct worker *w = runs_worker("--handler", "x=builtin:noop", NULL);
+    (void)snprintf(link, sizeof(link), "/proc/%d/exe", (int)worker_pid(w));
+    assert_true(readlink(link, exe, sizeof(exe) - 1) > 0);
+    runs_end(w);
+    char *command = mem_printf("exec %s -u %s -q q --handler x=exec:/bin/false "
+                               "<&- >&- 2>&-",
+                               exe, redis_url(runs_redis));
+    w = worker_exec(runs_redis, (const char *[]){"sh", "-c", command, NULL},
+                    NULL);
+    for (int i = 0; i < 50; i++)
+        runs_push("{\"type\":\"x\"}");
+    runs_await_stat("retried", 50);
+    for (int fd = 0; fd <= 2; fd++) {
+        (void)snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)worker_pid(w),
+                       fd);
+        ssize_t n = readlink(link, target, sizeof(target) - 1);
+        assert_true(n > 0);
+        target[n] = '\0';
+        assert_string_equal(target, "/dev/null");
+    }
+    worker_signal(w, SIGTERM);
+    assert_int_equal(worker_wait(w, RUN_MS), 0);
+    worker_free(w);
+    free(command);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, runs_clear, runs_over)
@@ -115,6 +198,9 @@ int main(void)
         TEST(a_newer_format_ends_it_in_order),
         TEST(numbers_out_of_bounds_end_in_dead),
         TEST(names_that_no_lane_has_are_removed),
+        TEST(config_that_is_no_number_stops_nothing),
+        TEST(a_format_that_is_no_number_is_named),
+        TEST(closed_standard_descriptors_become_dev_null),
     };
     return cmocka_run_group_tests(tests, runs_start, runs_stop);
 }
