@@ -239,6 +239,9 @@ static void tell_sum(struct bulk *b)
     if (b->bad > BAD_SHOWN)
         complain(b->o, "%s more bad lines",
                  progress_count(b->bad - BAD_SHOWN, bad));
+    if (b->lines.number < (uint64_t)b->o->skip)
+        complain(b->o, "the input ended in line %llu, before --skip %lld",
+                 (unsigned long long)b->lines.number, (long long)b->o->skip);
     progress_count(jobs, count);
     progress_count(jobs * 1000 / (uint64_t)(ms > 0 ? ms : 1), rate);
     complain(b->o, "%s jobs pushed to %s in %.2f s (%s/s)%s%s%s", count,

@@ -5,6 +5,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 
 #include "common/base/log.h"
@@ -37,6 +38,27 @@ static int answer(struct options *o)
     return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }
 
+/*
+ * Two connections a queue, eight descriptors a running handler, and some of
+ * our own: with fewer the worker would only seem to work.
+ */
+static int want_descriptors(const struct worker_config *cfg, struct errbuf *eb)
+{
+    struct rlimit l;
+    rlim_t need = 48 + 2 * (rlim_t)cfg->queue_count + 8 * (rlim_t)cfg->threads;
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= need)
+        return 0;
+    if (l.rlim_max >= need) {
+        l.rlim_cur = need;
+        if (setrlimit(RLIMIT_NOFILE, &l) == 0)
+            return 0;
+    }
+    return errbuf_set(eb, ERR_SYSTEM,
+                      "%llu file descriptors are allowed (ulimit -n), %llu "
+                      "are needed for these threads and queues",
+                      (unsigned long long)l.rlim_max, (unsigned long long)need);
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
@@ -50,7 +72,7 @@ int main(int argc, char **argv)
     log_setup(o.log_level, o.log_format);
     (void)signal(SIGPIPE, SIG_IGN);
     /* Before any thread exists, since it forks. */
-    if (guard_start(&eb) != 0) {
+    if (want_descriptors(&o.config, &eb) != 0 || guard_start(&eb) != 0) {
         LOG_ERROR("start", F_STR("error", eb.text));
         options_done(&o);
         return EX_OSERR;

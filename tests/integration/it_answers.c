@@ -158,6 +158,25 @@ static void a_format_that_is_no_number_is_named(void **state)
     worker_free(w);
 }
 
+static void too_few_descriptors_are_said_at_once(void **state)
+{
+    char exe[256] = "", link[64];
+    (void)state;
+    struct worker *w = runs_worker("--handler", "x=builtin:noop", NULL);
+    (void)snprintf(link, sizeof(link), "/proc/%d/exe", (int)worker_pid(w));
+    assert_true(readlink(link, exe, sizeof(exe) - 1) > 0);
+    runs_end(w);
+    char *command = mem_printf("ulimit -n 40; exec %s -u %s -q q "
+                               "--handler x=builtin:noop --threads 16",
+                               exe, redis_url(runs_redis));
+    w = worker_exec(runs_redis, (const char *[]){"sh", "-c", command, NULL},
+                    NULL);
+    assert_int_equal(worker_wait(w, RUN_MS), 71);
+    assert_true(worker_said(w, "40 file descriptors are allowed"));
+    worker_free(w);
+    free(command);
+}
+
 /* Whatever is opened next would otherwise be printed into. */
 static void closed_standard_descriptors_become_dev_null(void **state)
 {
@@ -201,6 +220,7 @@ int main(void)
         TEST(config_that_is_no_number_stops_nothing),
         TEST(a_format_that_is_no_number_is_named),
         TEST(closed_standard_descriptors_become_dev_null),
+        TEST(too_few_descriptors_are_said_at_once),
     };
     return cmocka_run_group_tests(tests, runs_start, runs_stop);
 }
