@@ -39,19 +39,20 @@ void options_help(FILE *out)
                       row->def != NULL ? row->def : "",
                       row->def != NULL ? ")" : "");
     }
-    (void)fprintf(
-        out, "\nDurations: 500ms 10s 5m 2h 7d. Sizes: 64k 10m 1g.\n"
-             "A file says the same without dashes: worker { threads = 8 } "
-             "redis { url = \"...\" }\n"
-             "handler \"img.*\" { exec = \"/usr/bin/convert - -\" "
-             "timeout = \"5m\" }. Flags win, then the\n"
-             "environment (BELT_QUEUES BELT_NAMESPACE BELT_LOG_LEVEL "
-             "BELT_LOG_FORMAT), then the file.\n"
-             "Signals: TERM and INT give back what has not begun and end; "
-             "once more: at once.\n"
-             "USR1: fetch nothing more.\n"
-             "Exit: 0 ended as told, 64 usage, 69 Redis away at the end, 71 system, 78 "
-             "configuration.\n");
+    (void)fprintf(out,
+                  "\nDurations: 500ms 10s 5m 2h 7d. Sizes: 64k 10m 1g.\n"
+                  "A file says the same without dashes: worker { threads = 8 } "
+                  "redis { url = \"...\" }\n"
+                  "handler \"img.*\" { exec = \"/usr/bin/convert - -\" "
+                  "timeout = \"5m\" }. Flags win, then the\n"
+                  "environment (BELT_QUEUES BELT_NAMESPACE BELT_LOG_LEVEL "
+                  "BELT_LOG_FORMAT), then the file.\n"
+                  "Signals: TERM and INT give back what has not begun and end; "
+                  "once more: at once.\n"
+                  "USR1: fetch nothing more.\n"
+                  "Exit: 0 ended as told, 64 usage, 69 Redis away at the end, "
+                  "71 system, 78 "
+                  "configuration.\n");
 }
 
 static const struct setting *find_flag(const char *arg, size_t len,
