@@ -28,7 +28,7 @@
 #include "common/base/mem.h"
 #include "tests/support/wait.h"
 
-enum { START_MS = 20 * 1000, TRIES = 5 };
+enum { START_MS = 20 * 1000, TRIES = 5, ENV_MAX = 8 };
 
 struct redis {
     struct redis *next; /* of all_servers */
@@ -36,6 +36,7 @@ struct redis {
     char url[96], tcp_url[64];
     bool appendonly;
     char *conf;           /* owned; NULL if none */
+    char *env[ENV_MAX];   /* owned; the last is NULL */
     int port;             /* 0: only the socket */
     pid_t pid;            /* 0: does not run */
     redisContext *client; /* owned; NULL until used */
@@ -121,6 +122,8 @@ static void run_server(const struct redis *r, pid_t parent)
         _exit(1);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    for (unsigned i = 0; r->env[i]; i++)
+        putenv(r->env[i]);
     snprintf(path, sizeof(path), "%s/redis.conf", r->dir);
     program = program ? program : "redis-server";
     execlp(program, program, path, (char *)NULL);
@@ -182,6 +185,15 @@ static void use_port(struct redis *r, int port)
     snprintf(r->tcp_url, sizeof(r->tcp_url), "redis://127.0.0.1:%d", port);
 }
 
+static void copy_env(struct redis *r, const char *const *env)
+{
+    for (unsigned i = 0; env && env[i]; i++) {
+        if (i == ENV_MAX - 1)
+            die("more than %d environment variables", ENV_MAX - 1);
+        r->env[i] = mem_strdup(env[i]);
+    }
+}
+
 struct redis *redis_start(const struct redis_opts *opts)
 {
     struct redis *r = mem_new(sizeof(*r));
@@ -193,6 +205,7 @@ struct redis *redis_start(const struct redis_opts *opts)
     if (opts) {
         r->appendonly = opts->appendonly;
         r->conf = opts->conf ? mem_strdup(opts->conf) : NULL;
+        copy_env(r, opts->env);
     }
     r->next = all_servers;
     all_servers = r;
@@ -255,6 +268,8 @@ void redis_stop(struct redis *r)
         }
     }
     (void)nftw(r->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    for (unsigned i = 0; r->env[i]; i++)
+        free(r->env[i]);
     free(r->conf);
     free(r);
 }

@@ -19,7 +19,8 @@ struct redis;
 struct redis_opts {
     bool tcp; /* listen on a free port of 127.0.0.1 too */
     bool appendonly;
-    const char *conf; /* more lines for the configuration; NULL: none */
+    const char *conf;       /* more lines for the configuration; NULL: none */
+    const char *const *env; /* "NAME=value", the last is NULL; NULL: none */
 };
 
 /* Returns an owned server that answers. opts may be NULL. */
