@@ -15,9 +15,10 @@
  *
  * serial is the number in the payload, 0 for jobs that are all equal; at_ms
  * is CLOCK_BOOTTIME. A run that was killed has no E. A line that was torn
- * (no end of line, or not of this form) fails the reading.
+ * (no end of line, or not of this form) fails the reading. Lines are filled up
+ * with spaces to a multiple of RECORD_LINE bytes: see record.c.
  */
-enum { RECORD_ID_MAX = 65 };
+enum { RECORD_ID_MAX = 65, RECORD_LINE = 128 };
 
 struct run {
     uint64_t serial;
@@ -29,14 +30,18 @@ struct run {
     int exit;                           /* -1 if it was killed */
 };
 
-/* Appends such a line to the file and syncs it. Ends the program on failure. */
+/*
+ * Appends such a line to the file and syncs it: of the start with
+ * started_at_ms, of the end with ended_at_ms and exit. Ends the program on
+ * failure.
+ */
 void record_start(const char *path, const struct run *r);
 void record_end(const char *path, const struct run *r);
 
 /*
- * Reads a record: all runs in the order of their starts. Returns an owned
- * array for free(), and their number through ret_n. Ends the program with a
- * message on a file that no handler wrote so.
+ * Reads a record: all runs in the order of their starts; none without a file.
+ * Returns an owned array for free(), and their number through ret_n. Ends the
+ * program with a message on a file that no handler wrote so.
  */
 struct run *record_read(const char *path, size_t *ret_n);
 
