@@ -20,8 +20,11 @@ end
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, lane) then return { 'FENCED' } end
+local left = redis.call('LLEN', KEYS[5]) -- a key of another type stops us here
+redis.call('HLEN', KEYS[2])
+redis.call('HLEN', config)
 redis.call('ZADD', KEYS[3], now, lane)
 redis.call('ZREM', leases, lane)
 redis.call('HDEL', KEYS[2], lane)
 bump_lanes()
-return { 'OK', redis.call('LLEN', KEYS[5]) }
+return { 'OK', left }

@@ -42,6 +42,11 @@ local function bump_lanes()
 end
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
+redis.call('LLEN', active) -- a key of another type stops us here, and not
+redis.call('LLEN', ready)  -- when the lease has ended and nothing is noted
+redis.call('HLEN', lanes)
+redis.call('HLEN', config)
+redis.call('ZCARD', reaped)
 local lease_end = redis.call('ZSCORE', leases, lane)
 if mode == 'straggler' or mode == 'rest' then
   local since = redis.call('ZSCORE', reaped, lane)

@@ -38,12 +38,14 @@ if redis.call('ZSCORE', reaped, new) or redis.call('ZSCORE', leases, new)
   or redis.call('EXISTS', KEYS[6]) == 1 then
   return { 'TAKEN' }
 end
+-- A key of another type stops us here: RENAMENX would carry it along.
+local jobs = redis.call('LLEN', KEYS[5])
+redis.call('HLEN', lanes)
+redis.call('HLEN', config)
 
 redis.call('ZADD', leases, now + tonumber(ARGV[3]), new)
 redis.call('HSET', lanes, new, ARGV[4])
-if redis.call('EXISTS', KEYS[5]) == 1 then
-  redis.call('RENAMENX', KEYS[5], KEYS[6])
-end
+if jobs > 0 then redis.call('RENAMENX', KEYS[5], KEYS[6]) end
 redis.call('ZADD', reaped, now, old)
 redis.call('ZREM', leases, old)
 redis.call('HDEL', lanes, old)

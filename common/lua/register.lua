@@ -35,6 +35,7 @@ current = tonumber(current)
 if current > format then
   return { 'FORMAT', current }
 end
+redis.call('HLEN', lanes) -- a key of another type stops us here
 
 redis.call('HSETNX', config, 'format', format)
 redis.call('HSET', lanes, lane, ARGV[3])

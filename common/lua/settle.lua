@@ -50,8 +50,8 @@ end
 
 -- Oldest first, until dead is within its bounds; the newest one stays.
 local function bound_dead(added)
-  local l = redis.call('HMGET', config, 'dead_max', 'dead_max_age',
-    'dead_max_bytes')
+  local l = redis.pcall('HMGET', config, 'dead_max', 'dead_max_age',
+    'dead_max_bytes') -- the jobs have ended: bounds cannot undo that
   local max, age = tonumber(l[1] or '') or 100000,
     tonumber(l[2] or '') or 7776000000
   local max_bytes = tonumber(l[3] or '') or 268435456
@@ -93,9 +93,15 @@ for j = 1, s do
   end
   i = i + 1
 end
+-- A key of another type stops us here: a lane tries again and again, and what
+-- was added before would be there as often.
+redis.call('LLEN', active)
+if a > 0 then
+  redis.call('ZCARD', retry)
+  redis.call('ZCARD', dead)
+end
+for j = 1, k do redis.call('HLEN', KEYS[7 + j]) end
 
--- Kept jobs first: if one cannot be written, nothing else has been done, and
--- trying again does not add again.
 local adds, dead_bytes = i, 0
 i = i + 3 * a
 for j = 1, k do
