@@ -13,9 +13,13 @@
  * was nowhere for one transaction, in two places, settled and back again,
  * settled by a lane without a lease, or counted otherwise than it was moved.
  *
- * Needs: appendonly yes, auto-aof-rewrite-percentage 0 (all history is kept),
- * jobs whose payload begins {"n":<serial> (serial 0: many equal jobs, which
- * count by number until they have an id, then by id).
+ * Needs: Redis 7, appendonly yes, auto-aof-rewrite-percentage 0 (all history
+ * is kept), database 0, jobs whose payload begins {"n":<serial>, each serial
+ * pushed once. Serial 0: many equal jobs, which count by number until they
+ * have an id, then by id. What is no envelope counts by its bytes.
+ *
+ * A job that a lane of at-most-once took by LPOP has left without a trace: it
+ * is popped, not lost and not left; it may be settled or given back later.
  *
  * Thread: the test's.
  */
@@ -28,6 +32,7 @@ struct moves {
     uint64_t retried, put_off; /* active -> retry */
     uint64_t dead, invalid;    /* active -> dead */
     uint64_t released, reaped, straggled, promoted;
+    uint64_t popped;  /* taken by LPOP: at-most-once */
     uint64_t rebound; /* taken along by rebind, still the same delivery */
 };
 
@@ -35,8 +40,13 @@ struct job_history {
     uint64_t serial; /* 0: one of the equal ones */
     char id[65];     /* "" before it was stamped */
     struct moves moves;
-    uint64_t first_fence, last_fence; /* of its deliveries; 0: none */
-    bool settled;                     /* done, discarded, or in dead */
+    /*
+     * Fences of its deliveries, 0: none, and how many had one that is known:
+     * a job that came by BLMOVE has none, or, stamped without need of an id,
+     * one that the journal does not tell from others.
+     */
+    uint64_t first_fence, last_fence, fences;
+    bool settled; /* done, discarded, or in dead */
 };
 
 /* What a battle may do on purpose, and is then no breach. */
@@ -54,18 +64,30 @@ struct journal *journal_replay(const char *dir, const char *queue,
                                unsigned allowed, FILE *out);
 void journal_free(struct journal *j);
 
-/*
- * Breaches of the promises, by kind: a job in no place without having been
- * settled; a job in two places; a job settled more than once or seen again
- * after its end; an active list changed by other than reap or the straggler's
- * look while its lane held no lease; counters that moved otherwise than the
- * jobs; jobs that no fault touched (only pushed, fetched and settled) leaving
- * ready in another order than they came.
- */
+/* Breaches of the promises, by kind. */
 struct breaches {
-    uint64_t lost, twice, settled_twice, unleased, miscounted, order;
+    uint64_t lost;          /* a job in no place, and not counted as settled */
+    uint64_t twice;         /* in two places, or in one from nowhere */
+    uint64_t settled_twice; /* seen again after its end */
+    /*
+     * The active list of a lane without lease changed by other than reap, the
+     * straggler's look or a late BLMOVE; one of a lane with lease reaped; an
+     * id leased again after its end.
+     */
+    uint64_t unleased;
+    uint64_t miscounted; /* counters moved otherwise than the jobs */
+    /*
+     * Jobs that no fault touched (only pushed, fetched, settled) left ready in
+     * another order than they came; or jobs that were given back do not stand
+     * at its head in their old order.
+     */
+    uint64_t order;
+    uint64_t altered; /* a payload changed on the way */
+    uint64_t fences;  /* a fencing number that did not grow, or was not given */
+    uint64_t unknown; /* a command, or a move of a job, that no script makes */
 };
 struct breaches journal_breaches(const struct journal *j);
+uint64_t journal_breach_count(const struct journal *j); /* of all kinds */
 
 /* Jobs still in ready, active, retry or scheduled at the end of the journal. */
 uint64_t journal_left(const struct journal *j);

@@ -1,0 +1,492 @@
+/*
+ * Claims about the accountant, on journals written by hand: each breach is
+ * found, as that breach and no other, and what is right is none.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/faults/journal.h"
+#include "tests/faults/journal_write.h"
+#include "tests/unit/unit.h"
+
+/* Lane a with its lease; jobs 1 to 3 ready; and those in the hands of a. */
+#define LEASE "ZADD @leases 1 a\n"
+#define READY LEASE "RPUSH @ $1 $2 $3\n"
+#define HELD                                                                   \
+    READY "MULTI\nRPUSH @active:a #1 #2 #3\nLTRIM @ 3 -1\n"                    \
+          "INCRBY @fence 3\nEXEC\n"
+#define ENDED "ZADD @reaped 1 a\nZREM @leases a\nHDEL @lanes a\n"
+
+static struct claim {
+    const char *name, *lines;
+    struct breaches breaches;
+    uint64_t left;
+    unsigned allowed;
+} claims[] = {
+    /* ---- right ---- */
+    {"a_fetch_and_settles_of_both_kinds_are_right",
+     HELD "MULTI\nLTRIM @active:a 1 -1\nLREM @active:a 1 #3\n"
+          "HINCRBY @stats done 2\nEXEC\n"
+          "MULTI\nLTRIM @active:a 1 -1\nHINCRBY @stats discarded 1\nEXEC\n",
+     {0},
+     0,
+     0},
+    {"a_blmove_and_its_stamp_are_right",
+     LEASE "RPUSH @ $1\nLMOVE @ @active:a left right\n"
+           "MULTI\nLSET @active:a 0 #1\nINCR @fence\nEXEC\n"
+           "MULTI\nLTRIM @active:a 1 -1\nHINCRBY @stats done 1\nEXEC\n",
+     {0},
+     0,
+     0},
+    {"failures_come_back",
+     HELD "MULTI\nZADD @retry NX 5 ~1\nZADD @retry NX 5 %2\n"
+          "ZADD @dead NX 5 ~3\nLTRIM @active:a 3 -1\n"
+          "HINCRBY @stats retried 1\nHINCRBY @stats put_off 1\n"
+          "HINCRBY @stats dead 1\nEXEC\n"
+          "MULTI\nRPUSH @ ~1 %2\nZREM @retry ~1 %2\n"
+          "HINCRBY @stats promoted 2\nEXEC\n",
+     {0},
+     2,
+     0},
+    {"a_release_keeps_the_order",
+     HELD "MULTI\nLPUSH @ #3 #2\nLREM @active:a 1 #3\nLREM @active:a 1 #2\n"
+          "HINCRBY @stats released 2\nEXEC\n",
+     {0},
+     3,
+     0},
+    {"a_reap_and_its_rest_keep_the_order",
+     HELD "MULTI\n" ENDED "LPUSH @ ^3\nRPOP @active:a\nLPUSH @ ^2\n"
+          "RPOP @active:a\nHINCRBY @stats reaped 2\nEXEC\n"
+          "MULTI\nLPUSH @ ^1\nRPOP @active:a\nHINCRBY @stats reaped 1\nEXEC\n",
+     {0},
+     3,
+     0},
+    {"a_late_blmove_is_straggled",
+     READY ENDED "LMOVE @ @active:a LEFT RIGHT\n"
+                 "MULTI\nLPUSH @ $1\nRPOP @active:a\n"
+                 "HINCRBY @stats straggled 1\nEXEC\n",
+     {0},
+     3,
+     0},
+    {"a_rebind_takes_all_along",
+     HELD "MULTI\nZADD @leases 2 b\nRENAMENX @active:a @active:b\n" ENDED
+          "EXEC\nMULTI\nLTRIM @active:b 3 -1\nHINCRBY @stats done 3\nEXEC\n",
+     {0},
+     0,
+     0},
+    {"equal_jobs_without_ids_are_counted",
+     LEASE "RPUSH @ $0 $0 $0\nLMOVE @ @active:a LEFT RIGHT\n"
+           "MULTI\nRPUSH @active:a {\"id\":\"X1\",\"type\":\"x\",\"payload\":"
+           "{\"n\":0}} {\"id\":\"X2\",\"type\":\"x\",\"payload\":{\"n\":0}}\n"
+           "LTRIM @ 2 -1\nINCRBY @fence 2\nEXEC\n"
+           "MULTI\nLPUSH @ $0\nLREM @active:a 1 $0\n"
+           "HINCRBY @stats released 1\nEXEC\n",
+     {0},
+     3,
+     0},
+    {"what_lpop_took_is_not_lost",
+     READY "LPOP @ 2\nMULTI\nHINCRBY @stats done 1\nEXEC\n"
+           "MULTI\nLPUSH @ $2\nHINCRBY @stats pushed 1\nEXEC\n",
+     {0},
+     2,
+     0},
+    {"invalid_ones_are_buried",
+     LEASE "RPUSH @ no_json\nMULTI\nRPUSH @active:a no_json\nLTRIM @ 1 -1\n"
+           "INCRBY @fence 1\nEXEC\nMULTI\nZADD @dead NX 5 {\"id\":\"Z\","
+           "\"type\":\"belt.invalid\",\"raw\":\"bm9fanNvbg==\"}\n"
+           "LTRIM @active:a 1 -1\nHINCRBY @stats invalid 1\n"
+           "HINCRBY @stats dead_bytes 60\nEXEC\n",
+     {0},
+     0,
+     0},
+    {"the_oldest_dead_fall_out",
+     HELD "MULTI\nZADD @dead NX 5 ~1\nZADD @dead NX 5 ~2\n"
+          "LTRIM @active:a 2 -1\nZREM @dead ~1\nHINCRBY @stats dead 2\n"
+          "HINCRBY @stats dead_evicted 1\nEXEC\n",
+     {0},
+     1,
+     0},
+    {"keys_of_others_do_not_matter",
+     READY "SELECT 3\nDEL @\nSELECT 0\nDEL other\nSADD belt:queues q\n"
+           "PEXPIREAT @stats:29927 1\nXADD stream * a b\n",
+     {0},
+     3,
+     0},
+    {"after_a_double_each_is_counted",
+     HELD "MULTI\nZADD @retry NX 5 ~1\nEXEC\n"
+          "MULTI\nLTRIM @active:a 3 -1\nHINCRBY @stats done 3\nEXEC\n"
+          "MULTI\nRPUSH @ ~1\nZREM @retry ~1\nHINCRBY @stats promoted 1\n"
+          "EXEC\n",
+     {0},
+     1,
+     JOURNAL_TWICE},
+
+    /* ---- breaches ---- */
+    {"a_fetch_that_only_trims_loses",
+     READY "LTRIM @ 1 -1\n",
+     {.lost = 1},
+     2,
+     0},
+    {"a_key_that_is_deleted_loses", HELD "DEL @active:a\n", {.lost = 3}, 0, 0},
+    {"a_flush_loses", READY "FLUSHALL\n", {.lost = 3}, 0, 0},
+    {"a_settle_that_trims_one_too_many_loses",
+     HELD "MULTI\nLTRIM @active:a 2 -1\nHINCRBY @stats done 1\nEXEC\n",
+     {.lost = 1},
+     1,
+     0},
+    {"a_promote_that_only_removes_loses",
+     LEASE "ZADD @scheduled 5 #1\nZREM @scheduled #1\n",
+     {.lost = 1},
+     0,
+     0},
+    {"a_fetch_that_does_not_trim_doubles",
+     READY "MULTI\nRPUSH @active:a #1\nINCRBY @fence 1\nEXEC\n",
+     {.twice = 1},
+     4,
+     0},
+    {"a_reap_that_does_not_pop_doubles",
+     HELD "MULTI\n" ENDED "LPUSH @ ^3\nHINCRBY @stats reaped 1\nEXEC\n",
+     {.twice = 1},
+     4,
+     0},
+    {"a_job_comes_after_its_end",
+     HELD "MULTI\nLTRIM @active:a 1 -1\nHINCRBY @stats done 1\nEXEC\n"
+          "RPUSH @ ~1\n",
+     {.settled_twice = 1},
+     3,
+     0},
+    {"a_late_settle",
+     HELD ENDED "MULTI\nLTRIM @active:a 1 -1\nHINCRBY @stats done 1\nEXEC\n",
+     {.unleased = 1},
+     2,
+     0},
+    {"a_late_failure",
+     HELD ENDED "MULTI\nZADD @retry NX 5 ~1\nLTRIM @active:a 1 -1\n"
+                "HINCRBY @stats retried 1\nEXEC\n",
+     {.unleased = 1},
+     3,
+     0},
+    {"a_late_release",
+     HELD ENDED "MULTI\nLPUSH @ #1\nLREM @active:a 1 #1\n"
+                "HINCRBY @stats released 1\nEXEC\n",
+     {.unleased = 1},
+     3,
+     0},
+    {"a_late_fetch",
+     READY ENDED "MULTI\nRPUSH @active:a #1\nLTRIM @ 1 -1\n"
+                 "INCRBY @fence 1\nEXEC\n",
+     {.unleased = 1},
+     3,
+     0},
+    {"a_late_stamp",
+     READY ENDED "LMOVE @ @active:a LEFT RIGHT\n"
+                 "MULTI\nLSET @active:a 0 #1\nINCR @fence\nEXEC\n",
+     {.unleased = 1},
+     3,
+     0},
+    {"a_late_rebind",
+     HELD ENDED "MULTI\nZADD @leases 1 b\nRENAMENX @active:a @active:b\nEXEC\n",
+     {.unleased = 1},
+     3,
+     0},
+    {"a_reap_of_the_living",
+     HELD "MULTI\nLPUSH @ ^3\nRPOP @active:a\nHINCRBY @stats reaped 1\nEXEC\n",
+     {.unleased = 1},
+     3,
+     0},
+    {"an_id_is_leased_again",
+     READY ENDED "ZADD @leases 9 a\n",
+     {.unleased = 1},
+     3,
+     0},
+    {"more_is_counted_than_done",
+     HELD "MULTI\nLTRIM @active:a 1 -1\nHINCRBY @stats done 2\nEXEC\n",
+     {.miscounted = 1},
+     2,
+     0},
+    {"a_failure_is_counted_as_another",
+     HELD "MULTI\nZADD @dead NX 5 ~1\nLTRIM @active:a 1 -1\n"
+          "HINCRBY @stats retried 1\nEXEC\n",
+     {.miscounted = 2},
+     2,
+     0},
+    {"a_reap_is_not_counted",
+     HELD "MULTI\n" ENDED "LPUSH @ ^3\nRPOP @active:a\nEXEC\n",
+     {.miscounted = 1},
+     3,
+     0},
+    {"more_is_counted_than_pushed",
+     LEASE "MULTI\nRPUSH @ $1\nHINCRBY @stats pushed 2\nEXEC\n",
+     {.miscounted = 1},
+     1,
+     0},
+    {"an_eviction_is_not_counted",
+     HELD "MULTI\nZADD @dead NX 5 ~1\nLTRIM @active:a 1 -1\n"
+          "HINCRBY @stats dead 1\nEXEC\nZREM @dead ~1\n",
+     {.miscounted = 1},
+     2,
+     0},
+    {"a_fetch_turns_jobs_around",
+     READY "MULTI\nRPUSH @active:a #2 #1\nLTRIM @ 2 -1\n"
+           "INCRBY @fence 2\nEXEC\n",
+     {.order = 1},
+     3,
+     0},
+    {"a_fetch_takes_the_last",
+     READY "RPOPLPUSH @ @active:a\nLMOVE @ @active:a LEFT RIGHT\n",
+     {.order = 1},
+     3,
+     0},
+    {"a_release_turns_jobs_around",
+     HELD "MULTI\nLPUSH @ #2 #3\nLREM @active:a 1 #2\nLREM @active:a 1 #3\n"
+          "HINCRBY @stats released 2\nEXEC\n",
+     {.order = 1},
+     3,
+     0},
+    {"a_reap_appends",
+     HELD "MULTI\n" ENDED "RPUSH @ ^3\nRPOP @active:a\n"
+          "HINCRBY @stats reaped 1\nEXEC\n",
+     {.order = 1},
+     3,
+     0},
+    {"a_payload_changes",
+     HELD "MULTI\nZADD @retry NX 5 {\"id\":\"J1\",\"type\":\"x\",\"payload\":"
+          "{\"n\":1,\"m\":1}}\nLTRIM @active:a 1 -1\n"
+          "HINCRBY @stats retried 1\nEXEC\n",
+     {.altered = 1},
+     3,
+     0},
+    {"a_stamp_hits_another_job",
+     HELD "MULTI\nLSET @active:a 0 #2\nINCR @fence\nEXEC\n",
+     {.altered = 2},
+     3,
+     0},
+    {"fences_begin_again",
+     HELD "RPUSH @ $4\nDEL @fence\nMULTI\nRPUSH @active:a #4\nLTRIM @ 1 -1\n"
+          "INCRBY @fence 1\nEXEC\n",
+     {.fences = 1},
+     4,
+     0},
+    {"fences_are_too_few",
+     READY "MULTI\nRPUSH @active:a #1 #2\nLTRIM @ 2 -1\n"
+           "INCRBY @fence 1\nEXEC\n",
+     {.fences = 1},
+     3,
+     0},
+    {"no_fence_is_given",
+     READY "MULTI\nRPUSH @active:a #1\nLTRIM @ 1 -1\nEXEC\n",
+     {.fences = 1},
+     3,
+     0},
+    {"a_command_is_unknown", READY "SORT @ STORE @\n", {.unknown = 1}, 3, 0},
+    {"a_key_expires_later", READY "PEXPIREAT @ 5\n", {.unknown = 1}, 3, 0},
+    {"a_job_goes_where_no_arrow_goes",
+     READY "MULTI\nZADD @retry 5 #1\nLTRIM @ 1 -1\nEXEC\n",
+     {.unknown = 1},
+     3,
+     0},
+    {"a_job_of_another_queue_comes",
+     READY "LMOVE belt:{p} @ LEFT RIGHT\n",
+     {.unknown = 1},
+     3,
+     0},
+};
+
+static void print_breaches(const char *what, const struct breaches *b)
+{
+    print_error("%s: lost %d twice %d settled_twice %d unleased %d "
+                "miscounted %d order %d altered %d fences %d unknown %d\n",
+                what, (int)b->lost, (int)b->twice, (int)b->settled_twice,
+                (int)b->unleased, (int)b->miscounted, (int)b->order,
+                (int)b->altered, (int)b->fences, (int)b->unknown);
+}
+
+static void is_judged_so(void **state)
+{
+    const struct claim *c = *state;
+    struct buf bytes = {0};
+    char *said = NULL;
+    size_t said_len;
+    write_lines(&bytes, c->lines);
+    char *dir = write_journal(bytes.data, bytes.len);
+    FILE *out = open_memstream(&said, &said_len);
+    struct journal *j = journal_replay(dir, "q", c->allowed, out);
+    assert_int_equal(fclose(out), 0);
+    struct breaches got = journal_breaches(j);
+    bool same = memcmp(&got, &c->breaches, sizeof(got)) == 0 &&
+                journal_left(j) == c->left;
+    if (!same) {
+        print_breaches("expected", &c->breaches);
+        print_breaches("got", &got);
+        print_error("left %d\n%s", (int)journal_left(j), said);
+    }
+    journal_free(j);
+    write_remove(dir);
+    buf_done(&bytes);
+    free(said);
+    assert_true(same);
+}
+
+/* ---- files ---- */
+
+/* Replays and expects no breach; returns owned. */
+static struct journal *replay(const struct buf *bytes)
+{
+    char *dir = write_journal(bytes->data, bytes->len);
+    struct journal *j = journal_replay(dir, "q", 0, stderr);
+    assert_int_equal(journal_breach_count(j), 0);
+    write_remove(dir);
+    return j;
+}
+
+static void a_torn_tail_is_cut_where_redis_cuts_it(void **state)
+{
+    (void)state;
+    struct buf bytes = {0};
+    write_lines(&bytes, READY);
+    size_t whole = bytes.len;
+    write_lines(&bytes, "MULTI\nRPUSH @active:a #1\nLTRIM @ 1 -1\n"
+                        "INCRBY @fence 1\nEXEC\n");
+    size_t all = bytes.len;
+    for (bytes.len = whole; bytes.len < all; bytes.len++) {
+        struct journal *j = replay(&bytes);
+        assert_int_equal(journal_moves(j).fetched, 0);
+        assert_int_equal(journal_left(j), 3);
+        journal_free(j);
+    }
+    bytes.len = all;
+    struct journal *j = replay(&bytes);
+    assert_int_equal(journal_moves(j).fetched, 1);
+    journal_free(j);
+    buf_done(&bytes);
+}
+
+static void notes_of_the_time_are_skipped(void **state)
+{
+    (void)state;
+    struct buf bytes = {0};
+    buf_str(&bytes, "#TS:1795630138\r\n");
+    write_lines(&bytes, "RPUSH @ $1\n");
+    buf_str(&bytes, "#TS:1795630139\r\n");
+    write_lines(&bytes, "RPUSH @ $2\n");
+    struct journal *j = replay(&bytes);
+    assert_int_equal(journal_moves(j).pushed, 2);
+    journal_free(j);
+    buf_done(&bytes);
+}
+
+/* ---- what it knows of each job ---- */
+
+static void it_tells_what_each_job_went_through(void **state)
+{
+    (void)state;
+    struct buf bytes = {0};
+    write_lines(&bytes, HELD
+                "MULTI\nLTRIM @active:a 1 -1\nHINCRBY @stats done 1\nEXEC\n"
+                "MULTI\nLPUSH @ #3\nLREM @active:a 1 #3\n"
+                "HINCRBY @stats released 1\nEXEC\n"
+                "MULTI\nRPUSH @active:a #3\nLTRIM @ 1 -1\nINCRBY @fence 1\n"
+                "EXEC\n");
+    struct journal *j = replay(&bytes);
+    assert_int_equal(journal_jobs(j), 3);
+    const struct job_history *one = journal_job(j, 0);
+    const struct job_history *three = journal_job(j, 2);
+    assert_int_equal(one->serial, 1);
+    assert_string_equal(one->id, "J1");
+    assert_true(one->settled);
+    assert_int_equal(one->moves.done, 1);
+    assert_int_equal(one->first_fence, 1);
+    assert_int_equal(one->last_fence, 1);
+    assert_int_equal(three->serial, 3);
+    assert_false(three->settled);
+    assert_int_equal(three->moves.fetched, 2);
+    assert_int_equal(three->moves.released, 1);
+    assert_int_equal(three->first_fence, 3);
+    assert_int_equal(three->last_fence, 4);
+    assert_int_equal(journal_stat(j, "released"), 1);
+    assert_int_equal(journal_stat(j, "reaped"), 0);
+    journal_free(j);
+    buf_done(&bytes);
+}
+
+/* ---- strange elements ---- */
+
+static void put_word(struct buf *out, const char *p, size_t len)
+{
+    buf_printf(out, "$%zu\r\n", len);
+    buf_append(out, p, len);
+    buf_str(out, "\r\n");
+}
+
+static void elements_may_be_anything(void **state)
+{
+    (void)state;
+    enum { BIG = 8 * 1024 * 1024 };
+    char *deep = malloc(BIG);
+    assert_non_null(deep);
+    memset(deep, '[', BIG);
+    memcpy(deep, "{\"payload\":", 11);
+    const struct {
+        const char *p;
+        size_t len;
+    } elements[] = {{"", 0},
+                    {"\0\0", 2},
+                    {"{", 1},
+                    {"{\"", 2},
+                    {"{\"id\":\"\\", 8},
+                    {"{\"payload\":{\"n\":", 16},
+                    {"{}", 2},
+                    {"\"\\\"", 3},
+                    {"{\"id\":\"a\nb\",\"type\":\"\x1b[2J\"}", 28},
+                    {deep, BIG}};
+    enum { N = sizeof(elements) / sizeof(elements[0]) };
+    struct buf bytes = {0};
+    write_lines(&bytes, LEASE);
+    for (size_t i = 0; i < N; i++) {
+        buf_str(&bytes, "*3\r\n");
+        put_word(&bytes, "RPUSH", 5);
+        put_word(&bytes, "belt:{q}", 8);
+        put_word(&bytes, elements[i].p, elements[i].len);
+    }
+    for (size_t i = 0; i < N; i++) {
+        write_lines(&bytes, "LMOVE @ @active:a LEFT RIGHT\nMULTI\n");
+        buf_str(&bytes, "*3\r\n");
+        put_word(&bytes, "LPUSH", 5);
+        put_word(&bytes, "belt:{q}", 8);
+        put_word(&bytes, elements[i].p, elements[i].len);
+        buf_str(&bytes, "*4\r\n");
+        put_word(&bytes, "LREM", 4);
+        put_word(&bytes, "belt:{q}:active:a", 17);
+        put_word(&bytes, "1", 1);
+        put_word(&bytes, elements[i].p, elements[i].len);
+        write_lines(&bytes, "HINCRBY @stats released 1\nEXEC\n"
+                            "LMOVE @ @active:a LEFT RIGHT\n");
+    }
+    struct journal *j = replay(&bytes);
+    assert_int_equal(journal_jobs(j), N);
+    assert_int_equal(journal_moves(j).released, N);
+    assert_int_equal(journal_left(j), N);
+    journal_free(j);
+    buf_done(&bytes);
+    free(deep);
+}
+
+int main(void)
+{
+    enum { CLAIMS = sizeof(claims) / sizeof(claims[0]) };
+    const struct CMUnitTest others[] = {
+        cmocka_unit_test(a_torn_tail_is_cut_where_redis_cuts_it),
+        cmocka_unit_test(notes_of_the_time_are_skipped),
+        cmocka_unit_test(it_tells_what_each_job_went_through),
+        cmocka_unit_test(elements_may_be_anything),
+    };
+    struct CMUnitTest tests[CLAIMS + sizeof(others) / sizeof(others[0])];
+    for (size_t i = 0; i < CLAIMS; i++) {
+        tests[i] = (struct CMUnitTest){.name = claims[i].name,
+                                       .test_func = is_judged_so,
+                                       .initial_state = &claims[i]};
+    }
+    memcpy(tests + CLAIMS, others, sizeof(others));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
