@@ -14,28 +14,39 @@
  * reordered within a connection.
  *
  * Rules are lines of words, answered "ok" or a number; links and counters
- * begin at 0. A command is named as in the protocol (BLMOVE, LPOP, CLIENT …),
- * a script by its verb (fetch, settle …), and * is any.
+ * begin at 0. A command is named as in the protocol (BLMOVE, LPOP), those of
+ * CLIENT, SCRIPT and CONFIG with their second word (CLIENT|UNBLOCK; CLIENT is
+ * all of them), a script by its verb (fetch, settle …), and * is any.
  *
  *   cut LINK POINT COMMAND NTH [BYTES]   once, at the NTH such command (from
  *                                   1) seen on the link from now on; POINT is
  *       before   cut before the command reaches Redis
  *       after    it runs; cut before one byte of its reply is passed on
- *       middle   cut after BYTES of its reply (default: half of it)
+ *       middle   cut after BYTES of its reply (default: half of it); a reply
+ *                that is not longer is passed on, and the rule is over
  *       late     cut the client, and let the command run only when `late` is
  *                said; the proxy keeps the connection to Redis till then
  *   chance LINK POINT COMMAND PERMILLE SEED   the same at random, until heal
- *   late                            runs what is held back; answers how many
+ *   late                            runs what is held back, and what came
+ *                                   behind it on its connection; answers how
+ *                                   many, when Redis is through with them
  *   delay MS                        each way, for what comes from now on
  *   split BYTES                     pass on at most so many at a time; 0: off
  *   stall LINK c2s|s2c|both         half-open: pass on nothing that way, close
  *                                   nothing; new connections too; until heal
  *   drop LINK                       cut all connections of the link now
  *   heal                            forget all rules, delays and stalls; what
- *                                   was stalled is cut
- *   fired                           how many cuts rules have made so far
- *   seen COMMAND                    how many such commands were passed on
- *   connections                     how many are open now
+ *                                   was stalled is cut; what is held back
+ *                                   stays so
+ *   fired [LINK]                    how many cuts rules have made so far
+ *   seen COMMAND [LINK]             how many such commands were passed on
+ *   fenced                          of what ran late, how many connections
+ *                                   were answered FENCED
+ *   connections                     how many clients have one now
+ *
+ * What was passed on before a cut still arrives; replies that had not come by
+ * then are lost. A rule whose command got no
+ * reply, because its connection was lost otherwise, waits for the next one.
  */
 struct proxy;
 
@@ -44,6 +55,9 @@ struct proxy *proxy_start(struct redis *r, unsigned links);
 
 /* unix:// URL of a link, lent until proxy_stop. */
 const char *proxy_url(const struct proxy *p, unsigned link);
+
+/* Its process, for signals. */
+pid_t proxy_pid(const struct proxy *p);
 
 /* Says one line; ends the test if the answer is no "ok", or no number. */
 void proxy_do(struct proxy *p, const char *fmt, ...)

@@ -1,0 +1,258 @@
+/*
+ * fault_proxy: hurts connections to Redis at chosen commands.
+ *
+ * Usage: fault_proxy CONTROL_SOCKET UPSTREAM_SOCKET LINK_SOCKET...
+ *
+ * It does what is said on the control socket, a line and an answer at a time
+ * (proxy.h has the words). It ends by a signal, or with its parent, and then
+ * removes its sockets; being told nothing more is no reason to end.
+ *
+ * Thread: one.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+
+#include "common/base/mem.h"
+#include "tests/faults/proxy_hub.h"
+#include "tests/faults/proxy_sock.h"
+
+enum { WORDS_MAX = 8, LATER_MAX_MS = 60000 };
+
+struct proxy_main {
+    struct event_base *base;
+    struct hub *hub;
+    const char *control;
+    int control_fd;
+    struct bufferevent *waits; /* whoever said late; NULL: nobody */
+};
+
+static void on_line(struct bufferevent *bev, void *arg);
+static void on_control_gone(struct bufferevent *bev, short what, void *arg);
+
+/* ---- answers ---- */
+
+static void answer_ok(struct bufferevent *bev)
+{
+    (void)evbuffer_add_printf(bufferevent_get_output(bev), "ok\n");
+}
+
+static void answer_number(struct bufferevent *bev, int64_t n)
+{
+    (void)evbuffer_add_printf(bufferevent_get_output(bev), "%" PRId64 "\n", n);
+}
+
+static void answer_wrong(struct bufferevent *bev, const char *why)
+{
+    (void)evbuffer_add_printf(bufferevent_get_output(bev), "wrong: %s\n", why);
+}
+
+static void on_late_done(void *arg, int64_t n)
+{
+    struct proxy_main *m = arg;
+    if (m->waits != NULL)
+        answer_number(m->waits, n);
+    m->waits = NULL;
+}
+
+/* ---- lines ---- */
+
+/* Word i as a number up to max; absent is otherwise, anything else -1. */
+static int64_t number(unsigned n, char *const *words, unsigned i, int64_t max,
+                      int64_t otherwise)
+{
+    char *end = NULL;
+    if (i >= n)
+        return otherwise;
+    long long x = strtoll(words[i], &end, 10);
+    return words[i][0] < '0' || words[i][0] > '9' || *end != '\0' || x > max
+               ? -1
+               : (int64_t)x;
+}
+
+static const char *stall(struct hub *h, unsigned link, const char *way)
+{
+    bool both = strcmp(way, "both") == 0;
+    bool c2s = both || strcmp(way, "c2s") == 0;
+    bool s2c = both || strcmp(way, "s2c") == 0;
+    if (!c2s && !s2c)
+        return "no such direction";
+    hub_stall(h, link, c2s, s2c);
+    return NULL;
+}
+
+/* What changes something. Returns what is wrong with it, or NULL. */
+static const char *command(struct hub *h, unsigned n, char *const *words)
+{
+    const char *verb = words[0];
+    int64_t link = number(n, words, 1, h->link_count - 1, -1);
+    int64_t size = number(n, words, 1, INT32_MAX, -1);
+    if (strcmp(verb, "cut") == 0 || strcmp(verb, "chance") == 0)
+        return rules_add(h->rules, n, words);
+    if (strcmp(verb, "delay") == 0 && n == 2 && size >= 0 &&
+        size <= LATER_MAX_MS)
+        h->delay_ms = size;
+    else if (strcmp(verb, "split") == 0 && n == 2 && size >= 0)
+        h->split = (size_t)size;
+    else if (strcmp(verb, "stall") == 0 && n == 3 && link >= 0)
+        return stall(h, (unsigned)link, words[2]);
+    else if (strcmp(verb, "drop") == 0 && n == 2 && link >= 0)
+        hub_drop(h, (unsigned)link);
+    else if (strcmp(verb, "heal") == 0 && n == 1)
+        hub_heal(h);
+    else
+        return "not understood";
+    return NULL;
+}
+
+/* What answers a number. False if it is something else. */
+static bool question(struct hub *h, unsigned n, char *const *words,
+                     int64_t *ret)
+{
+    const char *verb = words[0];
+    bool seen = strcmp(verb, "seen") == 0;
+    unsigned at = seen ? 2 : 1; /* where a link may stand */
+    int64_t link = number(n, words, at, h->link_count - 1, ALL_LINKS);
+    if (n < at || n > at + 1 || link < 0)
+        return false;
+    if (seen)
+        *ret = rules_seen(h->rules, (unsigned)link, words[1]);
+    else if (strcmp(verb, "fired") == 0)
+        *ret = rules_fired_count(h->rules, (unsigned)link);
+    else if (strcmp(verb, "connections") == 0 && n == 1)
+        *ret = hub_connections(h);
+    else if (strcmp(verb, "fenced") == 0 && n == 1)
+        *ret = h->fenced;
+    else
+        return false;
+    return true;
+}
+
+static void run_late(struct proxy_main *m, struct bufferevent *bev)
+{
+    if (m->hub->late_running > 0) {
+        answer_wrong(bev, "still at it");
+        return;
+    }
+    m->waits = bev;
+    hub_late(m->hub, on_late_done, m);
+}
+
+static void obey(struct proxy_main *m, struct bufferevent *bev, char *line)
+{
+    char *words[WORDS_MAX], *rest = NULL;
+    unsigned n = 0;
+    int64_t answer = 0;
+    for (char *w = strtok_r(line, " ", &rest); w != NULL && n < WORDS_MAX;
+         w = strtok_r(NULL, " ", &rest))
+        words[n++] = w;
+    if (n == 1 && strcmp(words[0], "late") == 0) {
+        run_late(m, bev);
+    } else if (n > 0 && question(m->hub, n, words, &answer)) {
+        answer_number(bev, answer);
+    } else {
+        const char *why = n > 0 ? command(m->hub, n, words) : "empty";
+        if (why != NULL)
+            answer_wrong(bev, why);
+        else
+            answer_ok(bev);
+    }
+}
+
+static void on_line(struct bufferevent *bev, void *arg)
+{
+    struct proxy_main *m = arg;
+    char *line;
+    while ((line = evbuffer_readln(bufferevent_get_input(bev), NULL,
+                                   EVBUFFER_EOL_LF)) != NULL) {
+        obey(m, bev, line);
+        free(line);
+    }
+}
+
+static void on_control_gone(struct bufferevent *bev, short what, void *arg)
+{
+    struct proxy_main *m = arg;
+    (void)what;
+    if (m->waits == bev)
+        m->waits = NULL;
+    bufferevent_free(bev);
+}
+
+static void on_control(evutil_socket_t fd, short what, void *arg)
+{
+    struct proxy_main *m = arg;
+    (void)what;
+    int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client < 0)
+        return;
+    struct bufferevent *bev =
+        bufferevent_socket_new(m->base, client, BEV_OPT_CLOSE_ON_FREE);
+    bufferevent_setcb(bev, on_line, NULL, on_control_gone, m);
+    (void)bufferevent_enable(bev, EV_READ | EV_WRITE);
+}
+
+/* ---- start and end ---- */
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)event_base_loopbreak(arg);
+}
+
+static int serve(struct proxy_main *m)
+{
+    struct event *term = evsignal_new(m->base, SIGTERM, on_signal, m->base);
+    struct event *intr = evsignal_new(m->base, SIGINT, on_signal, m->base);
+    struct event *control =
+        event_new(m->base, m->control_fd, EV_READ | EV_PERSIST, on_control, m);
+    (void)event_add(term, NULL);
+    (void)event_add(intr, NULL);
+    (void)event_add(control, NULL);
+    int rc = event_base_dispatch(m->base);
+    event_free(control);
+    event_free(intr);
+    event_free(term);
+    return rc < 0 ? EX_OSERR : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct proxy_main m = {.control_fd = -1};
+    if (argc < 4) {
+        (void)fprintf(stderr, "usage: fault_proxy CONTROL UPSTREAM LINK...\n");
+        return EX_USAGE;
+    }
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    (void)signal(SIGPIPE, SIG_IGN);
+    m.base = event_base_new();
+    m.control = argv[1];
+    m.hub = hub_new(m.base, argv[2], (unsigned)argc - 3,
+                    (const char *const *)&argv[3]);
+    if (m.hub != NULL)
+        m.control_fd = sock_listen(m.control, SOCK_NONBLOCK);
+    int rc = EX_OSERR;
+    if (m.control_fd >= 0) {
+        rc = serve(&m);
+        (void)close(m.control_fd);
+        (void)unlink(m.control);
+    } else if (m.hub != NULL) {
+        (void)fprintf(stderr, "fault_proxy: %s: %s\n", m.control,
+                      strerror(errno));
+    }
+    hub_free(m.hub);
+    event_base_free(m.base);
+    return rc;
+}
