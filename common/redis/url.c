@@ -265,12 +265,33 @@ int url_resolve(const char *flag, const char *password_file, struct url *ret,
     return rc;
 }
 
+/* What would not be read as part of the path again, or not by a person. */
+static bool is_escaped(char c)
+{
+    return (unsigned char)c <= ' ' || c == 0x7f || strchr("%?@", c) != NULL;
+}
+
+/* Writes the path of a unix URL. Three bytes for one are room enough. */
+static void write_path(const char *path, char *out)
+{
+    for (; *path != '\0'; path++) {
+        if (is_escaped(*path))
+            out += sprintf(out, "%%%02x", (unsigned char)*path);
+        else
+            *out++ = *path;
+    }
+    *out = '\0';
+}
+
 const char *url_display(const struct url *url, char out[384])
 {
+    char path[3 * sizeof(url->path)];
+
+    write_path(url->path, path);
     if (url->is_unix && url->db == 0)
-        snprintf(out, 384, "unix://%s", url->path);
+        snprintf(out, 384, "unix://%s", path);
     else if (url->is_unix)
-        snprintf(out, 384, "unix://%s?db=%d", url->path, url->db);
+        snprintf(out, 384, "unix://%s?db=%d", path, url->db);
     else if (strchr(url->host, ':'))
         snprintf(out, 384, "redis://[%s]:%d/%d", url->host, url->port, url->db);
     else

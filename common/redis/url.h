@@ -35,7 +35,10 @@ int url_parse(const char *text, struct url *ret, struct errbuf *eb);
 int url_resolve(const char *flag, const char *password_file, struct url *ret,
                 struct errbuf *eb);
 
-/* Writes the URL without user and password, for logs. Returns out. */
+/*
+ * Writes the URL without user and password, for logs. Returns out, in which
+ * nothing is a control character and which parses as the same place.
+ */
 const char *url_display(const struct url *url, char out[384]);
 
 #endif

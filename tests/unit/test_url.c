@@ -144,6 +144,26 @@ static void display_shows_the_place_and_no_person(void **state)
     }
 }
 
+static void a_displayed_path_leads_to_the_same_socket(void **state)
+{
+    static const char *const escaped[] = {
+        "unix:///tmp/a%20b%3f.sock?db=3", "unix:///tmp/%3fdb=1",
+        "unix:///tmp/100%25", "unix://a%40b/s", "unix:///%0a%1b[31m%7f"};
+    char out[384], longest[sizeof("unix://") + 3 * 107 + 16] = "unix://";
+    struct url u;
+
+    (void)state;
+    for (size_t i = 0; i < LEN(escaped); i++) {
+        assert_int_equal(url_parse(escaped[i], &u, NULL), 0);
+        assert_string_equal(url_display(&u, out), escaped[i]);
+    }
+    for (int i = 0; i < 107; i++)
+        strcat(longest, "%25");
+    strcat(longest, "?db=2147483647");
+    assert_int_equal(url_parse(longest, &u, NULL), 0);
+    assert_string_equal(url_display(&u, out), longest);
+}
+
 static void the_flag_wins_over_the_environment(void **state)
 {
     struct url u;
@@ -248,6 +268,7 @@ int main(void)
         TEST(what_is_no_url_is_refused_without_its_password),
         TEST(parts_that_are_too_long_are_refused),
         TEST(display_shows_the_place_and_no_person),
+        TEST(a_displayed_path_leads_to_the_same_socket),
         TEST(the_flag_wins_over_the_environment),
         TEST(errors_name_the_source),
         TEST(a_missing_password_comes_from_outside),
