@@ -52,6 +52,26 @@ int queue_unexpected(const char *verb, struct errbuf *eb)
     return errbuf_set(eb, ERR_REDIS, "%s: unexpected answer", verb);
 }
 
+bool queue_count_at(const struct reply *r, size_t i, int64_t *ret)
+{
+    int64_t n;
+    if (!reply_int(reply_at(r, i), &n) || n < 0 || n > QUEUE_COUNT_MAX)
+        return false;
+    *ret = n;
+    return true;
+}
+
+bool queue_wait_at(const struct reply *r, size_t i, int64_t *ret_ms)
+{
+    int64_t ms;
+    if (!reply_int(reply_at(r, i), &ms))
+        return false;
+    if (ms > QUEUE_WAIT_MAX_MS)
+        ms = QUEUE_WAIT_MAX_MS;
+    *ret_ms = ms < -QUEUE_WAIT_MAX_MS ? -QUEUE_WAIT_MAX_MS : ms;
+    return true;
+}
+
 bool queue_bytes_at(const struct reply *r, size_t i, struct bytes *ret)
 {
     const struct reply *e = reply_at(r, i);
@@ -96,7 +116,7 @@ int queue_push_result(int err, const struct reply *r, int64_t *ret_depth,
     if (err == 0 && reply_str_is(reply_at(r, 0), "FORMAT"))
         return format_refused(r, "push", eb);
     int rc = queue_check_ok(err, r, "push", eb);
-    if (rc == 0 && !reply_int(reply_at(r, 1), ret_depth))
+    if (rc == 0 && !queue_count_at(r, 1, ret_depth))
         return queue_unexpected("push", eb);
     return rc;
 }
@@ -129,7 +149,7 @@ int queue_register_result(int err, const struct reply *r, int64_t *ret_now_ms,
     if (err == 0 && reply_str_is(reply_at(r, 0), "FORMAT"))
         return format_refused(r, "register", eb);
     int rc = queue_check_ok(err, r, "register", eb);
-    if (rc == 0 && !reply_int(reply_at(r, 1), ret_now_ms))
+    if (rc == 0 && !queue_count_at(r, 1, ret_now_ms))
         return queue_unexpected("register", eb);
     return rc;
 }
@@ -199,16 +219,16 @@ int queue_renew_result(int err, const struct reply *r, struct renew_result *ret,
     struct renew_result res = {0};
     int64_t paused = 0;
     struct bytes oldest;
-    if (!reply_int(reply_at(r, 1), &res.now_ms) ||
-        !reply_int(reply_at(r, 2), &res.active) ||
+    if (!queue_count_at(r, 1, &res.now_ms) ||
+        !queue_count_at(r, 2, &res.active) ||
         !reply_int(reply_at(r, 3), &res.config_version) ||
         !reply_int(reply_at(r, 4), &res.cancelled_version) ||
         !reply_int(reply_at(r, 5), &res.lanes_version) ||
         !reply_int(reply_at(r, 6), &paused) ||
-        !reply_int(reply_at(r, 7), &res.ready) ||
-        !reply_int(reply_at(r, 8), &res.next_due_ms) ||
+        !queue_count_at(r, 7, &res.ready) ||
+        !queue_wait_at(r, 8, &res.next_due_ms) ||
         !queue_bytes_at(r, 9, &oldest) ||
-        !reply_int(reply_at(r, 10), &res.oldest_left_ms))
+        !queue_wait_at(r, 10, &res.oldest_left_ms))
         return queue_unexpected("renew", eb);
     res.paused = paused != 0;
     /* The script lets no longer one through. */
@@ -238,7 +258,7 @@ int queue_leave_result(int err, const struct reply *r, int64_t *ret_left,
                        struct errbuf *eb)
 {
     int rc = queue_check_ok(err, r, "leave", eb);
-    if (rc == 0 && !reply_int(reply_at(r, 1), ret_left))
+    if (rc == 0 && !queue_count_at(r, 1, ret_left))
         return queue_unexpected("leave", eb);
     return rc;
 }

@@ -29,6 +29,15 @@
 #define LANE_ID_MAX 128
 #define REF_BYTES_MAX 1024 /* longer jobs are named by index and SHA-1 */
 
+/*
+ * Outputs are within these, whatever was answered: numbers of jobs and times
+ * of Redis' clock from 0 to COUNT_MAX, which is as far as Lua counts exactly,
+ * waits (cut) within WAIT_MAX of now, fences with room for those that follow.
+ * So they can be reckoned with.
+ */
+#define QUEUE_COUNT_MAX (INT64_C(1) << 53)
+#define QUEUE_WAIT_MAX_MS (INT64_C(366) * 24 * 3600 * 1000)
+
 struct bytes {
     const char *p;
     size_t len;

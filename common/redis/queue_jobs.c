@@ -55,6 +55,8 @@ int queue_fetch_result(int err, const struct reply *r, struct fetch_result *ret,
             !reply_int(reply_at(r, 1), &res.fence))
             return queue_unexpected("fetch", eb);
         res.count = reply_len(r) - 2;
+        if (res.fence > INT64_MAX - (int64_t)res.count)
+            return queue_unexpected("fetch", eb);
     }
     *ret = res;
     return 0;
@@ -324,8 +326,8 @@ int queue_promote_result(int err, const struct reply *r, int64_t *ret_moved,
                          int64_t *ret_next_ms, struct errbuf *eb)
 {
     int rc = queue_check(err, r, "promote", eb);
-    if (rc == 0 && (!reply_int(reply_at(r, 0), ret_moved) ||
-                    !reply_int(reply_at(r, 1), ret_next_ms)))
+    if (rc == 0 &&
+        (!queue_count_at(r, 0, ret_moved) || !queue_wait_at(r, 1, ret_next_ms)))
         return queue_unexpected("promote", eb);
     return rc;
 }
@@ -368,8 +370,8 @@ int queue_reap_result(int err, const struct reply *r, struct reap_result *ret,
     } else if (reply_str_is(state, "FORGOTTEN")) {
         ret->state = REAP_FORGOTTEN;
     } else if (!reply_str_is(state, "OK") ||
-               !reply_int(reply_at(r, 1), &ret->moved) ||
-               !reply_int(reply_at(r, 2), &ret->left)) {
+               !queue_count_at(r, 1, &ret->moved) ||
+               !queue_count_at(r, 2, &ret->left)) {
         return queue_unexpected("reap", eb);
     }
     return 0;

@@ -18,6 +18,15 @@ int queue_check_ok(int err, const struct reply *r, const char *verb,
                    struct errbuf *eb);
 int queue_unexpected(const char *verb, struct errbuf *eb);
 
+/* Element i, if it is a number from 0 to QUEUE_COUNT_MAX. */
+bool queue_count_at(const struct reply *r, size_t i, int64_t *ret);
+
+/*
+ * Element i, if it is a number, cut to QUEUE_WAIT_MAX_MS on both sides: what
+ * people put into a sorted set may be due at any time.
+ */
+bool queue_wait_at(const struct reply *r, size_t i, int64_t *ret_ms);
+
 /* Lends element i, if it is bytes. */
 bool queue_bytes_at(const struct reply *r, size_t i, struct bytes *ret);
 

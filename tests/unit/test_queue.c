@@ -169,6 +169,65 @@ static void states_become_codes(void **state)
     reader_free_reply(r);
 }
 
+/* A server that is none of ours could otherwise make sums overflow. */
+static void numbers_that_cannot_be_are_refused(void **state)
+{
+    static const char *const answers[] = {
+        "*2\r\n$2\r\nOK\r\n:-1\r\n",
+        "*2\r\n$2\r\nOK\r\n:9223372036854775807\r\n",
+        "*2\r\n$2\r\nOK\r\n:9007199254740993\r\n"};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct reply *r = read_reply(answers[i]);
+        assert_int_equal(read_push(0, r, NULL), ERR_REDIS);
+        assert_int_equal(read_register(0, r, NULL), ERR_REDIS);
+        assert_int_equal(read_leave(0, r, NULL), ERR_REDIS);
+        reader_free_reply(r);
+    }
+    struct reply *r = read_reply("*3\r\n$2\r\nOK\r\n:-1\r\n:0\r\n");
+    assert_int_equal(read_reap(0, r, NULL), ERR_REDIS);
+    reader_free_reply(r);
+    r = read_reply("*3\r\n:-1\r\n:0\r\n:0\r\n");
+    assert_int_equal(read_promote(0, r, NULL), ERR_REDIS);
+    reader_free_reply(r);
+}
+
+static void fences_of_all_jobs_fit(void **state)
+{
+    struct fetch_result res;
+    (void)state;
+    struct reply *r = read_reply("*4\r\n$4\r\nMORE\r\n"
+                                 ":9223372036854775806\r\n"
+                                 "$1\r\na\r\n$1\r\nb\r\n");
+    assert_int_equal(queue_fetch_result(0, r, &res, NULL), ERR_REDIS);
+    reader_free_reply(r);
+    r = read_reply("*4\r\n$4\r\nMORE\r\n:9223372036854775805\r\n"
+                   "$1\r\na\r\n$1\r\nb\r\n");
+    assert_int_equal(queue_fetch_result(0, r, &res, NULL), 0);
+    assert_int_equal(res.fence, INT64_MAX - 2);
+    reader_free_reply(r);
+}
+
+/* Anybody may put a job into scheduled that is due in a million years. */
+static void far_times_are_cut(void **state)
+{
+    struct renew_result res;
+    int64_t moved, next_ms;
+    (void)state;
+    struct reply *r = read_reply("*3\r\n:1\r\n:9223372036854775807\r\n:0\r\n");
+    assert_int_equal(queue_promote_result(0, r, &moved, &next_ms, NULL), 0);
+    assert_int_equal(next_ms, QUEUE_WAIT_MAX_MS);
+    reader_free_reply(r);
+    r = read_reply("*11\r\n$2\r\nOK\r\n:1764000000000\r\n:2\r\n:1\r\n:0\r\n"
+                   ":3\r\n:0\r\n:7\r\n:9223372036854775807\r\n$1\r\nx\r\n"
+                   ":-9223372036854775808\r\n");
+    assert_int_equal(queue_renew_result(0, r, &res, NULL), 0);
+    assert_int_equal(res.next_due_ms, QUEUE_WAIT_MAX_MS);
+    assert_int_equal(res.oldest_left_ms, -QUEUE_WAIT_MAX_MS);
+    assert_int_equal(res.ready, 7);
+    reader_free_reply(r);
+}
+
 static void no_reply_has_no_shape(void **state)
 {
     (void)state;
@@ -189,6 +248,9 @@ int main(void)
         cmocka_unit_test(short_answers_are_errors_of_redis),
         cmocka_unit_test(lost_calls_keep_their_code),
         cmocka_unit_test(states_become_codes),
+        cmocka_unit_test(numbers_that_cannot_be_are_refused),
+        cmocka_unit_test(fences_of_all_jobs_fit),
+        cmocka_unit_test(far_times_are_cut),
         cmocka_unit_test(no_reply_has_no_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
