@@ -7,16 +7,15 @@
  *
  * Thread: the fuzzer's only one.
  */
+#include "tests/fuzz/fuzz.h"
+
 #include <assert.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "common/base/buf.h"
 #include "common/job/job.h"
 
 enum { MAX_BYTES = 64 * 1024 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_same(const struct job *was, const struct job *is)
 {
