@@ -39,10 +39,15 @@ static const char *const script_keys[SCRIPT_COUNT] = {
 
 static struct redis *server;
 
+void table_start_with(const struct redis_opts *opts)
+{
+    server = redis_start(opts);
+}
+
 int table_start(void **state)
 {
     (void)state;
-    server = redis_start(NULL);
+    table_start_with(NULL);
     return 0;
 }
 
@@ -162,14 +167,24 @@ static void render(const redisReply *r, struct buf *out)
     }
 }
 
-static char *run(struct words *w)
+static char *try(struct words *w)
 {
     struct buf out = {0};
-    redisReply *r = redis_argv(server, w->n, w->argv, w->lens);
+    redisReply *r = redis_try_argv(server, w->n, w->argv, w->lens);
+    words_done(w);
+    if (r == NULL)
+        return NULL;
     render(r, &out);
     freeReplyObject(r);
-    words_done(w);
     return out.len > 0 ? buf_take(&out) : mem_strdup("");
+}
+
+static char *run(struct words *w)
+{
+    char *answer = try(w);
+    if (answer == NULL)
+        fail_msg("Redis died");
+    return answer;
 }
 
 static char *run_range(const char *p, const char *end)
@@ -228,7 +243,7 @@ char *table_keys(enum script s, const char *args)
     return buf_take(&out);
 }
 
-char *table_run_script(enum script s, const char *args)
+static struct words *script_words(enum script s, const char *args)
 {
     struct words *w = mem_new(sizeof(*w));
     char *keys = table_keys(s, args);
@@ -240,7 +255,17 @@ char *table_run_script(enum script s, const char *args)
     w->lens[2] = strlen(w->argv[2]);
     read_words(arg_words(args), args + strlen(args), w);
     free(keys);
-    return run(w);
+    return w;
+}
+
+char *table_run_script(enum script s, const char *args)
+{
+    return run(script_words(s, args));
+}
+
+char *table_try_script(enum script s, const char *args)
+{
+    return try(script_words(s, args));
 }
 
 /* ---- answers ---- */

@@ -29,6 +29,7 @@ struct row {
 
 /* Of the whole program: a Redis of its own. For cmocka's group fixtures. */
 int table_start(void **state);
+void table_start_with(const struct redis_opts *opts);
 int table_stop(void **state);
 struct redis *table_redis(void);
 
@@ -50,6 +51,9 @@ void table_check(const char *checks);
  */
 char *table_run(const char *command);
 char *table_run_script(enum script s, const char *args);
+
+/* The same; NULL if Redis died of it. */
+char *table_try_script(enum script s, const char *args);
 
 /* KEYS of a script for these arguments, as words of a command; owned. */
 char *table_keys(enum script s, const char *args);

@@ -325,11 +325,20 @@ redisReply *redis_cmd(struct redis *r, const char *fmt, ...)
     return reply;
 }
 
+redisReply *redis_try_argv(struct redis *r, int argc, const char **argv,
+                           const size_t *lens)
+{
+    connect_client(r);
+    void (*was)(int) = signal(SIGPIPE, SIG_IGN); /* it may be dead already */
+    redisReply *reply = redisCommandArgv(r->client, argc, argv, lens);
+    signal(SIGPIPE, was);
+    return reply;
+}
+
 redisReply *redis_argv(struct redis *r, int argc, const char **argv,
                        const size_t *lens)
 {
-    connect_client(r);
-    redisReply *reply = redisCommandArgv(r->client, argc, argv, lens);
+    redisReply *reply = redis_try_argv(r, argc, argv, lens);
     if (!reply)
         die("%s: %s", argv[0], r->client->errstr);
     return reply;

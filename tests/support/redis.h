@@ -47,6 +47,9 @@ pid_t redis_pid(const struct redis *r); /* 0: it does not run */
 redisReply *redis_cmd(struct redis *r, const char *fmt, ...);
 redisReply *redis_argv(struct redis *r, int argc, const char **argv,
                        const size_t *lens);
+/* The same; NULL if the connection is lost before the answer. */
+redisReply *redis_try_argv(struct redis *r, int argc, const char **argv,
+                           const size_t *lens);
 long long redis_int(struct redis *r, const char *fmt, ...);
 const char *redis_str(struct redis *r, char *out, size_t size, const char *fmt,
                       ...);
