@@ -18,6 +18,10 @@
  * pushed once. Serial 0: many equal jobs, which count by number until they
  * have an id, then by id. What is no envelope counts by its bytes.
  *
+ * Read it when the server has ended in order, or set appendfsync always: with
+ * everysec Redis answers before it writes while an fsync is under way, so that
+ * the file is up to two seconds behind, and a kill -9 loses what was answered.
+ *
  * A job that a lane of at-most-once took by LPOP has left without a trace: it
  * is popped, not lost and not left; it may be settled or given back later.
  *

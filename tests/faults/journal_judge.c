@@ -264,7 +264,7 @@ void judge_arrival(struct account *a, const struct change *to, bool fresh)
         j->alive++;
     if (j->popped > 0 || (fresh && failed && a->popped > 0)) {
         come_back(a, to);
-    } else if (into_queue && (fresh || (j->h.serial == 0 && is_push(a)))) {
+    } else if (into_queue && is_push(a) && (fresh || j->h.serial == 0)) {
         come_in(a, to);
     } else if (alive == 0 && j->h.settled) {
         BREACH(a, settled_twice, "%s is in %s after its end",
