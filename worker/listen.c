@@ -104,7 +104,10 @@ int listen_parse(const char *text, struct sockaddr_storage *ret,
     const char *colon = strrchr(text, ':');
     char host[LISTEN_MAX_LEN + 1] = "";
     int64_t port;
-    if (colon == NULL || (size_t)(colon - text) >= sizeof(host))
+    if (strlen(text) > LISTEN_MAX_LEN)
+        return errbuf_set(eb, ERR_INVALID, "an address of more than %d bytes",
+                          LISTEN_MAX_LEN);
+    if (colon == NULL)
         return errbuf_set(eb, ERR_INVALID,
                           "\"%s\" is no address such as 127.0.0.1:9090, "
                           "[::1]:9090 or :9090",

@@ -198,6 +198,24 @@ static void passwords_are_not_shown(void **state)
     assert_null(strstr(c->eb.text, "s3cret"));
 }
 
+/* Cut where there is no more room for it, it would be another port. */
+static void an_address_is_not_cut(void **state)
+{
+    char zeros[LISTEN_MAX_LEN + 1], *text;
+    memset(zeros, '0', sizeof(zeros) - 1);
+    zeros[sizeof(zeros) - 1] = '\0';
+    text = mem_printf(NOOP "listen = \":%s9090\"\n", zeros);
+    conf_expect_wrong(*state, text,
+                      "FILE:2: listen: an address of more than 63 bytes\n");
+    free(text);
+    text =
+        mem_printf(NOOP "listen = \":%.*s9090\"\n", LISTEN_MAX_LEN - 5, zeros);
+    struct conf *c = *state;
+    conf_read(c, NO_FLAGS, text);
+    assert_int_equal(strlen(c->o.config.listen), LISTEN_MAX_LEN);
+    free(text);
+}
+
 static void a_hundred_errors_are_enough(void **state)
 {
     struct conf *c = *state;
@@ -323,6 +341,7 @@ int main(void)
         T(comments_do_not_move_lines),
         T(variables_have_to_be_set),
         T(passwords_are_not_shown),
+        T(an_address_is_not_cut),
         T(a_hundred_errors_are_enough),
         T(a_file_has_to_be_text),
         T(nul_bytes_are_no_text),
