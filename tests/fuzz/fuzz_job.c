@@ -28,6 +28,25 @@ static void check_same(const struct job *was, const struct job *is)
     assert(is->attempt == 7);
 }
 
+/* What is reckoned with later, in milliseconds or times, cannot overflow. */
+static void check_numbers(const struct job *job)
+{
+    const int64_t numbers[] = {
+        job->created_at_ms, job->attempt,       job->max_attempts,
+        job->timeout_ms,    job->expires_at_ms, job->keep_ms,
+        job->crashes,       job->put_offs,      job->put_off_since_ms};
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        assert(numbers[i] >= 0 && numbers[i] <= INT64_C(1) << 53);
+    assert(job->timeout_ms <= JOB_DURATION_MAX_MS);
+    assert(job->keep_ms <= JOB_DURATION_MAX_MS);
+    assert(job->recovered_count <= JOB_RECOVERED_MAX);
+    for (unsigned i = 0; i < job->recovered_count; i++)
+        assert(job->recovered_ms[i] >= 0 && job->recovered_ms[i] <= INT64_C(1)
+                                                                        << 53);
+    assert(job_recoveries_since(job, 0) <= JOB_RECOVERED_MAX);
+}
+
 static void check_rewrite(const struct job *job)
 {
     static const struct job_change changes[] = {{"attempt", "7"},
@@ -81,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct job *job = NULL;
 
     if (job_parse(text, size, MAX_BYTES, &job, &eb) == 0) {
+        check_numbers(job);
         if (job->id[0] != '\0')
             check_rewrite(job);
         job_free(job);
