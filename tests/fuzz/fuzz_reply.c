@@ -41,8 +41,10 @@ enum {
     SESSIONS_MAX = 3,
     TURNS_MAX = 10000,
     SMALL_CHUNKS = 64, /* what is left then comes at once */
+    RUN_UNIT = 5000,   /* 31 of them still fit into the socket */
     REPLY_SMALL = 700,
     REPLY_BIG = 64 * 1024,
+    FEED_BYTES = 16 * 1024, /* taken at a time, and then judged */
     /* Buffers of both sides, scripts on their way, libevent's own. */
     MEMORY_SLACK = 768 * 1024,
 };
@@ -209,8 +211,10 @@ static void on_answer(void *arg, int err, const struct reply *r)
         in->last_plain = index;
     }
     check_memory(in);
-    if (err == 0 || !in->read_failed)
-        call_read(err, r);
+    if (err == 0 || !in->read_failed) {
+        size_t bytes = call_read(err, r);
+        assert(bytes <= in->cfg.reply_max_bytes + FEED_BYTES);
+    }
     in->read_failed = in->read_failed || err != 0;
     react(in);
 }
@@ -270,11 +274,17 @@ static void settle_down(struct input *in)
 
 static void say(struct input *in, const void *p, size_t n)
 {
-    if (in->peer < 0 || n == 0)
-        return;
-    ssize_t put = send(in->peer, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-    assert(put == (ssize_t)n || put < 0);
-    settle_down(in);
+    const char *bytes = p;
+    ssize_t put = 0;
+
+    while (in->peer >= 0 && n > 0 && put >= 0) {
+        put = send(in->peer, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (put > 0) {
+            bytes += put;
+            n -= (size_t)put;
+        }
+        settle_down(in);
+    }
 }
 
 static void greet(struct input *in)
@@ -312,6 +322,15 @@ static bool in_session(struct input *in) ON_LOOP
     return true;
 }
 
+static void say_run(struct input *in, size_t n)
+{
+    char run[31 * RUN_UNIT];
+
+    assert(n <= sizeof(run));
+    memset(run, 'x', n);
+    say(in, run, n);
+}
+
 static void happen(struct input *in, uint8_t what) ON_LOOP
 {
     switch (what % 8) {
@@ -339,8 +358,9 @@ static void happen(struct input *in, uint8_t what) ON_LOOP
     case 6: /* the byte itself */
         say(in, &(uint8_t){MARK}, 1);
         break;
-    default: /* a pause between two chunks */
+    default: /* many bytes, or none and so a pause between two chunks */
         settle_down(in);
+        say_run(in, (size_t)(what / 8) * RUN_UNIT);
         break;
     }
 }

@@ -107,9 +107,10 @@ static void touch(struct bytes b)
     assert(sum <= b.len * 255);
 }
 
-static void walk(const struct reply *r, unsigned depth)
+/* Looks at all parts of a reply. Returns the bytes of its texts. */
+static size_t walk(const struct reply *r, unsigned depth)
 {
-    struct bytes text;
+    struct bytes text = {"", 0};
     int64_t n;
 
     assert(depth < DEPTH_MAX);
@@ -122,9 +123,11 @@ static void walk(const struct reply *r, unsigned depth)
     touch((struct bytes){reply_error(r), strlen(reply_error(r))});
     (void)reply_error_is(r, "NOSCRIPT");
     (void)reply_int(r, &n);
+    size_t total = text.len + strlen(reply_error(r));
     for (size_t i = 0; i < reply_len(r); i++)
-        walk(reply_at(r, i), depth + 1);
+        total += walk(reply_at(r, i), depth + 1);
     assert(reply_at(r, reply_len(r)) == NULL);
+    return total;
 }
 
 /* rc of a verb: one of its codes, with a text unless it is 0. */
@@ -206,14 +209,15 @@ static void read_numbers(int err, const struct reply *r)
         assert(is_count(reaped.moved) && is_count(reaped.left));
 }
 
-void call_read(int err, const struct reply *r)
+size_t call_read(int err, const struct reply *r)
 {
     struct errbuf eb = {""};
+    size_t bytes = walk(r, 0);
 
-    walk(r, 0);
     read_jobs(err, r);
     read_renew(err, r);
     read_numbers(err, r);
     (void)is_read(queue_settle_result(err, r, &eb), err, &eb);
     (void)is_read(queue_release_result(err, r, &eb), err, &eb);
+    return bytes;
 }

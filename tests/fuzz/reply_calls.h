@@ -16,7 +16,10 @@ enum { CALL_KINDS = 16, CALL_PLAIN = 0 };
 int call_send(struct conn *c, unsigned kind, const char *marker,
               conn_reply_cb cb, void *arg) ON_LOOP;
 
-/* Lets every verb read the answer, and looks at all that it makes of it. */
-void call_read(int err, const struct reply *r);
+/*
+ * Lets every verb read the answer, and looks at all that it makes of it.
+ * Returns the bytes of all its texts.
+ */
+size_t call_read(int err, const struct reply *r);
 
 #endif
