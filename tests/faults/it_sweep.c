@@ -1,0 +1,262 @@
+/*
+ * Claims about every cut: whichever command of a worker the connection is lost
+ * at, before it reaches Redis, after it ran, in the middle of its reply, or so
+ * that it runs only after the worker went on without it: every job is settled
+ * exactly once and runs exactly once. (A worker that is killed runs its jobs
+ * again elsewhere; at most once, they are lost.)
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/faults/sweep.h"
+#include "tests/support/wait.h"
+#include "tests/unit/unit.h"
+
+/* ---- while a worker starts ---- */
+
+static void jobs_wait(struct pair *p)
+{
+    sweep_push(p, "quick", 3);
+}
+
+#define EARLY(what)                                                            \
+    {                                                                          \
+        .command = what, .name = what, .early = true, .prepare = jobs_wait     \
+    }
+static const struct scene ping = EARLY("PING");
+static const struct scene setname = EARLY("CLIENT|SETNAME");
+static const struct scene client_id = EARLY("CLIENT|ID");
+static const struct scene script_load = EARLY("SCRIPT|LOAD");
+static const struct scene registers = EARLY("register");
+static const struct scene sadd = EARLY("SADD");
+
+/* ---- looking around ---- */
+
+static const struct scene hgetall = EARLY("HGETALL");
+static const struct scene zrandmember = EARLY("ZRANDMEMBER");
+
+/* An id that was ended lately, at whose list the worker looks. */
+static void a_lane_left(struct pair *p)
+{
+    struct worker *w = sweep_worker(p, "sweep", true);
+    assert_true(worker_is_up(w, 1));
+    worker_signal(w, SIGTERM);
+    assert_int_equal(worker_wait(w, SWEEP_MS), 0);
+    worker_free(w);
+    sweep_push(p, "quick", 3);
+}
+static const struct scene exists = {.command = "EXISTS",
+                                    .name = "EXISTS",
+                                    .early = true,
+                                    .prepare = a_lane_left};
+
+/* A neighbour of another host was killed while it held jobs. */
+static void a_worker_was_killed(struct pair *p)
+{
+    sweep_push(p, "waits", 2);
+    struct worker *w = sweep_worker(p, "victim", true);
+    sweep_wait_runs(p, 2);
+    worker_signal(w, SIGKILL);
+    assert_int_equal(worker_wait(w, SWEEP_MS), -SIGKILL);
+    worker_free(w);
+    sweep_push(p, "quick", 2);
+}
+static const struct scene reap = {.command = "reap",
+                                  .name = "reap",
+                                  .early = true,
+                                  .prepare = a_worker_was_killed,
+                                  .repeats = 2};
+
+static void jobs_come(struct pair *p)
+{
+    sweep_push(p, "quick", 4);
+}
+static const struct scene renew = {
+    .command = "renew", .name = "renew", .provoke = jobs_come, .fenced = true};
+
+/* It holds running jobs; then its connections are cut, and once more. */
+static void jobs_run(struct pair *p)
+{
+    sweep_push(p, "waits", 2);
+    sweep_wait_runs(p, 2);
+}
+static void connections_drop(struct pair *p)
+{
+    proxy_do(p->sweep->proxy, "drop %u", p->link);
+    sweep_push(p, "quick", 3);
+}
+static const struct scene rebind = {.command = "rebind",
+                                    .name = "rebind",
+                                    .prepare = jobs_run,
+                                    .provoke = connections_drop};
+
+/* ---- working ---- */
+
+static void failing_jobs_come(struct pair *p)
+{
+    sweep_push(p, "fails", 3);
+}
+static void dying_jobs_come(struct pair *p)
+{
+    sweep_push(p, "dies", 3);
+}
+static const struct scene fetch = {
+    .command = "fetch", .name = "fetch", .provoke = jobs_come, .fenced = true};
+static const struct scene stamp = {.command = "stamp",
+                                   .name = "stamp",
+                                   .provoke = jobs_come,
+                                   .flag = "--fence",
+                                   .fenced = true};
+static const struct scene settle_done = {.command = "settle",
+                                         .name = "settle (done)",
+                                         .provoke = jobs_come,
+                                         .fenced = true};
+static const struct scene settle_retry = {.command = "settle",
+                                          .name = "settle (retry)",
+                                          .provoke = failing_jobs_come,
+                                          .fenced = true};
+static const struct scene settle_dead = {.command = "settle",
+                                         .name = "settle (dead)",
+                                         .provoke = dying_jobs_come,
+                                         .fenced = true};
+static const struct scene promote = {
+    .command = "promote", .name = "promote", .provoke = failing_jobs_come};
+
+/* ---- waiting and stopping ---- */
+
+/* The one that is out comes back with a job; the next one meets the rule. */
+static void a_job_comes_and_others(struct pair *p)
+{
+    const char *command = p->scene->command;
+    struct proxy *proxy = p->sweep->proxy;
+    int64_t seen = proxy_ask(proxy, "seen %s %u", command, p->link);
+    sweep_push(p, "quick", 1);
+    if (strcmp(p->point, "after") == 0 || strcmp(p->point, "middle") == 0)
+        sweep_wait_seen(p, command, seen + 1);
+    sweep_push(p, "quick", 2);
+}
+
+/* More than it runs: what runs late finds some that wait. */
+static void it_is_busy_and_jobs_wait(struct pair *p)
+{
+    sweep_push(p, "waits", 6);
+    sweep_wait_runs(p, 3 + 2);
+}
+static const struct scene blmove = {.command = "BLMOVE",
+                                    .name = "BLMOVE",
+                                    .provoke = a_job_comes_and_others,
+                                    .before_late = it_is_busy_and_jobs_wait};
+
+static void it_is_to_end(struct pair *p)
+{
+    worker_signal(p->worker, SIGTERM);
+}
+static const struct scene unblock = {.command = "CLIENT|UNBLOCK",
+                                     .name = "CLIENT|UNBLOCK",
+                                     .provoke = it_is_to_end};
+static const struct scene leave = {.command = "leave",
+                                   .name = "leave",
+                                   .provoke = it_is_to_end,
+                                   .fenced = true};
+static const struct scene del = {
+    .command = "DEL", .name = "DEL", .provoke = it_is_to_end};
+static const struct scene zrem = {
+    .command = "ZREM", .name = "ZREM", .provoke = it_is_to_end};
+
+/* Short jobs open the window; what waits behind long ones is given back. */
+static void short_jobs_were_run(struct pair *p)
+{
+    sweep_push(p, "quick", 30);
+    sweep_wait_runs(p, 30);
+}
+static void long_jobs_come(struct pair *p)
+{
+    sweep_push(p, "waits", 2);
+    sweep_push(p, "quick", 8);
+    sweep_wait_runs(p, 32);
+    worker_signal(p->worker, SIGTERM);
+}
+static const struct scene release = {.command = "release",
+                                     .name = "release",
+                                     .prepare = short_jobs_were_run,
+                                     .provoke = long_jobs_come,
+                                     .fenced = true};
+
+/* ---- at most once ---- */
+
+static const struct scene lpop = {.command = "LPOP",
+                                  .name = "LPOP",
+                                  .provoke = jobs_come,
+                                  .at_most_once = true};
+static const struct scene blpop = {.command = "BLPOP",
+                                   .name = "BLPOP",
+                                   .provoke = a_job_comes_and_others,
+                                   .at_most_once = true};
+static const struct scene settle_once = {.command = "settle",
+                                         .name = "settle (at most once)",
+                                         .provoke = jobs_come,
+                                         .at_most_once = true,
+                                         .fenced = true};
+
+/* ---- claims ---- */
+
+static void sweep(const struct scene *const *scenes, unsigned count)
+{
+    struct sweep s;
+    sweep_begin(&s, scenes, count, 1);
+    sweep_run(&s);
+    unsigned bad = sweep_audit(&s);
+    sweep_end(&s);
+    assert_int_equal(bad, 0);
+}
+#define SWEEP(...)                                                             \
+    do {                                                                       \
+        const struct scene *const list[] = {__VA_ARGS__};                      \
+        sweep(list, sizeof(list) / sizeof(list[0]));                           \
+    } while (0)
+
+static void a_worker_starts_whatever_is_cut(void **state)
+{
+    (void)state;
+    SWEEP(&ping, &setname, &client_id, &script_load, &registers, &sadd);
+}
+
+static void looking_around_harms_nothing(void **state)
+{
+    (void)state;
+    SWEEP(&hgetall, &zrandmember, &exists, &renew, &rebind, &reap);
+}
+
+static void no_cut_loses_or_doubles_a_job(void **state)
+{
+    (void)state;
+    SWEEP(&fetch, &stamp, &settle_done, &settle_retry, &settle_dead, &promote);
+}
+
+static void nor_while_waiting_or_stopping(void **state)
+{
+    (void)state;
+    SWEEP(&blmove, &unblock, &release, &leave, &del, &zrem);
+}
+
+static void at_most_once_is_not_twice(void **state)
+{
+    (void)state;
+    SWEEP(&lpop, &blpop, &settle_once);
+}
+
+/* it_sweep [NAME]: all claims, or those that are named so; * is any text. */
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_worker_starts_whatever_is_cut),
+        cmocka_unit_test(looking_around_harms_nothing),
+        cmocka_unit_test(no_cut_loses_or_doubles_a_job),
+        cmocka_unit_test(nor_while_waiting_or_stopping),
+        cmocka_unit_test(at_most_once_is_not_twice),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

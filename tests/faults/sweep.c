@@ -1,0 +1,386 @@
+/*
+ * Sweep: the steps that all cuts go through.
+ *
+ *     worker up ─ prepare ─ rule ─ provoke ─ fired ─ back again ─ late ─
+ *     all jobs ended ─ worker ended ─ what is left is swept up ─ audit
+ *
+ * Each step is done for all pairs before the next, so that they wait together.
+ *
+ * Thread: the test's.
+ */
+#include "tests/faults/sweep.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "tests/support/wait.h"
+#include "tests/unit/unit.h"
+
+enum { ENVELOPE_MAX = 200, PUSH_MAX = 32 };
+
+const char *const sweep_points[SWEEP_POINTS] = {"before", "after", "middle",
+                                                "late"};
+
+/* Every run is a line: attempt and id. One program for all types. */
+static const char handler[] =
+    "#!/bin/sh\n"
+    "d=%s\n"
+    "echo \"$BELT_ATTEMPT $BELT_JOB_ID\" >>$d/runs.$BELT_QUEUE\n"
+    "case $BELT_JOB_TYPE in\n"
+    "fails) [ $BELT_ATTEMPT -gt 1 ] ;;\n"
+    "dies) exit 65 ;;\n"
+    "waits) while [ ! -e $d/go.$BELT_QUEUE ]; do sleep 0.02; done ;;\n"
+    "esac\n";
+
+void sweep_fail(const struct pair *p, const char *what)
+{
+    fail_msg("%s %s, %s jobs, number %u: %s (queue %s)", p->point,
+             p->scene->name, p->equal ? "equal" : "distinct", p->nth, what,
+             p->queue);
+    abort(); /* not reached */
+}
+
+/* ---- begin and end ---- */
+
+static void add_pair(struct sweep *s, const struct scene *scene,
+                     const char *point, bool equal, unsigned nth)
+{
+    assert_true(s->count < PAIRS_MAX);
+    struct pair *p = &s->pairs[s->count];
+    *p = (struct pair){.sweep = s,
+                       .scene = scene,
+                       .point = point,
+                       .equal = equal,
+                       .nth = nth,
+                       .link = s->count,
+                       .bytes = -1};
+    (void)snprintf(p->queue, sizeof(p->queue), "q%u", s->count++);
+}
+
+void sweep_begin(struct sweep *s, const struct scene *const *scenes,
+                 unsigned count, unsigned nth)
+{
+    static const struct redis_opts opts = {
+        .appendonly = true, .conf = "auto-aof-rewrite-percentage 0"};
+    char text[1024];
+    *s = (struct sweep){.redis = redis_start(&opts)};
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned k = 0; k < 2 * SWEEP_POINTS; k++)
+            add_pair(s, scenes[i], sweep_points[k / 2], k % 2 == 1,
+                     scenes[i]->nth > 0 ? scenes[i]->nth : nth);
+    }
+    s->proxy = proxy_start(s->redis, s->count);
+    (void)snprintf(text, sizeof(text), handler, redis_dir(s->redis));
+    s->handler = mem_printf("*=exec:%s", script_file(s->redis, "note", text));
+}
+
+void sweep_end(struct sweep *s)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        worker_free(s->pairs[i].worker);
+    proxy_stop(s->proxy);
+    redis_stop(s->redis);
+    free((char *)(uintptr_t)s->handler);
+}
+
+/* ---- jobs ---- */
+
+static size_t envelope(struct pair *p, const char *type, char *out)
+{
+    char id[NAME_BYTES + 24] = "";
+    unsigned serial = p->equal ? 0 : ++p->serial;
+    if (!p->equal)
+        (void)snprintf(id, sizeof(id), "\"id\":\"%s-%u\",", p->queue, serial);
+    int n = snprintf(out, ENVELOPE_MAX,
+                     "{%s\"type\":\"%s\",\"payload\":{\"n\":%u},"
+                     "\"backoff\":{\"kind\":\"fixed\",\"delay\":50}}",
+                     id, type, serial);
+    return (size_t)n;
+}
+
+static void expect_jobs(struct pair *p, const char *type, unsigned n)
+{
+    bool fails = strcmp(type, "fails") == 0, dies = strcmp(type, "dies") == 0;
+    p->done += dies ? 0 : n;
+    p->dead += dies ? n : 0;
+    p->retried += fails ? n : 0;
+    p->runs += fails ? 2 * n : n;
+}
+
+void sweep_push(struct pair *p, const char *type, unsigned n)
+{
+    char texts[PUSH_MAX][ENVELOPE_MAX], key[NAME_BYTES + 8];
+    const char *argv[PUSH_MAX + 2] = {"RPUSH", key};
+    size_t lens[PUSH_MAX + 2] = {strlen("RPUSH")};
+    assert_true(n <= PUSH_MAX);
+    (void)snprintf(key, sizeof(key), "belt:{%s}", p->queue);
+    lens[1] = strlen(key);
+    for (unsigned i = 0; i < n; i++) {
+        argv[2 + i] = texts[i];
+        lens[2 + i] = envelope(p, type, texts[i]);
+    }
+    redisReply *r = redis_argv(p->sweep->redis, (int)n + 2, argv, lens);
+    if (r->type != REDIS_REPLY_INTEGER)
+        sweep_fail(p, "RPUSH was refused");
+    freeReplyObject(r);
+    expect_jobs(p, type, n);
+}
+
+static char *file_of(const struct pair *p, const char *kind)
+{
+    return mem_printf("%s/%s.%s", redis_dir(p->sweep->redis), kind, p->queue);
+}
+
+void sweep_go(struct pair *p)
+{
+    char *path = file_of(p, "go");
+    FILE *f = fopen(path, "we");
+    if (f == NULL || fclose(f) != 0)
+        sweep_fail(p, "go");
+    free(path);
+}
+
+/* ---- waiting ---- */
+
+struct wanted {
+    struct pair *p;
+    const char *command;
+    int64_t n;
+};
+
+static void wait_for(struct pair *p, wait_cond cond, void *arg,
+                     const char *what)
+{
+    if (!wait_until(cond, arg, SWEEP_MS))
+        sweep_fail(p, what);
+}
+
+static bool has_run(void *arg)
+{
+    const struct wanted *w = arg;
+    char *path = file_of(w->p, "runs");
+    unsigned n = file_lines(path);
+    free(path);
+    return n >= w->n;
+}
+
+void sweep_wait_runs(struct pair *p, unsigned n)
+{
+    struct wanted w = {p, NULL, n};
+    wait_for(p, has_run, &w, "its jobs are not run");
+}
+
+static bool was_seen(void *arg)
+{
+    const struct wanted *w = arg;
+    return proxy_ask(w->p->sweep->proxy, "seen %s %u", w->command,
+                     w->p->link) >= w->n;
+}
+
+void sweep_wait_seen(struct pair *p, const char *command, int64_t n)
+{
+    struct wanted w = {p, command, n};
+    wait_for(p, was_seen, &w, command);
+}
+
+static bool has_fired(void *arg)
+{
+    const struct pair *p = arg;
+    return proxy_ask(p->sweep->proxy, "fired %u", p->link) > 0;
+}
+
+static bool has_ended(struct worker *w)
+{
+    return worker_pid(w) == 0 || worker_said(w, "ev=stop ");
+}
+
+static unsigned times_bound(struct worker *w)
+{
+    return worker_count(w, "ev=register") + worker_count(w, "ev=rebind");
+}
+
+static bool is_back(void *arg)
+{
+    struct pair *p = arg;
+    return times_bound(p->worker) > p->bound || has_ended(p->worker);
+}
+
+/* ---- workers ---- */
+
+struct worker *sweep_worker(struct pair *p, const char *host, bool direct)
+{
+    struct sweep *s = p->sweep;
+    char *env_host = mem_printf("BELT_HOST=%s", host);
+    const char *env[] = {env_host, NULL};
+    const char *url =
+        direct ? redis_url(s->redis) : proxy_url(s->proxy, p->link);
+    const char *mode =
+        p->scene->at_most_once ? "at-most-once" : "at-least-once";
+    const char *argv[] = {BELT_WORKER_BIN,
+                          "-u",
+                          url,
+                          "-q",
+                          p->queue,
+                          "--lease",
+                          "3s",
+                          "--threads",
+                          "2",
+                          "--handler",
+                          s->handler,
+                          "--delivery",
+                          mode,
+                          p->scene->flag,
+                          NULL};
+    struct worker *w = worker_exec(s->redis, argv, env);
+    free(env_host);
+    return w;
+}
+
+static void start(struct pair *p)
+{
+    p->worker = sweep_worker(p, "sweep", false);
+}
+
+static void await_idle(struct pair *p)
+{
+    sweep_wait_seen(p, p->scene->at_most_once ? "BLPOP" : "BLMOVE", 1);
+    p->bound = times_bound(p->worker);
+}
+
+/* ---- steps ---- */
+
+static void make_rule(struct pair *p)
+{
+    struct proxy *proxy = p->sweep->proxy;
+    if (p->bytes >= 0)
+        proxy_do(proxy, "cut %u %s %s %u %lld", p->link, p->point,
+                 p->scene->command, p->nth, (long long)p->bytes);
+    else
+        proxy_do(proxy, "cut %u %s %s %u", p->link, p->point, p->scene->command,
+                 p->nth);
+}
+
+static bool is_late(const struct pair *p)
+{
+    return strcmp(p->point, "late") == 0;
+}
+
+/* When all workers are back, and perhaps busy. */
+static void run_late(struct sweep *s)
+{
+    int64_t late = 0, fenced = proxy_ask(s->proxy, "fenced");
+    for (unsigned i = 0; i < s->count; i++) {
+        struct pair *p = &s->pairs[i];
+        late += is_late(p);
+        fenced += is_late(p) && p->scene->fenced;
+        wait_for(p, is_back, p, "the worker does not come back");
+        if (is_late(p) && p->scene->before_late != NULL)
+            p->scene->before_late(p);
+    }
+    assert_int_equal(proxy_ask(s->proxy, "late"), late);
+    assert_int_equal(proxy_ask(s->proxy, "fenced"), fenced);
+}
+
+static void finish(struct pair *p)
+{
+    sweep_go(p);
+    if (!queue_at_rest(p->sweep->redis, p->queue, SWEEP_MS))
+        sweep_fail(p, "jobs do not end");
+}
+
+static void stop(struct pair *p)
+{
+    if (worker_wait(p->worker, SWEEP_MS) != 0)
+        sweep_fail(p, "the worker did not end well");
+}
+
+struct swept {
+    struct sweep *sweep;
+    unsigned next; /* of its pairs: those before are clean */
+};
+
+static long long others_leases(const struct pair *p)
+{
+    return redis_int(p->sweep->redis, "ZCARD belt:{%s}:leases", p->queue) - 1;
+}
+
+static bool is_clean(void *arg)
+{
+    struct swept *x = arg;
+    struct redis *r = x->sweep->redis;
+    for (; x->next < x->sweep->count; x->next++) {
+        const struct pair *p = &x->sweep->pairs[x->next];
+        redisReply *lists = redis_cmd(r, "KEYS belt:{%s}:active:*", p->queue);
+        size_t n = lists->elements;
+        freeReplyObject(lists);
+        if (n > 0 || others_leases(p) > 0 ||
+            redis_int(r, "LLEN belt:{%s}", p->queue) > 0)
+            return false;
+    }
+    return true;
+}
+
+/* One more worker finds what was left: ghosts, stragglers, released jobs. */
+static void sweep_up(struct sweep *s)
+{
+    struct buf queues = {0};
+    struct swept x = {s, 0};
+    for (unsigned i = 0; i < s->count; i++)
+        buf_printf(&queues, "%s%s", i > 0 ? "," : "", s->pairs[i].queue);
+    struct worker *w =
+        worker_start(s->redis, "sweep",
+                     (const char *[]){"-q", queues.data, "--lease", "3s",
+                                      "--handler", s->handler, NULL});
+    assert_true(worker_is_up(w, s->count));
+    if (!wait_until(is_clean, &x, SWEEP_MS))
+        sweep_fail(&s->pairs[x.next], "something is left behind");
+    worker_signal(w, SIGTERM);
+    assert_int_equal(worker_wait(w, SWEEP_MS), 0);
+    worker_free(w);
+    buf_done(&queues);
+}
+
+#define EACH(p, s)                                                             \
+    for (struct pair * (p) = (s)->pairs; (p) < (s)->pairs + (s)->count; (p)++)
+
+void sweep_run(struct sweep *s)
+{
+    EACH(p, s)
+    {
+        if (!p->scene->early)
+            start(p);
+    }
+    EACH(p, s)
+    {
+        if (!p->scene->early)
+            await_idle(p);
+    }
+    EACH(p, s)
+    {
+        if (p->scene->prepare != NULL)
+            p->scene->prepare(p);
+    }
+    EACH(p, s)
+    make_rule(p);
+    EACH(p, s)
+    {
+        if (p->scene->early)
+            start(p);
+        if (p->scene->provoke != NULL)
+            p->scene->provoke(p);
+    }
+    EACH(p, s)
+    wait_for(p, has_fired, p, "the command never came");
+    run_late(s);
+    EACH(p, s)
+    finish(p);
+    EACH(p, s)
+    worker_signal(p->worker, SIGTERM);
+    EACH(p, s)
+    stop(p);
+    sweep_up(s);
+}

@@ -1,0 +1,107 @@
+#ifndef TESTS_FAULTS_SWEEP_H
+#define TESTS_FAULTS_SWEEP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tests/faults/proxy.h"
+#include "tests/support/redis.h"
+#include "tests/support/worker.h"
+
+/*
+ * Sweep of cuts: for each command and each point of proxy.h a worker of its
+ * own, with a queue and a link of its own, whose connection is cut just there.
+ * Many of them go through the same steps side by side.
+ *
+ * All of it ends the test on failure, naming the cut.
+ */
+enum { SWEEP_MS = 60 * 1000, NAME_BYTES = 40, PAIRS_MAX = 48 };
+
+/* Points, and the kinds of jobs: with ids of their own, or all equal. */
+#define SWEEP_POINTS 4
+extern const char *const sweep_points[SWEEP_POINTS];
+
+struct pair;
+
+/* How a command is brought about. */
+struct scene {
+    const char *command; /* as in proxy.h */
+    const char *name;    /* of the scene, if the command has several */
+    unsigned nth;        /* 0: the first */
+
+    /*
+     * prepare: before the rule is made; the worker is idle, or, if early, not
+     * there yet. provoke: after that. Either may be NULL.
+     */
+    bool early;
+    void (*prepare)(struct pair *p);
+    void (*provoke)(struct pair *p);
+    void (*before_late)(struct pair *p); /* when the worker is back */
+
+    const char *flag; /* one more of the worker; NULL: none */
+    bool at_most_once;
+    bool fenced;      /* what ran late must have been answered FENCED */
+    unsigned repeats; /* runs that may come twice */
+};
+
+/* One cut. */
+struct pair {
+    struct sweep *sweep; /* borrowed */
+    const struct scene *scene;
+    const char *point;
+    bool equal; /* kind of its jobs */
+    unsigned nth, link;
+    int64_t bytes; /* of middle; -1: half */
+    char queue[NAME_BYTES];
+    struct worker *worker; /* owned */
+    unsigned bound;        /* times it had registered or rebound before */
+    unsigned serial;       /* of the last job */
+
+    /* What the jobs that were pushed come to. */
+    long long done, retried, dead, runs;
+
+    /* For the table, once audited. */
+    unsigned ran, distinct;
+    long long was_done;
+};
+
+struct sweep {
+    struct redis *redis;
+    struct proxy *proxy;
+    const char *handler; /* value of --handler */
+    struct pair pairs[PAIRS_MAX];
+    unsigned count;
+};
+
+/* A Redis with a journal, a proxy with as many links as there are pairs. */
+void sweep_begin(struct sweep *s, const struct scene *const *scenes,
+                 unsigned count, unsigned nth);
+
+/* All steps up to the end of the workers, and of whatever they left. */
+void sweep_run(struct sweep *s);
+
+/* Counts everything; prints the table; returns how many pairs are wrong. */
+unsigned sweep_audit(struct sweep *s);
+void sweep_end(struct sweep *s);
+
+/* ---- for scenes ---- */
+
+/*
+ * Pushes n jobs of a type by plain RPUSH, in one command: quick; fails, at its
+ * first attempt; dies, never to be tried again; waits, for sweep_go.
+ */
+void sweep_push(struct pair *p, const char *type, unsigned n);
+void sweep_go(struct pair *p);
+
+/* Waits until so many runs were begun; a command was seen so often. */
+void sweep_wait_runs(struct pair *p, unsigned n);
+void sweep_wait_seen(struct pair *p, const char *command, int64_t n);
+
+/* Starts a worker of the pair's queue: over its link, or past the proxy. */
+struct worker *sweep_worker(struct pair *p, const char *host, bool direct);
+
+/* Fails the test. */
+void sweep_fail(const struct pair *p, const char *what)
+    __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * Audit of a sweep: three books that must agree. What was pushed; what Redis'
+ * counters, its lists and its journal say; and what handlers wrote down.
+ *
+ * Thread: the test's.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "tests/faults/journal.h"
+#include "tests/faults/sweep.h"
+#include "tests/unit/unit.h"
+
+__attribute__((format(printf, 2, 3))) static bool wrong(const struct pair *p,
+                                                        const char *fmt, ...)
+{
+    va_list ap;
+    (void)fprintf(stderr, "%s %s, %s jobs, number %u (queue %s): ", p->point,
+                  p->scene->name, p->equal ? "equal" : "distinct", p->nth,
+                  p->queue);
+    va_start(ap, fmt);
+    (void)vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    (void)fputc('\n', stderr);
+    return false;
+}
+
+/* At most once: what was under way may be lost, but nothing is before a cut. */
+static bool may_lose(const struct pair *p)
+{
+    return p->scene->at_most_once && strcmp(p->point, "before") != 0;
+}
+
+static bool count_runs(struct pair *p)
+{
+    char *path = mem_printf("%s/runs.%s", redis_dir(p->sweep->redis), p->queue);
+    bool ok = true;
+    p->ran = file_lines(path);
+    p->distinct = file_distinct_lines(path);
+    free(path);
+    if (p->distinct > p->runs || (p->distinct < p->runs && !may_lose(p)))
+        ok = wrong(p, "%u different runs, not %lld", p->distinct, p->runs);
+    if (p->ran > p->distinct + p->scene->repeats)
+        ok = wrong(p, "%u runs came again", p->ran - p->distinct);
+    return ok;
+}
+
+static bool check_stat(const struct pair *p, const char *name, long long n)
+{
+    long long is = queue_stat(p->sweep->redis, p->queue, name);
+    if (is == n || (is < n && may_lose(p)))
+        return true;
+    return wrong(p, "%s is %lld, not %lld", name, is, n);
+}
+
+static bool check_zero(const struct pair *p, const char *command,
+                       const char *key)
+{
+    long long n =
+        redis_int(p->sweep->redis, "%s belt:{%s}%s", command, p->queue, key);
+    return n == 0 || wrong(p, "%s of %s is %lld", command, key, n);
+}
+
+/* Books of Redis now: all settled, each once, and nothing left anywhere. */
+static bool check_redis(struct pair *p)
+{
+    bool ok =
+        check_stat(p, "done", p->done) & check_stat(p, "retried", p->retried) &
+        check_stat(p, "dead", p->dead) & check_stat(p, "invalid", 0) &
+        check_stat(p, "put_off", 0) & check_zero(p, "LLEN", "") &
+        check_zero(p, "ZCARD", ":retry") &
+        check_zero(p, "ZCARD", ":scheduled") &
+        check_zero(p, "ZCARD", ":leases") & check_zero(p, "HLEN", ":lanes");
+    redisReply *lists =
+        redis_cmd(p->sweep->redis, "KEYS belt:{%s}:active:*", p->queue);
+    if (lists->elements > 0)
+        ok = wrong(p, "%s is left", lists->element[0]->str);
+    freeReplyObject(lists);
+    p->was_done = queue_stat(p->sweep->redis, p->queue, "done");
+    return ok;
+}
+
+/* Books of Redis on the way: no job was ever nowhere, or in two places. */
+static bool check_journal(const struct pair *p)
+{
+    bool ok = true;
+    struct journal *j =
+        journal_replay(redis_dir(p->sweep->redis), p->queue, 0, stderr);
+    struct moves m = journal_moves(j);
+    if (journal_breach_count(j) > 0)
+        ok = wrong(p, "%d breaches in the journal",
+                   (int)journal_breach_count(j));
+    if (journal_left(j) > 0)
+        ok = wrong(p, "%d jobs left in the journal", (int)journal_left(j));
+    if ((long long)m.pushed != p->done + p->dead)
+        ok = wrong(p, "%d were pushed in the journal, not %lld", (int)m.pushed,
+                   p->done + p->dead);
+    journal_free(j);
+    return ok;
+}
+
+static void print_line(const struct pair *p, bool ok)
+{
+    print_message("%-24s %-7s %-9s %3lld jobs %3lld done %3lld dead "
+                  "%3u runs %u again  %s\n",
+                  p->scene->name, p->point, p->equal ? "equal" : "distinct",
+                  p->done + p->dead, p->was_done, p->dead, p->ran,
+                  p->ran - p->distinct, ok ? "ok" : "WRONG");
+}
+
+unsigned sweep_audit(struct sweep *s)
+{
+    unsigned bad = 0;
+    for (unsigned i = 0; i < s->count; i++) {
+        struct pair *p = &s->pairs[i];
+        bool ok = count_runs(p) & check_redis(p) & check_journal(p);
+        print_line(p, ok);
+        bad += !ok;
+    }
+    return bad;
+}
