@@ -148,21 +148,20 @@ static const struct scene blmove = {.command = "BLMOVE",
                                     .provoke = a_job_comes_and_others,
                                     .before_late = it_is_busy_and_jobs_wait};
 
-static void it_is_to_end(struct pair *p)
+static void jobs_were_run(struct pair *p)
 {
-    worker_signal(p->worker, SIGTERM);
+    sweep_push(p, "quick", 3);
+    sweep_wait_runs(p, 3);
 }
-static const struct scene unblock = {.command = "CLIENT|UNBLOCK",
-                                     .name = "CLIENT|UNBLOCK",
-                                     .provoke = it_is_to_end};
-static const struct scene leave = {.command = "leave",
-                                   .name = "leave",
-                                   .provoke = it_is_to_end,
-                                   .fenced = true};
-static const struct scene del = {
-    .command = "DEL", .name = "DEL", .provoke = it_is_to_end};
-static const struct scene zrem = {
-    .command = "ZREM", .name = "ZREM", .provoke = it_is_to_end};
+#define AT_THE_END(what, is_fenced)                                            \
+    {                                                                          \
+        .command = what, .name = what, .prepare = jobs_were_run,               \
+        .provoke = sweep_stop, .fenced = is_fenced                             \
+    }
+static const struct scene unblock = AT_THE_END("CLIENT|UNBLOCK", false);
+static const struct scene leave = AT_THE_END("leave", true);
+static const struct scene del = AT_THE_END("DEL", false);
+static const struct scene zrem = AT_THE_END("ZREM", false);
 
 /* Short jobs open the window; what waits behind long ones is given back. */
 static void short_jobs_were_run(struct pair *p)
@@ -175,12 +174,13 @@ static void long_jobs_come(struct pair *p)
     sweep_push(p, "waits", 2);
     sweep_push(p, "quick", 8);
     sweep_wait_runs(p, 32);
-    worker_signal(p->worker, SIGTERM);
+    sweep_stop(p);
 }
 static const struct scene release = {.command = "release",
                                      .name = "release",
                                      .prepare = short_jobs_were_run,
                                      .provoke = long_jobs_come,
+                                     .leaves_jobs = true,
                                      .fenced = true};
 
 /* ---- at most once ---- */
@@ -201,15 +201,23 @@ static const struct scene settle_once = {.command = "settle",
 
 /* ---- claims ---- */
 
+static struct sweep current;
+
 static void sweep(const struct scene *const *scenes, unsigned count)
 {
-    struct sweep s;
-    sweep_begin(&s, scenes, count, 1);
-    sweep_run(&s);
-    unsigned bad = sweep_audit(&s);
-    sweep_end(&s);
-    assert_int_equal(bad, 0);
+    sweep_begin(&current, scenes, count, 1);
+    sweep_run(&current);
+    assert_int_equal(sweep_audit(&current), 0);
 }
+
+/* However the test went. */
+static int end(void **state)
+{
+    (void)state;
+    sweep_end(&current);
+    return 0;
+}
+
 #define SWEEP(...)                                                             \
     do {                                                                       \
         const struct scene *const list[] = {__VA_ARGS__};                      \
@@ -249,12 +257,13 @@ static void at_most_once_is_not_twice(void **state)
 /* it_sweep [NAME]: all claims, or those that are named so; * is any text. */
 int main(int argc, char **argv)
 {
+#define CLAIM(f) cmocka_unit_test_teardown(f, end)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_worker_starts_whatever_is_cut),
-        cmocka_unit_test(looking_around_harms_nothing),
-        cmocka_unit_test(no_cut_loses_or_doubles_a_job),
-        cmocka_unit_test(nor_while_waiting_or_stopping),
-        cmocka_unit_test(at_most_once_is_not_twice),
+        CLAIM(a_worker_starts_whatever_is_cut),
+        CLAIM(looking_around_harms_nothing),
+        CLAIM(no_cut_loses_or_doubles_a_job),
+        CLAIM(nor_while_waiting_or_stopping),
+        CLAIM(at_most_once_is_not_twice),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -144,6 +144,14 @@ int64_t hub_connections(const struct hub *h)
     return n;
 }
 
+int64_t hub_fenced(const struct hub *h, unsigned link)
+{
+    int64_t n = 0;
+    for (unsigned i = 0; i < h->link_count; i++)
+        n += link == ALL_LINKS || link == i ? h->links[i].fenced : 0;
+    return n;
+}
+
 static void end_late(struct hub *h)
 {
     late_done_cb done = h->late_done;

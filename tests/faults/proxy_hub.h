@@ -27,6 +27,7 @@ struct link {
     int fd;
     struct event *on_client; /* owned */
     bool stalled[2];         /* by direction: C2S, S2C */
+    int64_t fenced;          /* of what ran late */
 };
 
 typedef void (*late_done_cb)(void *arg, int64_t n);
@@ -45,7 +46,6 @@ struct hub {
     late_done_cb late_done;
     void *late_arg;
     int64_t late_running, late_ran;
-    int64_t fenced; /* of all that ran late */
 };
 
 /* Returns owned, or NULL with a message on stderr. paths are borrowed. */
@@ -59,6 +59,7 @@ void hub_stall(struct hub *h, unsigned link, bool c2s, bool s2c);
 void hub_drop(struct hub *h, unsigned link);
 void hub_heal(struct hub *h);
 int64_t hub_connections(const struct hub *h);
+int64_t hub_fenced(const struct hub *h, unsigned link); /* or ALL_LINKS */
 
 /*
  * Runs what is held back; done is called, perhaps at once, when Redis has

@@ -132,8 +132,8 @@ static bool question(struct hub *h, unsigned n, char *const *words,
         *ret = rules_fired_count(h->rules, (unsigned)link);
     else if (strcmp(verb, "connections") == 0 && n == 1)
         *ret = hub_connections(h);
-    else if (strcmp(verb, "fenced") == 0 && n == 1)
-        *ret = h->fenced;
+    else if (strcmp(verb, "fenced") == 0)
+        *ret = hub_fenced(h, (unsigned)link);
     else
         return false;
     return true;

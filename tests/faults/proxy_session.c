@@ -330,7 +330,7 @@ static void judge_late_reply(struct session *s)
     struct evbuffer *in = s->pipes[S2C].in;
     if (s->running && evbuffer_get_length(in) > 0) {
         struct evbuffer_ptr found = evbuffer_search(in, "FENCED", 6, NULL);
-        s->on->hub->fenced += found.pos >= 0;
+        s->on->fenced += found.pos >= 0;
     }
     (void)evbuffer_drain(in, evbuffer_get_length(in));
     s->pipes[S2C].ripe = s->pipes[S2C].scanned = 0;

@@ -40,6 +40,7 @@ struct scene {
 
     const char *flag; /* one more of the worker; NULL: none */
     bool at_most_once;
+    bool leaves_jobs; /* the worker is to end before they are done */
     bool fenced;      /* what ran late must have been answered FENCED */
     unsigned repeats; /* runs that may come twice */
 };
@@ -54,6 +55,7 @@ struct pair {
     int64_t bytes; /* of middle; -1: half */
     char queue[NAME_BYTES];
     struct worker *worker; /* owned */
+    bool told_to_end;      /* by the scene */
     unsigned bound;        /* times it had registered or rebound before */
     unsigned serial;       /* of the last job */
 
@@ -92,6 +94,7 @@ void sweep_end(struct sweep *s);
  */
 void sweep_push(struct pair *p, const char *type, unsigned n);
 void sweep_go(struct pair *p);
+void sweep_stop(struct pair *p); /* SIGTERM, once */
 
 /* Waits until so many runs were begun; a command was seen so often. */
 void sweep_wait_runs(struct pair *p, unsigned n);

@@ -27,10 +27,12 @@ __attribute__((format(printf, 2, 3))) static bool wrong(const struct pair *p,
     return false;
 }
 
-/* At most once: what was under way may be lost, but nothing is before a cut. */
+/* At most once: what was under way may be lost, be it a job or its end. */
 static bool may_lose(const struct pair *p)
 {
-    return p->scene->at_most_once && strcmp(p->point, "before") != 0;
+    bool taken = strcmp(p->point, "before") != 0;
+    bool told = strcmp(p->scene->command, "settle") == 0;
+    return p->scene->at_most_once && (taken || told);
 }
 
 static bool count_runs(struct pair *p)

@@ -289,6 +289,7 @@ static void late_tells_who_was_fenced(void **state)
     expect_cut(client(1), "EVAL return{'OK'} 0");
     assert_int_equal(proxy_ask(proxy, "late"), 2);
     assert_int_equal(proxy_ask(proxy, "fenced"), fenced + 1);
+    assert_int_equal(proxy_ask(proxy, "fenced 1"), 0);
 }
 
 /* Redis reads the end of the connection behind it: it does not wait. */
