@@ -290,7 +290,6 @@ static void on_wait_id(void *arg, int err, const struct reply *r)
 static void stop_calls(struct lane *lane)
 {
     lane->state = LANE_DOWN;
-    lane->wait_client_id = 0;
     lane->fetching = lane->blocked = lane->unblocking = false;
     lane->promoting = lane->renewing = false;
     lane->fetching_n = 0;

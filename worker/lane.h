@@ -45,7 +45,7 @@ struct lane {
     bool was_idle; /* had nothing to fetch at the last turn */
 
     struct conn *cmd, *wait; /* owned */
-    int64_t wait_client_id;  /* 0: not known yet */
+    int64_t wait_client_id;  /* of wait while it is up; 0: not known yet */
     enum lane_state state;
     char id[LANE_ID_MAX], next_id[LANE_ID_MAX];
     bool leased;    /* id held its lease when we last heard */
