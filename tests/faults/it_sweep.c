@@ -22,7 +22,7 @@ static void jobs_wait(struct pair *p)
 
 #define EARLY(what)                                                            \
     {                                                                          \
-        .command = what, .name = what, .early = true, .prepare = jobs_wait     \
+        .command = (what), .name = (what), .early = true, .prepare = jobs_wait \
     }
 static const struct scene ping = EARLY("PING");
 static const struct scene setname = EARLY("CLIENT|SETNAME");
@@ -155,8 +155,8 @@ static void jobs_were_run(struct pair *p)
 }
 #define AT_THE_END(what, is_fenced)                                            \
     {                                                                          \
-        .command = what, .name = what, .prepare = jobs_were_run,               \
-        .provoke = sweep_stop, .fenced = is_fenced                             \
+        .command = (what), .name = (what), .prepare = jobs_were_run,           \
+        .provoke = sweep_stop, .fenced = (is_fenced)                           \
     }
 static const struct scene unblock = AT_THE_END("CLIENT|UNBLOCK", false);
 static const struct scene leave = AT_THE_END("leave", true);
@@ -210,6 +210,27 @@ static void sweep(const struct scene *const *scenes, unsigned count)
     assert_int_equal(sweep_audit(&current), 0);
 }
 
+/*
+ * The first connection fails twice while the second one is up: the lane waits
+ * for the first and still knows who the second one is.
+ */
+static void a_connection_that_stays_up_is_not_forgotten(void **state)
+{
+    enum { ROUNDS = 8 };
+    const struct scene *const one[] = {&ping};
+    (void)state;
+    sweep_begin(&current, one, 1, 1);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct pair *p = &current.pairs[i];
+        proxy_do(current.proxy, "cut %u before PING 1", p->link);
+        proxy_do(current.proxy, "cut %u before PING 3", p->link);
+        p->worker = sweep_worker(p, "sweep", false);
+    }
+    for (unsigned i = 0; i < ROUNDS; i++)
+        assert_true(worker_is_up(current.pairs[i].worker, 1));
+    assert_int_equal(proxy_ask(current.proxy, "fired"), 2 * ROUNDS);
+}
+
 /* However the test went. */
 static int end(void **state)
 {
@@ -260,6 +281,7 @@ int main(int argc, char **argv)
 #define CLAIM(f) cmocka_unit_test_teardown(f, end)
     const struct CMUnitTest tests[] = {
         CLAIM(a_worker_starts_whatever_is_cut),
+        CLAIM(a_connection_that_stays_up_is_not_forgotten),
         CLAIM(looking_around_harms_nothing),
         CLAIM(no_cut_loses_or_doubles_a_job),
         CLAIM(nor_while_waiting_or_stopping),

@@ -96,7 +96,7 @@ void sweep_end(struct sweep *s)
         worker_free(s->pairs[i].worker);
     proxy_stop(s->proxy);
     redis_stop(s->redis);
-    free((char *)(uintptr_t)s->handler);
+    free(s->handler);
 }
 
 /* ---- jobs ---- */

@@ -70,7 +70,7 @@ struct pair {
 struct sweep {
     struct redis *redis;
     struct proxy *proxy;
-    const char *handler; /* value of --handler */
+    char *handler; /* owned: value of --handler */
     struct pair pairs[PAIRS_MAX];
     unsigned count;
 };

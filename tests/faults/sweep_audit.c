@@ -13,8 +13,9 @@
 #include "tests/faults/sweep.h"
 #include "tests/unit/unit.h"
 
-__attribute__((format(printf, 2, 3))) static bool wrong(const struct pair *p,
-                                                        const char *fmt, ...)
+/* Says what is wrong with a pair. Returns 1: one thing more. */
+__attribute__((format(printf, 2, 3))) static unsigned
+wrong(const struct pair *p, const char *fmt, ...)
 {
     va_list ap;
     (void)fprintf(stderr, "%s %s, %s jobs, number %u (queue %s): ", p->point,
@@ -24,7 +25,7 @@ __attribute__((format(printf, 2, 3))) static bool wrong(const struct pair *p,
     (void)vfprintf(stderr, fmt, ap);
     va_end(ap);
     (void)fputc('\n', stderr);
-    return false;
+    return 1;
 }
 
 /* At most once: what was under way may be lost, be it a job or its end. */
@@ -35,72 +36,75 @@ static bool may_lose(const struct pair *p)
     return p->scene->at_most_once && (taken || told);
 }
 
-static bool count_runs(struct pair *p)
+static unsigned count_runs(struct pair *p)
 {
     char *path = mem_printf("%s/runs.%s", redis_dir(p->sweep->redis), p->queue);
-    bool ok = true;
+    unsigned bad = 0;
     p->ran = file_lines(path);
     p->distinct = file_distinct_lines(path);
     free(path);
     if (p->distinct > p->runs || (p->distinct < p->runs && !may_lose(p)))
-        ok = wrong(p, "%u different runs, not %lld", p->distinct, p->runs);
+        bad += wrong(p, "%u different runs, not %lld", p->distinct, p->runs);
     if (p->ran > p->distinct + p->scene->repeats)
-        ok = wrong(p, "%u runs came again", p->ran - p->distinct);
-    return ok;
+        bad += wrong(p, "%u runs came again", p->ran - p->distinct);
+    return bad;
 }
 
-static bool check_stat(const struct pair *p, const char *name, long long n)
+static unsigned check_stat(const struct pair *p, const char *name, long long n)
 {
     long long is = queue_stat(p->sweep->redis, p->queue, name);
     if (is == n || (is < n && may_lose(p)))
-        return true;
+        return 0;
     return wrong(p, "%s is %lld, not %lld", name, is, n);
 }
 
-static bool check_zero(const struct pair *p, const char *command,
-                       const char *key)
+static unsigned check_zero(const struct pair *p, const char *command,
+                           const char *key)
 {
     long long n =
         redis_int(p->sweep->redis, "%s belt:{%s}%s", command, p->queue, key);
-    return n == 0 || wrong(p, "%s of %s is %lld", command, key, n);
+    return n == 0 ? 0 : wrong(p, "%s of %s is %lld", command, key, n);
 }
 
 /* Books of Redis now: all settled, each once, and nothing left anywhere. */
-static bool check_redis(struct pair *p)
+static unsigned check_redis(struct pair *p)
 {
-    bool ok =
-        check_stat(p, "done", p->done) & check_stat(p, "retried", p->retried) &
-        check_stat(p, "dead", p->dead) & check_stat(p, "invalid", 0) &
-        check_stat(p, "put_off", 0) & check_zero(p, "LLEN", "") &
-        check_zero(p, "ZCARD", ":retry") &
-        check_zero(p, "ZCARD", ":scheduled") &
-        check_zero(p, "ZCARD", ":leases") & check_zero(p, "HLEN", ":lanes");
+    unsigned bad = check_stat(p, "done", p->done);
+    bad += check_stat(p, "retried", p->retried);
+    bad += check_stat(p, "dead", p->dead);
+    bad += check_stat(p, "invalid", 0);
+    bad += check_stat(p, "put_off", 0);
+    bad += check_zero(p, "LLEN", "");
+    bad += check_zero(p, "ZCARD", ":retry");
+    bad += check_zero(p, "ZCARD", ":scheduled");
+    bad += check_zero(p, "ZCARD", ":leases");
+    bad += check_zero(p, "HLEN", ":lanes");
     redisReply *lists =
         redis_cmd(p->sweep->redis, "KEYS belt:{%s}:active:*", p->queue);
     if (lists->elements > 0)
-        ok = wrong(p, "%s is left", lists->element[0]->str);
+        bad += wrong(p, "%s is left", lists->element[0]->str);
     freeReplyObject(lists);
     p->was_done = queue_stat(p->sweep->redis, p->queue, "done");
-    return ok;
+    return bad;
 }
 
 /* Books of Redis on the way: no job was ever nowhere, or in two places. */
-static bool check_journal(const struct pair *p)
+static unsigned check_journal(const struct pair *p)
 {
-    bool ok = true;
+    unsigned bad = 0;
     struct journal *j =
         journal_replay(redis_dir(p->sweep->redis), p->queue, 0, stderr);
     struct moves m = journal_moves(j);
     if (journal_breach_count(j) > 0)
-        ok = wrong(p, "%d breaches in the journal",
-                   (int)journal_breach_count(j));
+        bad += wrong(p, "%d breaches in the journal",
+                     (int)journal_breach_count(j));
     if (journal_left(j) > 0)
-        ok = wrong(p, "%d jobs left in the journal", (int)journal_left(j));
+        bad += wrong(p, "%d jobs left in the journal", (int)journal_left(j));
     if ((long long)m.pushed != p->done + p->dead)
-        ok = wrong(p, "%d were pushed in the journal, not %lld", (int)m.pushed,
-                   p->done + p->dead);
+        bad += wrong(p, "%d were pushed in the journal, not %lld",
+                     (int)m.pushed, p->done + p->dead);
     journal_free(j);
-    return ok;
+    return bad;
 }
 
 static void print_line(const struct pair *p, bool ok)
@@ -117,9 +121,9 @@ unsigned sweep_audit(struct sweep *s)
     unsigned bad = 0;
     for (unsigned i = 0; i < s->count; i++) {
         struct pair *p = &s->pairs[i];
-        bool ok = count_runs(p) & check_redis(p) & check_journal(p);
-        print_line(p, ok);
-        bad += !ok;
+        unsigned n = count_runs(p) + check_redis(p) + check_journal(p);
+        print_line(p, n == 0);
+        bad += n > 0;
     }
     return bad;
 }
