@@ -240,7 +240,7 @@ static void judge(struct lane *lane, struct slot *s)
     unsigned recovered =
         job_recoveries_since(d->job, lane_now_ms(lane) - RECOVERY_WINDOW_MS);
     d->lane = lane;
-    d->fence = s->fence;
+    d->fence = cfg->fence ? s->fence : 0;
     (void)snprintf(d->queue, sizeof(d->queue), "%s", lane->keys.queue);
     if (cfg->max_recoveries > 0 && recovered >= cfg->max_recoveries) {
         char text[128];

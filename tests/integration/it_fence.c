@@ -305,14 +305,11 @@ static void what_is_no_amount_is_dead(void **state)
     stop(w);
 }
 
-/* Without --fence what an idle worker waited for has none, if it has an id. */
 static void without_a_token_it_refuses_to_work(void **state)
 {
     struct fixture *f = *state;
+    push(f, "30");
     struct worker *w = start(f, "a", NULL);
-    story_blocked(f->r, 1);
-    redis_do(f->r, "RPUSH belt:{q} %s",
-             "{\"id\":\"j\",\"type\":\"account.credit\",\"payload\":30}");
     story_said(w, "has to be started with --fence", 1);
     story_stat(f->r, "q", "put_off", 1);
     assert_int_equal(ask(f, "SELECT count(*) FROM delivery"), 0);

@@ -422,6 +422,29 @@ static void every_delivery_has_a_greater_fence(void **state)
     stop(w);
 }
 
+/* However it came: what is there by chance cannot be relied upon. */
+static void without_fence_no_delivery_has_one(void **state)
+{
+    enum { FETCHED = 3, WAITED = 2 };
+    struct redis *r = story_redis();
+    const char *told = story_path(r, "told");
+    const char *x =
+        story_script(r, "x", "x", "echo fence=${BELT_FENCE-none} >> told\n");
+    (void)state;
+    for (int i = 0; i < FETCHED; i++)
+        redis_do(r, "RPUSH belt:{q} %s", "{\"type\":\"x\"}");
+    struct worker *w = start_one(r, x);
+    for (int i = 0; i < WAITED; i++) {
+        story_stat(r, "q", "done", FETCHED + i);
+        story_blocked(r, 1);
+        redis_do(r, "RPUSH belt:{q} %s",
+                 i == 0 ? "{\"type\":\"x\"}" : "{\"id\":\"a\",\"type\":\"x\"}");
+    }
+    story_stat(r, "q", "done", FETCHED + WAITED);
+    assert_int_equal(story_count(told, "fence=none"), FETCHED + WAITED);
+    stop(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +458,7 @@ int main(void)
         cmocka_unit_test(files_of_a_directory_are_handlers),
         cmocka_unit_test(handlers_see_no_credentials_and_three_fds),
         cmocka_unit_test(every_delivery_has_a_greater_fence),
+        cmocka_unit_test(without_fence_no_delivery_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
