@@ -196,8 +196,8 @@ static int begin(void **state)
     const char *env[] = {"LD_PRELOAD=" LUA_OOM_SHIM, map_control(), NULL};
     (void)state;
     /* What is answered is written, if not to the disk: "everysec" may wait. */
-    table_start_with(&(struct redis_opts){
-        .appendonly = true, .conf = "appendfsync no", .env = env});
+    table_use(redis_start(&(struct redis_opts){
+        .appendonly = true, .conf = "appendfsync no", .env = env}));
     load_scripts();
     arm(MANY, 0);
     table_do("EVAL 'return {}' 0");

@@ -39,15 +39,10 @@ static const char *const script_keys[SCRIPT_COUNT] = {
 
 static struct redis *server;
 
-void table_start_with(const struct redis_opts *opts)
-{
-    server = redis_start(opts);
-}
-
 int table_start(void **state)
 {
     (void)state;
-    table_start_with(NULL);
+    server = redis_start(NULL);
     return 0;
 }
 
@@ -61,6 +56,11 @@ int table_stop(void **state)
 struct redis *table_redis(void)
 {
     return server;
+}
+
+void table_use(struct redis *r)
+{
+    server = r;
 }
 
 int table_clear(void **state)

@@ -29,9 +29,10 @@ struct row {
 
 /* Of the whole program: a Redis of its own. For cmocka's group fixtures. */
 int table_start(void **state);
-void table_start_with(const struct redis_opts *opts);
 int table_stop(void **state);
 struct redis *table_redis(void);
+/* Another Redis from now on; table_stop stops that one. */
+void table_use(struct redis *r);
 
 /* For each test: an empty Redis. */
 int table_clear(void **state);
