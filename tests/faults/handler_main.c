@@ -16,8 +16,7 @@
  *   crash:K       dies by a signal on the first K attempts: SIGSEGV and
  *                 SIGKILL by turns; before the effect if SERIAL is even;
  *                 after it, and so only once, if odd
- *   killworker:K  kills its worker, until the job was recovered K times;
- *                 before or after the effect like crash
+ *   killworker:K  kills its worker, until the job was recovered K times
  *   flood:MIB     writes so much to stdout and to stderr
  *   deaf:MS       ignores TERM for so long, on the first attempt
  *   fork          leaves two processes that hold its stdout: one in its group
@@ -382,7 +381,7 @@ static const struct harm {
     {"ok", do_nothing, false},  {"sleep", do_sleep, false},
     {"fail", do_fail, false},   {"temp", do_temp, false},
     {"dead", do_dead, false},   {"discard", do_discard, false},
-    {"crash", do_crash, true},  {"killworker", do_killworker, true},
+    {"crash", do_crash, true},  {"killworker", do_killworker, false},
     {"flood", do_flood, false}, {"deaf", do_deaf, false},
     {"fork", do_fork, false},   {"close", do_close, false},
     {"leak", do_leak, false},

@@ -1,0 +1,27 @@
+#ifndef TESTS_FAULTS_AUDIT_H
+#define TESTS_FAULTS_AUDIT_H
+
+#include "tests/faults/battle.h"
+
+/*
+ * Holds three books against each other when a battle is over: Redis as it is
+ * and as its journal says it became so (journal.h), the record that handlers
+ * wrote (record.h), and the store they worked on (store.h). What producers
+ * were told says which jobs must be there. Nothing that a worker says of
+ * itself is believed.
+ */
+struct verdict {
+    uint64_t jobs; /* that were to be settled */
+    uint64_t lost; /* acknowledged, and not settled */
+    uint64_t settled_twice;
+    uint64_t stranded;       /* left in some list, set or lease table */
+    uint64_t runs, runs_max; /* of handlers; of one job at most */
+    uint64_t interrupted;    /* runs without an end */
+    int64_t recovery_ms;     /* longest time from a strike to the next start
+                                of a job, or of the job it interrupted */
+};
+
+/* Tells each breach by battle_breach. The workers have ended, Redis runs. */
+void audit(struct battle *b, struct verdict *ret);
+
+#endif

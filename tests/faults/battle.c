@@ -1,0 +1,522 @@
+/*
+ * Battle: feed, fight, heal, drain, count.
+ *
+ * Everything that is waited for is a state that can be seen (a line of the
+ * record, a key, the end of a process), with much patience: how fast this
+ * machine is decides nothing.
+ *
+ * Thread: the test's.
+ */
+#include "tests/faults/battle.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "tests/faults/audit.h"
+
+enum { BACKLOG = 100, PUSH_AT_ONCE = 50, FLAGS_MAX = 40 };
+
+static const struct kind usual_kinds[] = {
+    {"ok", 72},     {"sleep:20", 12}, {"fail:1", 4},  {"temp", 4},
+    {"discard", 3}, {"dead", 2},      {"crash:1", 3}, {NULL, 0}};
+
+/* ---- telling ---- */
+
+__attribute__((format(printf, 3, 0))) static void
+say(const struct battle *b, const char *mark, const char *fmt, va_list ap)
+{
+    printf("%s%-14s %5zu starts  ", mark, b->s->name, b->tail.starts);
+    vprintf(fmt, ap);
+    putchar('\n');
+    (void)fflush(stdout);
+}
+
+void battle_say(struct battle *b, const char *fmt, ...)
+{
+    va_list ap;
+    if (b->quiet)
+        return;
+    va_start(ap, fmt);
+    say(b, "  ", fmt, ap);
+    va_end(ap);
+}
+
+void battle_breach(struct battle *b, const char *fmt, ...)
+{
+    va_list ap;
+    b->breaches++;
+    va_start(ap, fmt);
+    say(b, "! ", fmt, ap);
+    va_end(ap);
+}
+
+unsigned battle_random(struct battle *b, unsigned n)
+{
+    return (unsigned)random_below(&b->random, n);
+}
+
+/* ---- waiting ---- */
+
+/* A copy of all files, to find out what happened. */
+static void keep_files(struct battle *b)
+{
+    if (b->keep == NULL || redis_pid(b->redis) == 0)
+        return;
+    char *data = battle_data_dir(b);
+    const char *argv[] = {"cp", "-a", "-t", b->keep, redis_dir(b->redis),
+                          data, NULL};
+    if (!b->s->small_disk)
+        argv[5] = NULL; /* they are the same */
+    (void)mkdir(b->keep, 0700);
+    struct worker *copy = worker_exec(b->redis, argv, NULL);
+    (void)worker_wait(copy, BATTLE_PATIENCE_MS);
+    worker_free(copy);
+    free(data);
+}
+
+static void show_state(struct battle *b)
+{
+    static const char script[] =
+        "local q = 'belt:{q}' local out = { "
+        "'ready ' .. redis.call('LLEN', q), "
+        "'retry ' .. redis.call('ZCARD', q .. ':retry'), "
+        "'scheduled ' .. redis.call('ZCARD', q .. ':scheduled') } "
+        "for _, k in ipairs(redis.call('KEYS', q .. ':active:*')) do "
+        "out[#out + 1] = k .. ' ' .. redis.call('LLEN', k) end "
+        "for _, k in ipairs(redis.call('ZRANGE', q .. ':leases', 0, -1, "
+        "'WITHSCORES')) do out[#out + 1] = 'lease ' .. k end return out";
+    if (redis_pid(b->redis) == 0) {
+        printf("  Redis does not run\n");
+        return;
+    }
+    redisReply *reply = redis_cmd(b->redis, "EVAL %s 0", script);
+    for (size_t i = 0; i < reply->elements; i++)
+        printf("  %s\n", reply->element[i]->str);
+    freeReplyObject(reply);
+}
+
+void battle_await(struct battle *b, const char *what, wait_cond cond, void *arg)
+{
+    if (wait_until(cond, arg, BATTLE_PATIENCE_MS))
+        return;
+    battle_breach(b, "waited in vain for: %s", what);
+    show_state(b);
+    (void)fflush(stdout);
+    keep_files(b);
+    exit(1);
+}
+
+static bool is_past(void *arg)
+{
+    return clock_ms() >= *(int64_t *)arg;
+}
+
+void battle_let_pass(struct battle *b, unsigned ms)
+{
+    int64_t until_ms = clock_ms() + ms;
+    battle_await(b, "time to pass", is_past, &until_ms);
+}
+
+void battle_top_up(struct battle *b)
+{
+    long long backlog = feed_backlog(&b->feed);
+    if (backlog >= 0 && backlog < BACKLOG / 4)
+        feed_push(&b->feed, PUSH_AT_ONCE);
+}
+
+struct starts {
+    struct battle *b;
+    size_t wanted;
+};
+
+static bool have_started(void *arg)
+{
+    struct starts *s = arg;
+    record_follow(&s->b->tail);
+    if (s->b->tail.starts >= s->wanted)
+        return true;
+    battle_top_up(s->b);
+    return false;
+}
+
+void battle_await_starts(struct battle *b, unsigned n)
+{
+    struct starts s = {b, b->tail.starts + n};
+    battle_await(b, "more runs", have_started, &s);
+}
+
+/* ---- the army ---- */
+
+static const char *handler_spec(const struct battle *b)
+{
+    static char spec[3 * BATTLE_PATH_MAX];
+    (void)snprintf(spec, sizeof(spec), "battle=exec:%s %s %s",
+                   BATTLE_HANDLER_BIN, b->record, b->store);
+    return spec;
+}
+
+static bool has_lane(void *arg)
+{
+    struct fighter *f = arg;
+    return worker_count(f->w, "ev=register") + worker_count(f->w, "ev=rebind") >
+           0;
+}
+
+void battle_enlist(struct battle *b, unsigned i)
+{
+    struct fighter *f = &b->army[i];
+    const struct scenario *s = b->s;
+    char threads[16], host[40], clock[BATTLE_PATH_MAX];
+    const char *argv[FLAGS_MAX] = {BELT_WORKER_BIN,
+                                   "-u",
+                                   b->proxy != NULL ? proxy_url(b->proxy, i)
+                                                    : redis_url(b->redis),
+                                   "-q",
+                                   "q",
+                                   "--threads",
+                                   threads,
+                                   "--lease",
+                                   s->lease != NULL ? s->lease : "3s",
+                                   "--max-recoveries",
+                                   "0",
+                                   "--fence",
+                                   "--kill-after",
+                                   "300ms",
+                                   "--handler",
+                                   handler_spec(b)};
+    const char *env[] = {
+        host, f->clock != NULL ? "LD_PRELOAD=" CLOCK_SHIM : NULL, clock, NULL};
+    unsigned n = 16;
+    (void)snprintf(threads, sizeof(threads), "%u",
+                   s->threads > 0 ? s->threads : 2);
+    (void)snprintf(host, sizeof(host), "BELT_HOST=%s", f->host);
+    (void)snprintf(clock, sizeof(clock), "BELT_CLOCK_FILE=%s/clock-%u",
+                   redis_dir(b->redis), i);
+    for (unsigned k = 0; s->flags != NULL && s->flags[k] != NULL; k++)
+        argv[n++] = s->flags[k];
+    f->w = worker_exec(b->redis, argv, env);
+    f->paused = false;
+    battle_await(b, "a lane of a new worker", has_lane, f);
+}
+
+void battle_signal(struct battle *b, unsigned i, int sig)
+{
+    struct fighter *f = &b->army[i];
+    (void)b;
+    worker_signal(f->w, sig);
+    if (sig == SIGSTOP || sig == SIGCONT)
+        f->paused = sig == SIGSTOP;
+    if (sig != SIGKILL)
+        return;
+    int rc = worker_wait(f->w, BATTLE_PATIENCE_MS);
+    if (rc != -SIGKILL)
+        battle_breach(b, "worker %u had ended by itself with %d", i, rc);
+    worker_free(f->w);
+    f->w = NULL;
+    f->paused = false;
+}
+
+void battle_discharge(struct battle *b, unsigned i)
+{
+    struct fighter *f = &b->army[i];
+    worker_signal(f->w, SIGTERM);
+    int rc = worker_wait(f->w, BATTLE_PATIENCE_MS);
+    if (rc != 0)
+        battle_breach(b, "worker %u, told to end, ended with %d", i, rc);
+    worker_free(f->w);
+    f->w = NULL;
+}
+
+bool battle_has_fallen(struct battle *b, unsigned i)
+{
+    struct fighter *f = &b->army[i];
+    if (f->w == NULL || waitpid(worker_pid(f->w), NULL, WNOHANG) == 0)
+        return f->w == NULL;
+    worker_free(f->w);
+    f->w = NULL;
+    return true;
+}
+
+unsigned battle_someone(struct battle *b)
+{
+    unsigned i;
+    do {
+        i = battle_random(b, b->army_size);
+    } while (b->army[i].w == NULL || b->army[i].paused);
+    return i;
+}
+
+static unsigned count_lines(const char *path, const char *text)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    unsigned n = 0;
+    FILE *log = fopen(path, "re");
+    while (log != NULL && getline(&line, &cap, log) >= 0)
+        n += strstr(line, text) != NULL;
+    free(line);
+    if (log != NULL)
+        (void)fclose(log);
+    return n;
+}
+
+unsigned battle_said(struct battle *b, const char *text)
+{
+    unsigned n = 0;
+    char *pattern = mem_printf("%s/program-*.log", redis_dir(b->redis));
+    glob_t logs;
+    if (glob(pattern, 0, NULL, &logs) != 0) {
+        battle_breach(b, "no logs at %s", pattern);
+        logs.gl_pathc = 0;
+    }
+    for (size_t i = 0; i < logs.gl_pathc; i++)
+        n += count_lines(logs.gl_pathv[i], text);
+    globfree(&logs);
+    free(pattern);
+    return n;
+}
+
+long long battle_stat(struct battle *b, const char *name)
+{
+    return queue_stat(b->redis, "q", name);
+}
+
+char *battle_data_dir(const struct battle *b)
+{
+    return mem_printf("/proc/%d/root%s%s", (int)redis_pid(b->redis),
+                      redis_dir(b->redis), b->s->small_disk ? "/disk" : "");
+}
+
+/* ---- the course of it ---- */
+
+static struct clock_shift *new_clock(struct battle *b, const char *name)
+{
+    char path[BATTLE_PATH_MAX];
+    const struct clock_shift none = {0};
+    (void)snprintf(path, sizeof(path), "%s/%s", redis_dir(b->redis), name);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *p = MAP_FAILED;
+    if (fd >= 0 && write(fd, &none, sizeof(none)) == sizeof(none))
+        p = mmap(NULL, sizeof(none), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED) {
+        perror(path);
+        exit(1);
+    }
+    (void)close(fd);
+    return p;
+}
+
+/* Redis goes to its directory, so its clock has a relative path. */
+static void start_redis(struct battle *b)
+{
+    static const char *const clock_env[] = {
+        "LD_PRELOAD=" CLOCK_SHIM, "BELT_CLOCK_FILE=clock-redis", NULL};
+    char conf[512];
+    (void)snprintf(conf, sizeof(conf), "auto-aof-rewrite-percentage 0\n%s\n",
+                   b->s->redis_conf != NULL ? b->s->redis_conf
+                                            : "appendfsync always");
+    struct redis_opts opts = {.appendonly = true,
+                              .conf = conf,
+                              .env = b->s->redis_clock ? clock_env : NULL};
+    if (b->s->small_disk)
+        (void)setenv("BELT_TEST_REDIS", SMALL_DISK_REDIS, 1);
+    b->redis = redis_start(&opts);
+    if (b->s->small_disk)
+        (void)unsetenv("BELT_TEST_REDIS");
+    if (b->s->redis_clock)
+        b->redis_clock = new_clock(b, "clock-redis");
+}
+
+static void raise_army(struct battle *b)
+{
+    char name[32];
+    b->army_size = b->s->workers > 0 ? b->s->workers : 4;
+    if (b->s->through_proxy)
+        b->proxy = proxy_start(b->redis, b->army_size);
+    for (unsigned i = 0; i < b->army_size; i++) {
+        (void)snprintf(b->army[i].host, sizeof(b->army[i].host), "host-%u",
+                       b->s->same_host ? 0 : i);
+        (void)snprintf(name, sizeof(name), "clock-%u", i);
+        if (b->s->clocks)
+            b->army[i].clock = new_clock(b, name);
+    }
+    for (unsigned i = 0; i < b->army_size; i++)
+        battle_enlist(b, i);
+}
+
+static void open_battle(struct battle *b)
+{
+    const struct scenario *s = b->s;
+    start_redis(b);
+    (void)snprintf(b->record, sizeof(b->record), "%s/record",
+                   redis_dir(b->redis));
+    (void)snprintf(b->store, sizeof(b->store), "%s/store.db",
+                   redis_dir(b->redis));
+    b->tail.path = b->record;
+    feed_init(&b->feed, b->redis, s->kinds != NULL ? s->kinds : usual_kinds,
+              &b->random);
+    raise_army(b);
+}
+
+/* Enough runs for the next strike, or room for more jobs. */
+struct progress {
+    struct battle *b;
+    size_t starts;
+    bool feeding;
+};
+
+static bool goes_on(void *arg)
+{
+    struct progress *p = arg;
+    record_follow(&p->b->tail);
+    if (p->b->tail.starts >= p->starts)
+        return true;
+    long long backlog = p->feeding ? feed_backlog(&p->b->feed) : -1;
+    return backlog >= 0 && backlog < BACKLOG;
+}
+
+static void strike(struct battle *b)
+{
+    b->struck_at_ms[b->strikes++] = clock_boot_ms();
+    b->s->strike(b);
+    record_follow(&b->tail);
+}
+
+/* Strikes come at equal distances, each a little early or late. */
+static size_t next_strike(struct battle *b, unsigned planned)
+{
+    size_t step = b->jobs / (planned + 1);
+    size_t at = step * (b->strikes + 1);
+    return b->strikes < planned
+               ? at - step / 4 + battle_random(b, (unsigned)(step / 2) + 1)
+               : SIZE_MAX;
+}
+
+static void fight(struct battle *b)
+{
+    unsigned planned = 0;
+    if (b->s->strike != NULL)
+        planned = b->jobs / b->s->jobs_per_strike;
+    b->struck_at_ms = mem_new((planned + 1) * sizeof(*b->struck_at_ms));
+    struct progress p = {.b = b, .starts = next_strike(b, planned)};
+    for (;;) {
+        p.feeding = b->feed.acked < b->jobs;
+        if (!p.feeding && b->strikes == planned)
+            return;
+        battle_await(b, "progress", goes_on, &p);
+        if (b->tail.starts >= p.starts) {
+            strike(b);
+            p.starts = next_strike(b, planned);
+        } else if (p.feeding) {
+            feed_push(&b->feed, PUSH_AT_ONCE);
+        }
+    }
+}
+
+static void heal(struct battle *b)
+{
+    if (b->s->heal != NULL)
+        b->s->heal(b);
+    if (redis_pid(b->redis) == 0)
+        redis_restart(b->redis);
+    if (b->proxy != NULL)
+        proxy_do(b->proxy, "heal");
+    for (unsigned i = 0; i < b->army_size; i++) {
+        if (b->army[i].paused)
+            battle_signal(b, i, SIGCONT);
+        if (b->army[i].w == NULL)
+            battle_enlist(b, i);
+    }
+}
+
+static bool is_empty(void *arg)
+{
+    static const char script[] =
+        "local q = 'belt:{q}' return redis.call('LLEN', q) + "
+        "redis.call('ZCARD', q .. ':retry') + "
+        "redis.call('ZCARD', q .. ':scheduled') + "
+        "#redis.call('KEYS', q .. ':active:*')";
+    struct battle *b = arg;
+    return redis_int(b->redis, "EVAL %s 0", script) == 0;
+}
+
+static void drain(struct battle *b)
+{
+    battle_await(b, "all jobs to be settled", is_empty, b);
+    record_follow(&b->tail);
+    if (b->s->judge != NULL)
+        b->s->judge(b);
+    for (unsigned i = 0; i < b->army_size; i++) {
+        if (b->army[i].w != NULL)
+            battle_discharge(b, i);
+    }
+}
+
+static void print_row(const struct battle *b, const struct verdict *v)
+{
+    char recovery[32] = "-";
+    if (v->recovery_ms >= 0)
+        (void)snprintf(recovery, sizeof(recovery), "%.1f s",
+                       (double)v->recovery_ms / 1000);
+    printf("| %s | %llu | %u | %llu | %llu | %llu | %.3f (%llu) | %llu | %s | "
+           "%llu | %s |\n",
+           b->s->name, (unsigned long long)v->jobs, b->strikes,
+           (unsigned long long)v->lost, (unsigned long long)v->settled_twice,
+           (unsigned long long)v->stranded,
+           v->jobs > 0 ? (double)v->runs / (double)v->jobs : 0.0,
+           (unsigned long long)v->runs_max, (unsigned long long)v->interrupted,
+           recovery, (unsigned long long)b->seed,
+           b->breaches == 0 ? "ok" : "BREACH");
+    (void)fflush(stdout);
+}
+
+static void close_battle(struct battle *b)
+{
+    proxy_stop(b->proxy);
+    for (unsigned i = 0; i < b->army_size; i++) {
+        worker_free(b->army[i].w);
+        if (b->army[i].clock != NULL)
+            (void)munmap(b->army[i].clock, sizeof(struct clock_shift));
+    }
+    if (b->redis_clock != NULL)
+        (void)munmap(b->redis_clock, sizeof(struct clock_shift));
+    feed_done(&b->feed);
+    free(b->struck_at_ms);
+    redis_stop(b->redis);
+}
+
+unsigned battle_run(const struct scenario *s, uint64_t seed, unsigned jobs,
+                    bool quiet, const char *keep)
+{
+    struct verdict v;
+    struct battle *b = mem_new(sizeof(*b));
+    b->s = s;
+    b->seed = seed;
+    b->random = seed;
+    b->jobs = jobs;
+    b->quiet = quiet;
+    b->keep = keep;
+    open_battle(b);
+    fight(b);
+    heal(b);
+    drain(b);
+    audit(b, &v);
+    print_row(b, &v);
+    if (b->breaches > 0)
+        keep_files(b);
+    unsigned breaches = b->breaches;
+    close_battle(b);
+    free(b);
+    return breaches;
+}
