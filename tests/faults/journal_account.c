@@ -242,6 +242,7 @@ void account_transaction(struct account *a)
     a->doubled = false;
     a->back = NULL;
     a->numbered_count = 0;
+    a->push = judge_is_push(a);
     queue_departures(a);
     match_by_name(a);
     match_by_bytes(a);

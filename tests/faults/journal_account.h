@@ -39,6 +39,7 @@ struct account {
 
     /* Of the transaction. */
     struct moves now;
+    bool push; /* it only puts jobs into the queue */
     uint64_t evicted;
     bool doubled;                 /* a job is in two places now */
     const struct change *matched; /* where the search for a match goes on */
@@ -59,6 +60,8 @@ void account_transaction(struct account *a);
 /* "job 17" or "job 01J…" or "a job without id". Returns out. */
 const char *job_shown(const struct job *j, char out[SHOWN_MAX]);
 
+/* Whether a transaction only puts jobs into the queue. */
+bool judge_is_push(const struct account *a);
 /* An element went from one place to another. */
 void judge_move(struct account *a, const struct change *from,
                 const struct change *to);

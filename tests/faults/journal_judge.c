@@ -219,8 +219,7 @@ void judge_rename(struct account *a, const struct change *c)
 
 /* ---- arrivals ---- */
 
-/* Whether the transaction only put jobs into the queue. */
-static bool is_push(const struct account *a)
+bool judge_is_push(const struct account *a)
 {
     const struct world *w = &a->world;
     for (size_t i = 0; i < w->change_count; i++) {
@@ -264,7 +263,7 @@ void judge_arrival(struct account *a, const struct change *to, bool fresh)
         j->alive++;
     if (j->popped > 0 || (fresh && failed && a->popped > 0)) {
         come_back(a, to);
-    } else if (into_queue && is_push(a) && (fresh || j->h.serial == 0)) {
+    } else if (into_queue && a->push && (fresh || j->h.serial == 0)) {
         come_in(a, to);
     } else if (alive == 0 && j->h.settled) {
         BREACH(a, settled_twice, "%s is in %s after its end",

@@ -12,7 +12,14 @@
 #include "common/base/mem.h"
 #include "tests/faults/journal_world.h"
 
-enum type { LIST, SET, HASH, STRING, ANY };
+enum type {
+    LIST,
+    SET,
+    HASH,
+    STRING,
+    FOREIGN, /* none that Belt has: in its key, something planted */
+    ANY
+};
 
 /* k is the key that the second word names. */
 typedef void (*verb_fn)(struct world *w, struct key *k,
@@ -333,6 +340,10 @@ static const struct verb {
     {"HDEL", HASH, run_hdel},
     {"INCRBY", STRING, run_incr},
     {"INCR", STRING, run_incr},
+    {"SADD", FOREIGN, NULL},
+    {"SREM", FOREIGN, NULL},
+    {"XADD", FOREIGN, NULL},
+    {"APPEND", FOREIGN, NULL},
     {"SET", ANY, run_set},
     {"DEL", ANY, run_del},
     {"UNLINK", ANY, run_del},
