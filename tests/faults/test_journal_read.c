@@ -171,18 +171,22 @@ static void elements_may_be_anything(void **state)
     assert_non_null(deep);
     memset(deep, '[', BIG);
     memcpy(deep, "{\"payload\":", 11);
+#define TEXT(s)                                                                \
+    {                                                                          \
+        s, sizeof(s) - 1                                                       \
+    }
     const struct {
         const char *p;
         size_t len;
-    } elements[] = {{"", 0},
-                    {"\0\0", 2},
-                    {"{", 1},
-                    {"{\"", 2},
-                    {"{\"id\":\"\\", 8},
-                    {"{\"payload\":{\"n\":", 16},
-                    {"{}", 2},
-                    {"\"\\\"", 3},
-                    {"{\"id\":\"a\nb\",\"type\":\"\x1b[2J\"}", 28},
+    } elements[] = {TEXT(""),
+                    TEXT("\0\0"),
+                    TEXT("{"),
+                    TEXT("{\""),
+                    TEXT("{\"id\":\"\\"),
+                    TEXT("{\"payload\":{\"n\":"),
+                    TEXT("{}"),
+                    TEXT("\"\\\""),
+                    TEXT("{\"id\":\"a\nb\",\"type\":\"\x1b[2J\"}"),
                     {deep, BIG}};
     enum { N = sizeof(elements) / sizeof(elements[0]) };
     struct buf bytes = {0};

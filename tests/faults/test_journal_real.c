@@ -99,6 +99,24 @@ static void wait_for(struct redis *r, const char *field, long long n)
         fail_msg("%s stays below %lld", field, n);
 }
 
+struct said {
+    struct worker *w;
+    const char *text;
+};
+
+static bool is_said(void *arg)
+{
+    struct said *s = arg;
+    return worker_said(s->w, s->text);
+}
+
+static void wait_for_said(struct worker *w, const char *text)
+{
+    struct said s = {w, text};
+    if (!wait_until(is_said, &s, PATIENCE_MS))
+        fail_msg("not said: %s", text);
+}
+
 /* ---- books ---- */
 
 /* The journal, whole, of a server that goes on; returns owned. */
@@ -220,6 +238,53 @@ static void at_most_once_is_popped(void **state)
     worker_free(w);
 }
 
+/* Puts a text where the workers want a set, a hash and a number. */
+static void plant(struct redis *r)
+{
+    redis_do(r, "EVAL %s 3 belt:{q}:stats belt:{q}:retry belt:{q}:fence",
+             "for _, key in ipairs(KEYS) do\n"
+             "  if redis.call('EXISTS', key) == 1 then\n"
+             "    redis.call('RENAME', key, key .. '-aside')\n"
+             "  end\n"
+             "  redis.call('SET', key, 'x')\n"
+             "end\n");
+}
+
+static void heal(struct redis *r)
+{
+    redis_do(r, "EVAL %s 2 belt:{q}:stats belt:{q}:retry",
+             "for _, key in ipairs(KEYS) do\n"
+             "  redis.call('DEL', key)\n"
+             "  if redis.call('EXISTS', key .. '-aside') == 1 then\n"
+             "    redis.call('RENAME', key .. '-aside', key)\n"
+             "  end\n"
+             "end\n");
+}
+
+static void scripts_that_stop_half_way_may_double(void **state)
+{
+    struct redis *r = *state;
+    struct worker *w = start(r, "a", "late=builtin:noop");
+    push(r);
+    wait_for(r, "retried", 10);
+    plant(r);
+    wait_for_said(w, "WRONGTYPE");
+    heal(r);
+    assert_true(queue_at_rest(r, "q", PATIENCE_MS));
+    worker_signal(w, SIGTERM);
+    assert_int_equal(worker_wait(w, PATIENCE_MS), 0);
+    redis_shutdown(r);
+    struct journal *j =
+        journal_replay(redis_dir(r), "q", JOURNAL_TWICE, stderr);
+    assert_int_equal(journal_breach_count(j), 0);
+    assert_int_equal(journal_left(j), 0);
+    assert_int_equal(journal_jobs(j), ALL);
+    for (size_t i = 0; i < journal_jobs(j); i++)
+        assert_true(journal_job(j, i)->settled);
+    journal_free(j);
+    worker_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +292,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(at_most_once_is_popped, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(scripts_that_stop_half_way_may_double,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
