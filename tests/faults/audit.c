@@ -151,6 +151,29 @@ static int ending(const struct runs *runs, size_t first, size_t n)
     return -1;
 }
 
+/*
+ * Infrastructure costs a job no attempt: only a retry raises its number. A
+ * job that a rebind took along is given one more token, which Redis' journal
+ * does not tell from others.
+ */
+static void audit_run(struct battle *b, const struct run *r,
+                      const struct job_history *h)
+{
+    const struct moves *m = &h->moves;
+    if (r->attempt > m->retried + m->put_off + 1)
+        battle_breach(b, "%s: attempt %u after %llu retries", name_of(h),
+                      r->attempt, (unsigned long long)m->retried);
+    if (r->recovered > m->reaped)
+        battle_breach(b, "%s: %u recoveries noted, %llu made", name_of(h),
+                      r->recovered, (unsigned long long)m->reaped);
+    if (h->fences != m->fetched)
+        return;
+    if (r->fence < h->first_fence ||
+        (r->fence > h->last_fence && m->rebound == 0))
+        battle_breach(b, "%s: ran under token %llu, never given to it",
+                      name_of(h), (unsigned long long)r->fence);
+}
+
 static void audit_job(struct battle *b, const struct runs *runs,
                       const struct job_history *h, struct verdict *v)
 {
@@ -167,15 +190,8 @@ static void audit_job(struct battle *b, const struct runs *runs,
     if (b->s->no_reruns && n > attempts)
         battle_breach(b, "%s: ran %zu times for %llu attempts", name_of(h), n,
                       (unsigned long long)attempts);
-    /* A job that a rebind took along is given one more, which Redis' journal
-     * does not tell from others. */
-    for (size_t i = first; i < first + n && h->fences == m->fetched; i++) {
-        uint64_t fence = runs->by_job[i]->fence;
-        if (fence < h->first_fence ||
-            (fence > h->last_fence && m->rebound == 0))
-            battle_breach(b, "%s: ran under token %llu, never given to it",
-                          name_of(h), (unsigned long long)fence);
-    }
+    for (size_t i = first; i < first + n; i++)
+        audit_run(b, runs->by_job[i], h);
 }
 
 static void audit_jobs(struct battle *b, const struct journal *j,
