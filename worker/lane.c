@@ -148,6 +148,7 @@ static void bind_lane(struct lane *lane)
     if (!lane->rebinding)
         choose_next_id(lane);
     lane->rebinding = lane->leased;
+    lane->asked_boot_ms = clock_boot_ms();
     host_describe(&lane->agent->host, cfg->threads, lane->agent->id,
                   lane->leased ? lane->id : "", description,
                   sizeof(description));
@@ -166,7 +167,7 @@ static void bound(struct lane *lane)
     lane->leased = true;
     lane->rebinding = false;
     lane->state = LANE_UP;
-    lane->renewed_boot_ms = clock_boot_ms();
+    lane->renewed_boot_ms = lane->asked_boot_ms;
     lane->lanes_version = -1;
     lane->mismatches = lane->idle_looks = 0;
     lane->down_said_ms = 0;
@@ -403,6 +404,7 @@ static void renew(struct lane *lane)
     /* All earlier calls of this connection run before the renewal. */
     lane->expected_active = lane->ledger.len;
     lane->expected_more = lane->fetching_n + (lane->blocked ? 1 : 0);
+    lane->asked_boot_ms = clock_boot_ms();
     (void)queue_renew(lane->cmd, &lane->keys, lane->id,
                       lane->agent->cfg->lease_ms, on_renewed, lane);
 }
@@ -427,11 +429,19 @@ static bool makes_progress(struct lane *lane, const struct renew_result *r)
     return lane->idle_looks < 3;
 }
 
-/* Redis' clock and ours drift apart slowly; a step moves every lease end. */
+/*
+ * Redis' clock and ours drift apart slowly; a step moves every lease end. What
+ * Redis said was so at some instant between our question and now, and the
+ * answer may have waited for us (a stopped process, a slow network): only what
+ * no such instant explains is a step.
+ */
 static void watch_clock(struct lane *lane, int64_t redis_now_ms)
 {
-    int64_t offset = redis_now_ms - clock_boot_ms();
+    int64_t least = redis_now_ms - clock_boot_ms();
+    int64_t most = redis_now_ms - lane->asked_boot_ms;
     int64_t lease = lane->agent->cfg->lease_ms;
+    int64_t offset = lane->clock_known ? lane->clock_offset_ms : most;
+    offset = offset < least ? least : offset > most ? most : offset;
     int64_t step = offset - lane->clock_offset_ms;
     if (lane->clock_known && (step > lease / 2 || step < -lease / 2)) {
         LOG_WARN("clock_step", F_STR("queue", lane->keys.queue),
@@ -454,7 +464,7 @@ static void on_renewed(void *arg, int err, const struct reply *r)
         lane_failed(lane, rc, &eb);
         return;
     }
-    lane->renewed_boot_ms = clock_boot_ms();
+    lane->renewed_boot_ms = lane->asked_boot_ms;
     watch_clock(lane, res.now_ms);
     if (!audit(lane, &res)) {
         (void)errbuf_set(&eb, ERR_MISSING,

@@ -68,7 +68,8 @@ struct lane {
     struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
     int64_t promote_at_ms;    /* 0: timer not set */
     bool promoting, renewing; /* calls under way */
-    int64_t renewed_boot_ms;  /* CLOCK_BOOTTIME of the last renewal */
+    int64_t asked_boot_ms;    /* CLOCK_BOOTTIME of the last call for a lease */
+    int64_t renewed_boot_ms;  /* of the last that was answered */
     size_t expected_active;   /* length when the renewal was sent */
     size_t expected_more;     /* that a fetch or BLMOVE could still add */
     unsigned mismatches, idle_looks;

@@ -56,6 +56,13 @@ static void heal_redis_clock(struct battle *b)
     b->redis_clock->wall_ms = 0;
 }
 
+static void judge_redis_clock(struct battle *b)
+{
+    judge_nobody_reaped(b);
+    if (battle_said(b, "ev=clock_step") == 0)
+        battle_breach(b, "nobody noticed that the clock was stepped");
+}
+
 /* ---- its own means ---- */
 
 void strike_client_kill(struct battle *b)
@@ -237,7 +244,7 @@ const struct scenario scenarios_redis[] = {
      .no_reruns = true,
      .strike = strike_redis_clock,
      .heal = heal_redis_clock,
-     .judge = judge_nobody_reaped},
+     .judge = judge_redis_clock},
     {.name = "client-kill",
      .what = "CLIENT KILL of every connection",
      .jobs = 20000,

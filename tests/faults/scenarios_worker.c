@@ -132,6 +132,8 @@ static void judge_pause(struct battle *b)
 {
     if (battle_stat(b, "reaped") == 0)
         battle_breach(b, "no job of a stopped worker was taken back");
+    if (battle_said(b, "ev=clock_step") != 0)
+        battle_breach(b, "a pause was taken for a step of Redis' clock");
 }
 
 /* ---- told to end ---- */
