@@ -7,6 +7,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/faults/sweep.h"
@@ -104,19 +105,23 @@ static void dying_jobs_come(struct pair *p)
 static const struct scene fetch = {
     .command = "fetch", .name = "fetch", .provoke = jobs_come, .fenced = true};
 static const struct scene stamp = {.command = "stamp",
+                                   .again = true,
                                    .name = "stamp",
                                    .provoke = jobs_come,
                                    .flag = "--fence",
                                    .fenced = true};
 static const struct scene settle_done = {.command = "settle",
+                                         .again = true,
                                          .name = "settle (done)",
                                          .provoke = jobs_come,
                                          .fenced = true};
 static const struct scene settle_retry = {.command = "settle",
+                                          .again = true,
                                           .name = "settle (retry)",
                                           .provoke = failing_jobs_come,
                                           .fenced = true};
 static const struct scene settle_dead = {.command = "settle",
+                                         .again = true,
                                          .name = "settle (dead)",
                                          .provoke = dying_jobs_come,
                                          .fenced = true};
@@ -186,6 +191,7 @@ static const struct scene release = {.command = "release",
 /* ---- at most once ---- */
 
 static const struct scene lpop = {.command = "LPOP",
+                                  .again = true,
                                   .name = "LPOP",
                                   .provoke = jobs_come,
                                   .at_most_once = true};
@@ -194,6 +200,7 @@ static const struct scene blpop = {.command = "BLPOP",
                                    .provoke = a_job_comes_and_others,
                                    .at_most_once = true};
 static const struct scene settle_once = {.command = "settle",
+                                         .again = true,
                                          .name = "settle (at most once)",
                                          .provoke = jobs_come,
                                          .at_most_once = true,
@@ -203,11 +210,21 @@ static const struct scene settle_once = {.command = "settle",
 
 static struct sweep current;
 
+static bool is_long(void)
+{
+    return getenv("BELT_TEST_LONG") != NULL;
+}
+
 static void sweep(const struct scene *const *scenes, unsigned count)
 {
-    sweep_begin(&current, scenes, count, 1);
-    sweep_run(&current);
-    assert_int_equal(sweep_audit(&current), 0);
+    for (unsigned nth = 1; nth <= (is_long() ? 5 : 1); nth++) {
+        sweep_begin(&current, scenes, count, nth);
+        if (current.count > 0) {
+            sweep_run(&current);
+            assert_int_equal(sweep_audit(&current), 0);
+        }
+        sweep_end(&current);
+    }
 }
 
 /*
@@ -229,6 +246,50 @@ static void a_connection_that_stays_up_is_not_forgotten(void **state)
     for (unsigned i = 0; i < ROUNDS; i++)
         assert_true(worker_is_up(current.pairs[i].worker, 1));
     assert_int_equal(proxy_ask(current.proxy, "fired"), 2 * ROUNDS);
+}
+
+/*
+ * A worker comes, runs three jobs and ends: each byte of each reply that it
+ * got is the last one in turn.
+ */
+static const struct scene session = {.command = "*",
+                                     .name = "a session",
+                                     .early = true,
+                                     .prepare = jobs_wait,
+                                     .flag = "--burst"};
+
+/* Cuts at offsets from first on. Returns how many were within the reply. */
+static unsigned cut_sessions(unsigned nth, unsigned first)
+{
+    unsigned fired = 0;
+    sweep_begin_bytes(&current, &session, nth, first);
+    sweep_run_sessions(&current);
+    assert_int_equal(sweep_audit(&current), 0);
+    for (unsigned i = 0; i < current.count; i++)
+        fired += sweep_has_fired(&current.pairs[i]);
+    sweep_end(&current);
+    return fired;
+}
+
+static void every_byte_of_a_session_may_be_the_last(void **state)
+{
+    unsigned nth = 0, cuts = 0, last = 1;
+    (void)state;
+    if (!is_long())
+        skip();
+    while (last > 0) {
+        unsigned first = 0, n;
+        nth++;
+        last = 0;
+        do {
+            n = cut_sessions(nth, first);
+            first += PAIRS_MAX / 2;
+            last += n;
+        } while (n == PAIRS_MAX);
+        cuts += last;
+    }
+    print_message("%u cuts in %u replies\n", cuts, nth - 1);
+    assert_true(cuts > 500);
 }
 
 /* However the test went. */
@@ -286,6 +347,7 @@ int main(int argc, char **argv)
         CLAIM(no_cut_loses_or_doubles_a_job),
         CLAIM(nor_while_waiting_or_stopping),
         CLAIM(at_most_once_is_not_twice),
+        CLAIM(every_byte_of_a_session_may_be_the_last),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

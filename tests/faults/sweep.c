@@ -58,8 +58,8 @@ void sweep_fail(const struct pair *p, const char *what)
 
 /* ---- begin and end ---- */
 
-static void add_pair(struct sweep *s, const struct scene *scene,
-                     const char *point, bool equal, unsigned nth)
+static struct pair *add_pair(struct sweep *s, const struct scene *scene,
+                             const char *point, bool equal, unsigned nth)
 {
     assert_true(s->count < PAIRS_MAX);
     struct pair *p = &s->pairs[s->count];
@@ -71,32 +71,52 @@ static void add_pair(struct sweep *s, const struct scene *scene,
                        .link = s->count,
                        .bytes = -1};
     (void)snprintf(p->queue, sizeof(p->queue), "q%u", s->count++);
+    return p;
 }
 
-void sweep_begin(struct sweep *s, const struct scene *const *scenes,
-                 unsigned count, unsigned nth)
+static void begin(struct sweep *s)
 {
     static const struct redis_opts opts = {
         .appendonly = true, .conf = "auto-aof-rewrite-percentage 0"};
     char text[1024];
-    *s = (struct sweep){.redis = redis_start(&opts)};
-    for (unsigned i = 0; i < count; i++) {
-        for (unsigned k = 0; k < 2 * SWEEP_POINTS; k++)
-            add_pair(s, scenes[i], sweep_points[k / 2], k % 2 == 1,
-                     scenes[i]->nth > 0 ? scenes[i]->nth : nth);
-    }
+    s->redis = redis_start(&opts);
     s->proxy = proxy_start(s->redis, s->count);
     (void)snprintf(text, sizeof(text), handler, redis_dir(s->redis));
     s->handler = mem_printf("*=exec:%s", script_file(s->redis, "note", text));
 }
 
+void sweep_begin(struct sweep *s, const struct scene *const *scenes,
+                 unsigned count, unsigned nth)
+{
+    *s = (struct sweep){0};
+    for (unsigned i = 0; i < count * 2 * SWEEP_POINTS; i++) {
+        const struct scene *scene = scenes[i / (2 * SWEEP_POINTS)];
+        if (nth == 1 || scene->again)
+            (void)add_pair(s, scene, sweep_points[i / 2 % SWEEP_POINTS],
+                           i % 2 == 1, nth);
+    }
+    begin(s);
+}
+
+void sweep_begin_bytes(struct sweep *s, const struct scene *scene, unsigned nth,
+                       unsigned first)
+{
+    *s = (struct sweep){0};
+    for (unsigned i = 0; i < PAIRS_MAX; i++)
+        add_pair(s, scene, "middle", i % 2 == 1, nth)->bytes = first + i / 2;
+    begin(s);
+}
+
 void sweep_end(struct sweep *s)
 {
+    if (s->redis == NULL)
+        return;
     for (unsigned i = 0; i < s->count; i++)
         worker_free(s->pairs[i].worker);
     proxy_stop(s->proxy);
     redis_stop(s->redis);
     free(s->handler);
+    s->redis = NULL;
 }
 
 /* ---- jobs ---- */
@@ -199,10 +219,25 @@ void sweep_wait_seen(struct pair *p, const char *command, int64_t n)
     wait_for(p, was_seen, &w, command);
 }
 
+static bool is_at_rest(const struct pair *p)
+{
+    struct redis *r = p->sweep->redis;
+    return redis_int(r, "LLEN belt:{%s}", p->queue) +
+               redis_int(r, "ZCARD belt:{%s}:retry", p->queue) +
+               queue_active(r, p->queue) ==
+           0;
+}
+
+bool sweep_has_fired(const struct pair *p)
+{
+    return proxy_ask(p->sweep->proxy, "fired %u", p->link) > 0;
+}
+
+/* Or nothing is left that could bring the command about. */
 static bool has_fired(void *arg)
 {
     const struct pair *p = arg;
-    return proxy_ask(p->sweep->proxy, "fired %u", p->link) > 0;
+    return sweep_has_fired(p) || (p->scene->again && is_at_rest(p));
 }
 
 static bool has_ended(struct worker *w)
@@ -312,7 +347,11 @@ static void provoke(struct pair *p)
 
 static void await_fired(struct pair *p)
 {
-    wait_for(p, has_fired, p, "the command never came");
+    do {
+        wait_for(p, has_fired, p, "the command never came");
+        if (!sweep_has_fired(p))
+            p->scene->provoke(p);
+    } while (!sweep_has_fired(p));
 }
 
 static void await_back(struct pair *p)
@@ -418,6 +457,15 @@ void sweep_run(struct sweep *s)
     run_late(s);
     each(s, finish);
     each(s, sweep_stop);
+    each(s, await_end);
+    sweep_up(s);
+}
+
+void sweep_run_sessions(struct sweep *s)
+{
+    each(s, prepare);
+    each(s, make_rule);
+    each(s, provoke);
     each(s, await_end);
     sweep_up(s);
 }

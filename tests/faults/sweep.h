@@ -27,7 +27,7 @@ struct pair;
 struct scene {
     const char *command; /* as in proxy.h */
     const char *name;    /* of the scene, if the command has several */
-    unsigned nth;        /* 0: the first */
+    bool again;          /* provoked as often as it takes for a later one */
 
     /*
      * prepare: before the rule is made; the worker is idle, or, if early, not
@@ -75,12 +75,23 @@ struct sweep {
     unsigned count;
 };
 
-/* A Redis with a journal, a proxy with as many links as there are pairs. */
+/*
+ * A Redis with a journal, a proxy with as many links as there are pairs: each
+ * scene with each point and both kinds of jobs, cut at the nth such command.
+ */
 void sweep_begin(struct sweep *s, const struct scene *const *scenes,
                  unsigned count, unsigned nth);
 
+/* The same with one scene, cut in the middle after first bytes and more. */
+void sweep_begin_bytes(struct sweep *s, const struct scene *scene, unsigned nth,
+                       unsigned first);
+
 /* All steps up to the end of the workers, and of whatever they left. */
 void sweep_run(struct sweep *s);
+
+/* The same for workers that end by themselves, be they cut or not. */
+void sweep_run_sessions(struct sweep *s);
+bool sweep_has_fired(const struct pair *p);
 
 /* Counts everything; prints the table; returns how many pairs are wrong. */
 unsigned sweep_audit(struct sweep *s);
