@@ -52,22 +52,36 @@ static const struct scene exists = {.command = "EXISTS",
                                     .early = true,
                                     .prepare = a_lane_left};
 
-/* A neighbour of another host was killed while it held jobs. */
-static void a_worker_was_killed(struct pair *p)
+/* A worker was killed while it held jobs. */
+static void kill_a_worker(struct pair *p, const char *host)
 {
     sweep_push(p, "waits", 2);
-    struct worker *w = sweep_worker(p, "victim", true);
+    struct worker *w = sweep_worker(p, host, true);
     sweep_wait_runs(p, 2);
     worker_signal(w, SIGKILL);
     assert_int_equal(worker_wait(w, SWEEP_MS), -SIGKILL);
     worker_free(w);
     sweep_push(p, "quick", 2);
 }
-static const struct scene reap = {.command = "reap",
-                                  .name = "reap",
-                                  .early = true,
-                                  .prepare = a_worker_was_killed,
-                                  .repeats = 2};
+static void a_worker_elsewhere_was_killed(struct pair *p)
+{
+    kill_a_worker(p, "elsewhere");
+}
+static void a_neighbour_was_killed(struct pair *p)
+{
+    kill_a_worker(p, "sweep");
+}
+static const struct scene reap_expired = {.command = "reap",
+                                          .name = "reap (expired)",
+                                          .early = true,
+                                          .prepare =
+                                              a_worker_elsewhere_was_killed,
+                                          .repeats = 2};
+static const struct scene reap_gone = {.command = "reap",
+                                       .name = "reap (gone)",
+                                       .early = true,
+                                       .prepare = a_neighbour_was_killed,
+                                       .repeats = 2};
 
 static void jobs_come(struct pair *p)
 {
@@ -142,16 +156,18 @@ static void a_job_comes_and_others(struct pair *p)
     sweep_push(p, "quick", 2);
 }
 
-/* More than it runs: what runs late finds some that wait. */
-static void it_is_busy_and_jobs_wait(struct pair *p)
+/* More than it may hold: what runs late takes one away from under its eyes. */
+static void it_is_full_and_jobs_wait(struct pair *p)
 {
-    sweep_push(p, "waits", 6);
+    sweep_push(p, "waits", 32);
     sweep_wait_runs(p, 3 + 2);
+    sweep_wait_ready(p); /* it may have taken all, and gives most back */
 }
 static const struct scene blmove = {.command = "BLMOVE",
                                     .name = "BLMOVE",
                                     .provoke = a_job_comes_and_others,
-                                    .before_late = it_is_busy_and_jobs_wait};
+                                    .before_late = it_is_full_and_jobs_wait,
+                                    .strands = true};
 
 static void jobs_were_run(struct pair *p)
 {
@@ -205,6 +221,14 @@ static const struct scene settle_once = {.command = "settle",
                                          .provoke = jobs_come,
                                          .at_most_once = true,
                                          .fenced = true};
+
+/* Without an active list, jobs are given back by a push to the head. */
+static const struct scene give_back_once = {.command = "push",
+                                            .name = "push (at most once)",
+                                            .prepare = short_jobs_were_run,
+                                            .provoke = long_jobs_come,
+                                            .at_most_once = true,
+                                            .leaves_jobs = true};
 
 /* ---- claims ---- */
 
@@ -315,7 +339,7 @@ static void a_worker_starts_whatever_is_cut(void **state)
 static void looking_around_harms_nothing(void **state)
 {
     (void)state;
-    SWEEP(&hgetall, &zrandmember, &exists, &renew, &rebind, &reap);
+    SWEEP(&hgetall, &zrandmember, &exists, &renew, &rebind);
 }
 
 static void no_cut_loses_or_doubles_a_job(void **state)
@@ -330,10 +354,16 @@ static void nor_while_waiting_or_stopping(void **state)
     SWEEP(&blmove, &unblock, &release, &leave, &del, &zrem);
 }
 
+static void the_jobs_of_the_dead_are_given_back_once(void **state)
+{
+    (void)state;
+    SWEEP(&reap_expired, &reap_gone);
+}
+
 static void at_most_once_is_not_twice(void **state)
 {
     (void)state;
-    SWEEP(&lpop, &blpop, &settle_once);
+    SWEEP(&lpop, &blpop, &settle_once, &give_back_once);
 }
 
 /* it_sweep [NAME]: all claims, or those that are named so; * is any text. */
@@ -346,6 +376,7 @@ int main(int argc, char **argv)
         CLAIM(looking_around_harms_nothing),
         CLAIM(no_cut_loses_or_doubles_a_job),
         CLAIM(nor_while_waiting_or_stopping),
+        CLAIM(the_jobs_of_the_dead_are_given_back_once),
         CLAIM(at_most_once_is_not_twice),
         CLAIM(every_byte_of_a_session_may_be_the_last),
     };

@@ -42,6 +42,7 @@ struct scene {
     bool at_most_once;
     bool leaves_jobs; /* the worker is to end before they are done */
     bool fenced;      /* what ran late must have been answered FENCED */
+    bool strands;     /* what ran late took a job that nobody knows of */
     unsigned repeats; /* runs that may come twice */
 };
 
@@ -107,8 +108,12 @@ void sweep_push(struct pair *p, const char *type, unsigned n);
 void sweep_go(struct pair *p);
 void sweep_stop(struct pair *p); /* SIGTERM, once */
 
-/* Waits until so many runs were begun; a command was seen so often. */
+/*
+ * Waits until so many runs were begun; a job is ready; a command was seen so
+ * often.
+ */
 void sweep_wait_runs(struct pair *p, unsigned n);
+void sweep_wait_ready(struct pair *p);
 void sweep_wait_seen(struct pair *p, const char *command, int64_t n);
 
 /* Starts a worker of the pair's queue: over its link, or past the proxy. */
