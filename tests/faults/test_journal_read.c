@@ -1,6 +1,6 @@
 /*
  * Claims about reading append-only files: what Redis leaves behind, what it
- * would not read either, and elements that strangers push.
+ * would not read either, elements that strangers push, and much of it all.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -220,6 +220,59 @@ static void elements_may_be_anything(void **state)
     free(deep);
 }
 
+/* ---- much of it ---- */
+
+static void a_set_may_be_large(void **state)
+{
+    (void)state;
+    enum { MEMBERS = 300 };
+    struct buf bytes = {0};
+    char lines[128];
+    for (unsigned i = 1; i <= MEMBERS; i++) {
+        (void)snprintf(lines, sizeof(lines), "ZADD @scheduled 5 #%u\n", i);
+        write_lines(&bytes, lines);
+    }
+    for (unsigned i = 1; i <= MEMBERS; i++) {
+        (void)snprintf(lines, sizeof(lines),
+                       "MULTI\nRPUSH @ #%u\nZREM @scheduled #%u\n"
+                       "HINCRBY @stats promoted 1\nEXEC\n",
+                       i, i);
+        write_lines(&bytes, lines);
+    }
+    struct journal *j = replay(&bytes);
+    assert_int_equal(journal_moves(j).promoted, MEMBERS);
+    assert_int_equal(journal_left(j), MEMBERS);
+    journal_free(j);
+    buf_done(&bytes);
+}
+
+static void at_most_a_hundred_breaches_are_said(void **state)
+{
+    (void)state;
+    enum { LOST = 150 };
+    struct buf bytes = {0};
+    char *said = NULL, line[64];
+    size_t said_len;
+    for (unsigned i = 1; i <= LOST; i++) {
+        (void)snprintf(line, sizeof(line), "RPUSH @ $%u\n", i);
+        write_lines(&bytes, line);
+    }
+    write_lines(&bytes, "DEL @\n");
+    char *dir = write_journal(bytes.data, bytes.len);
+    FILE *out = open_memstream(&said, &said_len);
+    struct journal *j = journal_replay(dir, "q", 0, out);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(journal_breaches(j).lost, LOST);
+    unsigned lines = 0;
+    for (const char *p = said; (p = strchr(p, '\n')) != NULL; p++)
+        lines++;
+    assert_int_equal(lines, 100 + 1); /* "(and more)" */
+    journal_free(j);
+    write_remove(dir);
+    buf_done(&bytes);
+    free(said);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +282,8 @@ int main(void)
         cmocka_unit_test(what_is_no_journal_is_refused),
         cmocka_unit_test(only_the_last_file_may_be_torn),
         cmocka_unit_test(elements_may_be_anything),
+        cmocka_unit_test(a_set_may_be_large),
+        cmocka_unit_test(at_most_a_hundred_breaches_are_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
