@@ -40,7 +40,7 @@
  *                                   stays so
  *   fired [LINK]                    how many cuts rules have made so far
  *   seen COMMAND [LINK]             how many such commands were passed on
- *   fenced [LINK]                   of what ran late, how many connections
+ *   fenced [LINK]                   how many of the commands that ran late
  *                                   were answered FENCED
  *   connections                     how many clients have one now
  *

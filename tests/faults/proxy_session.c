@@ -79,6 +79,7 @@ struct session {
     bool broken;  /* closes now */
     bool held;    /* has lost its client, and has a command to run */
     bool running; /* and was told to run it */
+    bool answered;
 };
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
@@ -324,16 +325,18 @@ static void judge_s2c(struct session *s)
     }
 }
 
-/* What comes back has no reader any more; only what it is is looked at. */
+/* What comes back has no reader any more; only its beginning is looked at. */
 static void judge_late_reply(struct session *s)
 {
-    struct evbuffer *in = s->pipes[S2C].in;
-    if (s->running && evbuffer_get_length(in) > 0) {
-        struct evbuffer_ptr found = evbuffer_search(in, "FENCED", 6, NULL);
-        s->on->fenced += found.pos >= 0;
+    struct pipe *p = &s->pipes[S2C];
+    p->ripe = evbuffer_get_length(p->in);
+    while (s->running && !s->answered && scan(p)) {
+        s->answered = p->resp.done;
+        s->on->fenced +=
+            s->answered && strcmp(p->resp.words[0].text, "FENCED") == 0;
     }
-    (void)evbuffer_drain(in, evbuffer_get_length(in));
-    s->pipes[S2C].ripe = s->pipes[S2C].scanned = 0;
+    (void)evbuffer_drain(p->in, p->ripe);
+    p->ripe = p->scanned = 0;
 }
 
 static void judge(struct pipe *p)
@@ -355,6 +358,7 @@ void session_run_late(struct session *s)
 {
     struct pipe *p = &s->pipes[C2S];
     s->running = true;
+    s->pipes[S2C].resp = (struct resp){0};
     rules_passed(s->on->hub->rules, s->on->number, s->name);
     /* With what was behind it in the stream: Redis would have read that. */
     (void)evbuffer_add_buffer(p->out, p->in);

@@ -166,16 +166,38 @@ static bool is_one(void *arg)
 
 static void a_stalled_reply_is_of_a_command_that_ran(void **state)
 {
-    redisContext *c = client(0);
+    redisContext *c = client(0), *other = client(1);
     char key[] = "a";
     (void)state;
     proxy_do(proxy, "stall 0 s2c");
     send_command(c, "INCR a");
     assert_true(wait_until(is_one, key, PATIENCE_MS));
-    expect_int(client(1), 1, "INCR b");
+    expect_int(other, 1, "INCR b");
     assert_false(is_readable(c));
     proxy_do(proxy, "heal");
     expect_cut(c, "INCR a");
+    redisFree(other);
+}
+
+/* Each side goes while the other one does not hear of it. */
+static void a_stall_hides_that_a_side_is_gone(void **state)
+{
+    redisContext *stays = client(0), *goes = client(0), *other = client(1);
+    (void)state;
+    expect_int(stays, 1, "INCR a");
+    expect_int(goes, 2, "INCR a");
+    expect_int(other, 1, "INCR b");
+    long long clients = clients_in_redis();
+    proxy_do(proxy, "stall 0 s2c");
+    redisFree(goes);
+    for (int i = 2; i < 10; i++) /* by now the proxy knows */
+        expect_int(other, i, "INCR b");
+    assert_int_equal(clients_in_redis(), clients);
+    redis_do(redis, "CLIENT KILL TYPE normal SKIPME yes");
+    assert_false(is_readable(stays));
+    proxy_do(proxy, "heal");
+    expect_cut(stays, "INCR a");
+    redisFree(other);
 }
 
 static void drop_cuts_one_link_now(void **state)
@@ -318,6 +340,7 @@ int main(void)
         CLAIM(split_into_single_bytes_passes_all),
         CLAIM(a_stall_passes_nothing_and_closes_nothing),
         CLAIM(a_stalled_reply_is_of_a_command_that_ran),
+        CLAIM(a_stall_hides_that_a_side_is_gone),
         CLAIM(drop_cuts_one_link_now),
         CLAIM(ten_thousand_commands_are_answered_in_order),
         CLAIM(redis_may_go_and_come_back),
