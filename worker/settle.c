@@ -30,6 +30,8 @@ enum {
     MESSAGE_MAX = 2 * 1024 /* bytes of an error's message that are kept */
 };
 #define PUT_OFF_MAX_MS (24 * 3600 * 1000LL)
+/* In base64 it fits into what Redis takes at once, 512 MiB. */
+#define INVALID_RAW_MAX ((size_t)256 << 20)
 
 const char *const counter_names[COUNTERS] = {"done",     "retried",   "dead",
                                              "put_off",  "discarded", "invalid",
@@ -278,7 +280,8 @@ static void put_off(struct work *w, struct slot *s)
 static void bury_invalid(struct work *w, struct slot *s)
 {
     struct buf *out = &w->envelopes[w->call.add_count];
-    job_build_invalid(s->raw, s->raw_len, s->invalid, w->now_ms, out);
+    job_build_invalid(s->raw, s->raw_len, INVALID_RAW_MAX, s->invalid,
+                      w->now_ms, out);
     w->adds[w->call.add_count++] =
         (struct settle_add){.dead = true, .envelope = {out->data, out->len}};
     w->bytes += out->len;

@@ -108,9 +108,10 @@ int job_complete(const char *raw, size_t len, const char *default_type,
 
 /*
  * Appends the envelope of an element that is no valid one, for dead:
- * {"id":…,"type":"belt.invalid","error":{…},"raw":base64}.
+ * {"id":…,"type":"belt.invalid","error":{…},"raw":base64}. Of an element of
+ * more than raw_max bytes the rest is cut, and "raw_bytes" says its length.
  */
-void job_build_invalid(const char *raw, size_t len, const char *why,
-                       int64_t now_ms, struct buf *out);
+void job_build_invalid(const char *raw, size_t len, size_t raw_max,
+                       const char *why, int64_t now_ms, struct buf *out);
 
 #endif

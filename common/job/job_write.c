@@ -338,9 +338,10 @@ static void put_base64(struct buf *out, const char *raw, size_t len)
     }
 }
 
-void job_build_invalid(const char *raw, size_t len, const char *why,
-                       int64_t now_ms, struct buf *out)
+void job_build_invalid(const char *raw, size_t len, size_t raw_max,
+                       const char *why, int64_t now_ms, struct buf *out)
 {
+    size_t kept = len < raw_max ? len : raw_max;
     char id[ULID_LEN + 1];
 
     ulid_make(id);
@@ -352,6 +353,9 @@ void job_build_invalid(const char *raw, size_t len, const char *why,
     buf_json_string(out, why, strlen(why));
     put_int(out, "at", now_ms);
     buf_str(out, "},\"raw\":\"");
-    put_base64(out, raw, len);
-    buf_str(out, "\"}");
+    put_base64(out, raw, kept);
+    buf_char(out, '"');
+    if (kept < len)
+        put_int(out, "raw_bytes", (int64_t)len);
+    buf_char(out, '}');
 }

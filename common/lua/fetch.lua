@@ -61,9 +61,9 @@ if (redis.call('HGET', config, 'paused') or '0') ~= '0' then
   return { 'PAUSED' }
 end
 
--- Read in steps that follow the size met so far, so that big envelopes are
--- not read by the thousand only to be left where they are.
-local jobs, bytes, step = {}, 0, 32
+-- Read in steps that follow number and size met so far, so that big envelopes
+-- are not read by the thousand only to be left where they are.
+local jobs, bytes, step = {}, 0, 4
 while #jobs < n do
   local want = math.min(step, n - #jobs)
   local got = redis.call('LRANGE', ready, #jobs, #jobs + want - 1)
@@ -76,7 +76,8 @@ while #jobs < n do
     jobs[#jobs + 1] = got[i]
   end
   if want == 0 or #got < want then break end
-  step = math.max(1, math.floor((max_bytes - bytes) * #jobs / bytes))
+  step = math.max(1, math.min(3 * #jobs,
+    math.floor((max_bytes - bytes) * #jobs / bytes)))
 end
 if #jobs == 0 then return { 'EMPTY', 0 } end
 

@@ -48,13 +48,18 @@ local function add(set, score, e)
   return #member
 end
 
--- Oldest first, until dead is within its bounds; the newest one stays.
+local function number(text, default)
+  local n = tonumber(text or '')
+  return n and n == n and n or default
+end
+
+-- Oldest first, until dead is within its bounds; the newest one stays. Only
+-- what goes is read: a member may have a hundred megabytes.
 local function bound_dead(added)
   local l = redis.pcall('HMGET', config, 'dead_max', 'dead_max_age',
     'dead_max_bytes') -- the jobs have ended: bounds cannot undo that
-  local max, age = tonumber(l[1] or '') or 100000,
-    tonumber(l[2] or '') or 7776000000
-  local max_bytes = tonumber(l[3] or '') or 268435456
+  local max, age = number(l[1], 100000), number(l[2], 7776000000)
+  local max_bytes = number(l[3], 268435456)
   local function count(n)
     local sum = redis.pcall('HINCRBY', KEYS[6], 'dead_bytes', n)
     return type(sum) == 'number' and sum or 0
@@ -62,12 +67,11 @@ local function bound_dead(added)
   local bytes = count(added)
   for _ = 1, 100 do
     local n = redis.call('ZCARD', dead)
-    local old = redis.call('ZRANGE', dead, 0, 0, 'WITHSCORES')
-    if n <= 1 or (n <= max and bytes <= max_bytes
-      and tonumber(old[2]) >= now - age) then
+    if n <= 1 or (n <= max and bytes <= max_bytes and redis.call('ZCOUNT',
+      dead, '-inf', string.format('(%.0f', now - age)) == 0) then
       return
     end
-    redis.call('ZREM', dead, old[1])
+    local old = redis.call('ZPOPMIN', dead)
     bytes = count(-#old[1])
     redis.pcall('HINCRBY', KEYS[6], 'dead_evicted', 1)
   end
@@ -79,8 +83,9 @@ if c > 1000 or s > 1000 or a > 1000 then
   return redis.error_reply('ERR settle takes at most 1000 jobs')
 end
 if c > 0 then
-  local last = resolve(ARGV[3])
-  if not last or redis.call('LINDEX', active, c - 1) ~= last then
+  local last, at = resolve(ARGV[3]), string.match(ARGV[3], '^s(%d+):')
+  if not last or (at and tonumber(at) ~= c - 1)
+    or (not at and redis.call('LINDEX', active, c - 1) ~= last) then
     return { 'REFUSED' }
   end
 end

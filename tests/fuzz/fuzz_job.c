@@ -85,7 +85,7 @@ static void check_invalid(const char *text, size_t len, const char *why)
     struct buf out = {0};
     struct job *job = NULL;
 
-    job_build_invalid(text, len, why, 1, &out);
+    job_build_invalid(text, len, len / 2, why, 1, &out);
     int rc = job_parse(out.data, out.len, out.len, &job, NULL);
     assert(rc == 0);
     assert(strcmp(job->type, "belt.invalid") == 0);

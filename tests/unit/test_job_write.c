@@ -325,7 +325,7 @@ static void complete_counts_what_it_adds_against_the_limit(void **state)
 static void assert_junk_is_kept(struct fixture *f, const char *junk, size_t len)
 {
     buf_clear(&f->out);
-    job_build_invalid(junk, len, "byte 0: \"\xff\"\n", NOW, &f->out);
+    job_build_invalid(junk, len, len, "byte 0: \"\xff\"\n", NOW, &f->out);
     const char *raw = strstr(f->out.data, ",\"raw\":\"");
     assert_non_null(raw);
     raw += 8;
@@ -335,6 +335,17 @@ static void assert_junk_is_kept(struct fixture *f, const char *junk, size_t len)
     EVP_DecodeBlock(decoded, (const unsigned char *)raw, chars);
     assert_memory_equal(decoded, junk, len);
     free(decoded);
+}
+
+static void the_end_of_too_much_junk_is_cut(void **state)
+{
+    struct fixture *f = *state;
+
+    job_build_invalid("abcdef", 6, 3, "why", NOW, &f->out);
+    assert_non_null(strstr(f->out.data, ",\"raw\":\"YWJj\",\"raw_bytes\":6}"));
+    buf_clear(&f->out);
+    job_build_invalid("abc", 3, 3, "why", NOW, &f->out);
+    assert_non_null(strstr(f->out.data, ",\"raw\":\"YWJj\"}"));
 }
 
 static void junk_becomes_an_envelope_that_holds_it(void **state)
@@ -386,6 +397,7 @@ int main(void)
         TEST(complete_checks_what_a_worker_would),
         TEST(complete_counts_what_it_adds_against_the_limit),
         TEST(junk_becomes_an_envelope_that_holds_it),
+        TEST(the_end_of_too_much_junk_is_cut),
         TEST(junk_of_any_size_is_held),
     };
 
