@@ -21,6 +21,7 @@
 #include <event2/event.h>
 
 #include "common/base/mem.h"
+#include "common/base/safe.h"
 #include "common/redis/conn.h"
 #include "producer/child.h"
 #include "producer/complain.h"
@@ -116,11 +117,14 @@ static void start_worker(struct dev *d)
 static void tell_ready(const struct dev *d)
 {
     const struct private_redis *r = &d->redis;
+    struct buf dir = {0};
 
+    safe_append(&dir, r->dir, strlen(r->dir));
     printf("Redis and a worker run; data and log are in %s\n"
            "In another terminal:\n\n"
            "  export BELT_REDIS_URL='%s'\n",
-           r->dir, private_redis_url(r));
+           dir.data, private_redis_url(r));
+    buf_done(&dir);
     if (strcmp(d->o->ns, "belt") != 0)
         printf("  export BELT_NAMESPACE='%s'\n", d->o->ns);
     printf("  belt push hello name=world\n\n");

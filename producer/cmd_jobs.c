@@ -14,6 +14,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/base/safe.h"
 #include "common/base/text.h"
 #include "common/job/job.h"
 #include "common/redis/keys.h"
@@ -21,7 +22,6 @@
 #include "producer/client.h"
 #include "producer/complain.h"
 #include "producer/out.h"
-#include "producer/safe.h"
 
 #define AT(member) offsetof(struct options, member)
 

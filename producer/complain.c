@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "producer/safe.h"
+#include "common/base/safe.h"
 
 enum { TEXT_MAX = 2048 };
 

@@ -16,7 +16,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
-#include "producer/safe.h"
+#include "common/base/safe.h"
 
 enum { COLUMNS_MAX = 16, ROWS_HELD = 1000, GAP = 2 };
 #define BYTES_HELD ((size_t)4 << 20)
@@ -138,10 +138,7 @@ void out_text(struct out *out, const char *s, size_t n)
     if (!b)
         return;
     if (is_json(out)) {
-        struct buf quoted = {0};
-        buf_json_string(&quoted, s, n);
-        safe_append_json(b, quoted.data, quoted.len);
-        buf_done(&quoted);
+        buf_json_string(b, s, n);
     } else if (out->format == OUT_TSV) {
         append_tsv(b, s, n);
     } else {

@@ -11,9 +11,11 @@
 #include "worker/health.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/base/safe.h"
 #include "worker/lane.h"
 
 struct broken {
@@ -101,8 +103,10 @@ bool health_ready(const struct health *h, const struct agent *a,
     }
     for (const struct broken *b = h->broken; b != NULL; b = b->next) {
         clock_format(b->since_ms, since);
-        buf_printf(out, "handler %s: cannot be started since %s\n",
-                   handler_pattern(b->handler), since);
+        const char *pattern = handler_pattern(b->handler);
+        buf_str(out, "handler ");
+        safe_append(out, pattern, strlen(pattern));
+        buf_printf(out, ": cannot be started since %s\n", since);
     }
     return out->len == before;
 }

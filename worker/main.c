@@ -5,10 +5,13 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 
+#include "common/base/buf.h"
 #include "common/base/log.h"
+#include "common/base/safe.h"
 #include "common/base/stdfd.h"
 #include "worker/agent.h"
 #include "worker/guard.h"
@@ -18,11 +21,14 @@
 static int refuse(struct options *o, const struct errbuf *eb)
 {
     int code = o->wrong != NULL ? EX_CONFIG : EX_USAGE;
+    struct buf text = {0};
+    safe_append(&text, eb->text, strlen(eb->text));
     if (o->wrong != NULL)
         (void)fputs(o->wrong, stderr);
     else
         (void)fprintf(stderr, "belt-worker: %s\nSee belt-worker --help.\n",
-                      eb->text);
+                      text.data);
+    buf_done(&text);
     options_done(o);
     return code;
 }

@@ -17,6 +17,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "common/base/safe.h"
 #include "worker/listen.h"
 #include "worker/options.h"
 #include "worker/queue_list.h"
@@ -431,23 +432,21 @@ void settings_wrong(struct settings *s, struct source from,
 {
     unsigned line = from.layer == LAYER_FILE ? from.line : UINT_MAX;
     unsigned at = s->wrong_count++;
-    char *text;
+    struct buf text = {0};
     if (at >= WRONG_MAX)
         return;
-    if (from.layer != LAYER_FILE)
-        text = mem_strdup(eb->text);
-    else if (line == 0)
-        text = mem_printf("%s: %s", s->config, eb->text);
-    else
-        text = mem_printf("%s:%u: %s", s->config, line, eb->text);
     /* One line each, whatever the values hold. */
-    for (char *p = text; *p != '\0'; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '?';
+    if (from.layer == LAYER_FILE)
+        safe_append(&text, s->config, strlen(s->config));
+    if (from.layer == LAYER_FILE && line > 0)
+        buf_printf(&text, ":%u", line);
+    if (from.layer == LAYER_FILE)
+        buf_str(&text, ": ");
+    safe_append(&text, eb->text, strlen(eb->text));
     for (; at > 0 && s->wrong[at - 1].line > line; at--)
         s->wrong[at] = s->wrong[at - 1];
     s->wrong[at].line = line;
-    s->wrong[at].text = text;
+    s->wrong[at].text = buf_take(&text);
 }
 
 char *settings_wrong_text(const struct settings *s)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/safe.h"
 #include "common/base/text.h"
 
 enum { BUF_FIRST_CAP = 64 }; /* most log lines and replies grow once or twice */
@@ -112,20 +113,6 @@ char *buf_take(struct buf *b)
     return data;
 }
 
-/*
- * Returns the length of the control character at s, 0 if there is none. DEL
- * and U+0080 to U+009F count: JSON allows them raw, but terminals obey them.
- */
-static size_t control_len(const char *s, size_t n)
-{
-    unsigned char c = (unsigned char)s[0];
-    if (c < 0x20 || c == 0x7f)
-        return 1;
-    if (c == 0xc2 && n > 1 && (unsigned char)s[1] < 0xa0)
-        return 2;
-    return 0;
-}
-
 /* The letter of a two-character escape, or 0. */
 static char short_escape(char c)
 {
@@ -149,8 +136,9 @@ static void json_run(struct buf *b, const char *s, size_t n)
 {
     size_t done = 0, i = 0;
     while (i < n) {
+        uint32_t code = 0;
         char letter = short_escape(s[i]);
-        size_t len = letter != 0 ? 1 : control_len(s + i, n - i);
+        size_t len = letter != 0 ? 1 : safe_unsafe(s + i, n - i, &code);
         if (len == 0) {
             i++;
             continue;
@@ -159,7 +147,7 @@ static void json_run(struct buf *b, const char *s, size_t n)
         if (letter != 0)
             buf_append(b, (const char[]){'\\', letter}, 2);
         else
-            buf_printf(b, "\\u%04x", (unsigned char)s[i + len - 1]);
+            buf_printf(b, "\\u%04x", code);
         i += len;
         done = i;
     }

@@ -26,7 +26,8 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 
 /*
  * Appends s as a JSON string with its quotes. Bytes that are not UTF-8 become
- * U+FFFD, so that any text can be stored.
+ * U+FFFD, so that any text can be stored, and what a terminal must not see
+ * becomes an escape, so that it can be shown.
  */
 void buf_json_string(struct buf *b, const char *s, size_t n);
 

@@ -268,7 +268,8 @@ int url_resolve(const char *flag, const char *password_file, struct url *ret,
 /* What would not be read as part of the path again, or not by a person. */
 static bool is_escaped(char c)
 {
-    return (unsigned char)c <= ' ' || c == 0x7f || strchr("%?@", c) != NULL;
+    return (unsigned char)c <= ' ' || (unsigned char)c >= 0x7f ||
+           strchr("%?@", c) != NULL;
 }
 
 /* Writes the path of a unix URL. Three bytes for one are room enough. */

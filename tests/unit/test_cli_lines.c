@@ -8,9 +8,9 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/base/safe.h"
 #include "producer/lines.h"
 #include "producer/progress.h"
-#include "producer/safe.h"
 #include "tests/unit/unit.h"
 
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
@@ -135,6 +135,8 @@ static void text_for_terminals_is_one_harmless_line(void **state)
         {"\xe2\x80\xae"
          "a\xe2\x81\xa6\xe2\x80\xa6\xe2\x81\xa9\xe2\x80\xac",
          "\\u202ea\\u2066\xe2\x80\xa6\\u2069\\u202c"},
+        {"\xd8\x9c\xd8\x9d\xe2\x80\xa8\xe2\x80\xa7",
+         "\\u061c\xd8\x9d\\u2028\xe2\x80\xa7"},
         {"\xff\xc3"
          "a\xe2\x82",
          "\\xff\\xc3a\\xe2\\x82"},

@@ -292,7 +292,7 @@ static void what_is_wrong_has_a_source(void **state)
 static void bytes_for_terminals_are_not_passed_on(void **state)
 {
     conf_expect_wrong(*state, NOOP "\"\\e[31m\nx\" = 1\n",
-                      "FILE:3: unknown key \"?[31m?x\"\n");
+                      "FILE:3: unknown key \"\\x1b[31m\\nx\"\n");
 }
 
 /* Runs belt-worker with -c and these flags. Returns its exit code. */

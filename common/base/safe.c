@@ -3,18 +3,14 @@
  *
  * Thread: any; nothing here has state.
  */
-#include "producer/safe.h"
+#include "common/base/safe.h"
 
 #include <stdint.h>
 #include <string.h>
 
 #include "common/base/text.h"
 
-/*
- * Returns the length of the character at s if a terminal must not see it, 0
- * if it may; its code through ret_code. s is well-formed UTF-8.
- */
-static size_t unsafe_len(const char *s, size_t n, uint32_t *ret_code)
+size_t safe_unsafe(const char *s, size_t n, uint32_t *ret_code)
 {
     unsigned char c = (unsigned char)s[0];
 
@@ -26,11 +22,15 @@ static size_t unsafe_len(const char *s, size_t n, uint32_t *ret_code)
         *ret_code = (unsigned char)s[1];
         return 2;
     }
+    if (c == 0xd8 && n >= 2 && (unsigned char)s[1] == 0x9c) {
+        *ret_code = 0x061c; /* Arabic letter mark */
+        return 2;
+    }
     if (c != 0xe2 || n < 3)
         return 0;
     uint32_t code = 0x2000U | ((unsigned char)s[1] & 0x3fU) << 6 |
                     ((unsigned char)s[2] & 0x3fU);
-    bool reorders = (code >= 0x202a && code <= 0x202e) ||
+    bool reorders = (code >= 0x2028 && code <= 0x202e) || /* or ends lines */
                     (code >= 0x2066 && code <= 0x2069) || code == 0x200e ||
                     code == 0x200f;
     *ret_code = code;
@@ -58,7 +58,7 @@ static void append_run(struct buf *b, const char *s, size_t n)
 
     while (i < n) {
         uint32_t code;
-        size_t len = unsafe_len(s + i, n - i, &code);
+        size_t len = safe_unsafe(s + i, n - i, &code);
         if (len == 0) {
             i++;
             continue;
@@ -91,7 +91,7 @@ void safe_append_json(struct buf *b, const char *s, size_t n)
     buf_reserve(b, n);
     while (i < n) {
         uint32_t code;
-        size_t len = unsafe_len(s + i, n - i, &code);
+        size_t len = safe_unsafe(s + i, n - i, &code);
         if (len == 0) {
             i++;
             continue;

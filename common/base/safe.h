@@ -1,8 +1,9 @@
-#ifndef PRODUCER_SAFE_H
-#define PRODUCER_SAFE_H
+#ifndef COMMON_BASE_SAFE_H
+#define COMMON_BASE_SAFE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/buf.h"
 
@@ -12,8 +13,16 @@
  */
 
 /*
- * Appends s with control characters, C1 controls, marks that reorder text and
- * bytes that are not UTF-8 as \n, \x1b, \u202e. Without newline: one line.
+ * Returns the length of the character at s if a terminal must not see it: a
+ * control character, C1 included, a line or paragraph separator, or a mark
+ * that reorders text; its code through ret_code. 0 if it may be seen. s is
+ * well-formed UTF-8.
+ */
+size_t safe_unsafe(const char *s, size_t n, uint32_t *ret_code);
+
+/*
+ * Appends s with such characters, and bytes that are not UTF-8, as \n, \x1b,
+ * \u202e, \xff. Without newline: one line.
  */
 void safe_append(struct buf *b, const char *s, size_t n);
 
