@@ -3,8 +3,9 @@
  *
  * Whatever they say, all settings stay within their limits, and what is wrong
  * is said in lines that can be shown, those about the file in the order of its
- * lines. Nothing of a broken file is left in the parser: a good one is read
- * behind each. Directories and password files are not opened.
+ * lines. What does not end is wrong. Nothing of a broken file is left in the
+ * parser: a good one is read behind each. Directories and password files are
+ * not opened.
  *
  * Input: the file; behind the first SEPARATOR flags, one a line; behind the
  * second the variables of variables[], one a line.
@@ -160,6 +161,24 @@ static void read_text(struct settings *s, struct options *o, const char *text,
     config_read(s, write_file(text, size));
 }
 
+/* A good file with something behind it that does not end is not good. */
+static void check_cut_off(const char *text, size_t size)
+{
+    static const char *const begun[] = {"\n/* a", "\nname = 'a", "\nname = \"a",
+                                        "\nworker {"};
+
+    for (size_t i = 0; i < 4; i++) {
+        char *cut = mem_printf("%.*s%s", (int)size, text, begun[i]);
+        struct options o;
+        struct settings s;
+        read_text(&s, &o, cut, strlen(cut));
+        assert(s.wrong_count > 0);
+        settings_done(&s);
+        options_done(&o);
+        free(cut);
+    }
+}
+
 static void check_file(const char *text, size_t size)
 {
     struct options o;
@@ -171,10 +190,13 @@ static void check_file(const char *text, size_t size)
     read_text(&s, &o, text, size);
     check_settings(&s);
     build_handlers(&s);
-    if (s.wrong_count > 0)
+    bool is_good = s.wrong_count == 0;
+    if (!is_good)
         check_wrong(&s, lines);
     settings_done(&s);
     options_done(&o);
+    if (is_good)
+        check_cut_off(text, size);
 }
 
 static void check_good(void)
