@@ -156,17 +156,17 @@ static void a_job_comes_and_others(struct pair *p)
     sweep_push(p, "quick", 2);
 }
 
-/* More than it may hold: what runs late takes one away from under its eyes. */
+/* More than it may hold: what runs late takes one of those that wait. */
 static void it_is_full_and_jobs_wait(struct pair *p)
 {
     sweep_push(p, "waits", 32);
     sweep_wait_runs(p, 3 + 2);
-    sweep_wait_ready(p); /* it may have taken all, and gives most back */
 }
 static const struct scene blmove = {.command = "BLMOVE",
                                     .name = "BLMOVE",
                                     .provoke = a_job_comes_and_others,
                                     .before_late = it_is_full_and_jobs_wait,
+                                    .flag = "--max-window=4",
                                     .strands = true};
 
 static void jobs_were_run(struct pair *p)

@@ -27,16 +27,17 @@ struct pair;
 struct scene {
     const char *command; /* as in proxy.h */
     const char *name;    /* of the scene, if the command has several */
-    bool again;          /* provoked as often as it takes for a later one */
+    bool again;          /* to be provoked until the nth one has come */
 
     /*
      * prepare: before the rule is made; the worker is idle, or, if early, not
-     * there yet. provoke: after that. Either may be NULL.
+     * there yet. provoke: after that. before_late: when the worker is back
+     * from a late cut. Each may be NULL.
      */
     bool early;
     void (*prepare)(struct pair *p);
     void (*provoke)(struct pair *p);
-    void (*before_late)(struct pair *p); /* when the worker is back */
+    void (*before_late)(struct pair *p);
 
     const char *flag; /* one more of the worker; NULL: none */
     bool at_most_once;
@@ -108,12 +109,8 @@ void sweep_push(struct pair *p, const char *type, unsigned n);
 void sweep_go(struct pair *p);
 void sweep_stop(struct pair *p); /* SIGTERM, once */
 
-/*
- * Waits until so many runs were begun; a job is ready; a command was seen so
- * often.
- */
+/* Waits until so many runs were begun; a command was seen so often. */
 void sweep_wait_runs(struct pair *p, unsigned n);
-void sweep_wait_ready(struct pair *p);
 void sweep_wait_seen(struct pair *p, const char *command, int64_t n);
 
 /* Starts a worker of the pair's queue: over its link, or past the proxy. */
