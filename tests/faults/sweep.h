@@ -103,14 +103,19 @@ void sweep_end(struct sweep *s);
 
 /*
  * Pushes n jobs of a type by plain RPUSH, in one command: quick; fails, at its
- * first attempt; dies, never to be tried again; waits, for sweep_go.
+ * first attempt; dies, never to be tried again; waits, for sweep_go; noop,
+ * which takes no time and notes no run.
  */
 void sweep_push(struct pair *p, const char *type, unsigned n);
 void sweep_go(struct pair *p);
 void sweep_stop(struct pair *p); /* SIGTERM, once */
 
-/* Waits until so many runs were begun; a command was seen so often. */
+/*
+ * Waits until so many runs were begun; nothing is left to be run; a command
+ * was seen so often.
+ */
 void sweep_wait_runs(struct pair *p, unsigned n);
+void sweep_wait_rest(struct pair *p);
 void sweep_wait_seen(struct pair *p, const char *command, int64_t n);
 
 /* Starts a worker of the pair's queue: over its link, or past the proxy. */
