@@ -173,40 +173,61 @@ static bool has_lane(void *arg)
            0;
 }
 
+/* The address sanitizer wants to be first; the shim calls nothing of it. */
+static struct worker *start_worker(struct battle *b, const struct fighter *f,
+                                   const char *const *argv)
+{
+    const char *options = getenv("ASAN_OPTIONS");
+    char *host = mem_printf("BELT_HOST=%s", f->host);
+    char *clock = mem_printf("BELT_CLOCK_FILE=%s/clock-%u", redis_dir(b->redis),
+                             (unsigned)(f - b->army));
+    char *asan = mem_printf("ASAN_OPTIONS=%s:verify_asan_link_order=0",
+                            options != NULL ? options : "");
+    const char *env[] = {host, NULL, NULL, NULL, NULL};
+    if (f->clock != NULL) {
+        env[1] = "LD_PRELOAD=" CLOCK_SHIM;
+        env[2] = clock;
+        env[3] = asan;
+    }
+    struct worker *w = worker_exec(b->redis, argv, env);
+    free(host);
+    free(clock);
+    free(asan);
+    return w;
+}
+
 void battle_enlist(struct battle *b, unsigned i)
 {
     struct fighter *f = &b->army[i];
     const struct scenario *s = b->s;
-    char threads[16], host[40], clock[BATTLE_PATH_MAX];
-    const char *argv[FLAGS_MAX] = {BELT_WORKER_BIN,
-                                   "-u",
-                                   b->proxy != NULL ? proxy_url(b->proxy, i)
-                                                    : redis_url(b->redis),
-                                   "-q",
-                                   "q",
-                                   "--threads",
-                                   threads,
-                                   "--lease",
-                                   s->lease != NULL ? s->lease : "3s",
-                                   "--max-recoveries",
-                                   "0",
-                                   "--fence",
-                                   "--kill-after",
-                                   "300ms",
-                                   "--handler",
-                                   handler_spec(b)};
-    const char *env[] = {
-        host, f->clock != NULL ? "LD_PRELOAD=" CLOCK_SHIM : NULL, clock, NULL};
-    unsigned n = 16;
-    (void)snprintf(threads, sizeof(threads), "%u",
-                   s->threads > 0 ? s->threads : 2);
-    (void)snprintf(host, sizeof(host), "BELT_HOST=%s", f->host);
-    (void)snprintf(clock, sizeof(clock), "BELT_CLOCK_FILE=%s/clock-%u",
-                   redis_dir(b->redis), i);
+    char *threads = mem_printf("%u", s->threads > 0 ? s->threads : 2);
+    const char *url =
+        b->proxy != NULL ? proxy_url(b->proxy, i) : redis_url(b->redis);
+    const char *const always[] = {BELT_WORKER_BIN,
+                                  "-u",
+                                  url,
+                                  "-q",
+                                  "q",
+                                  "--fence",
+                                  "--threads",
+                                  threads,
+                                  "--lease",
+                                  "3s",
+                                  "--max-recoveries",
+                                  "0",
+                                  "--kill-after",
+                                  "300ms",
+                                  "--handler",
+                                  handler_spec(b)};
+    const char *argv[FLAGS_MAX];
+    unsigned n = sizeof(always) / sizeof(always[0]);
+    memcpy(argv, always, sizeof(always));
     for (unsigned k = 0; s->flags != NULL && s->flags[k] != NULL; k++)
         argv[n++] = s->flags[k];
-    f->w = worker_exec(b->redis, argv, env);
+    argv[n] = NULL;
+    f->w = start_worker(b, f, argv);
     f->paused = false;
+    free(threads);
     battle_await(b, "a lane of a new worker", has_lane, f);
 }
 

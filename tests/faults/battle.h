@@ -48,7 +48,6 @@ struct scenario {
     unsigned jobs, short_jobs; /* in a run by name; in the mix of tests/run */
     unsigned jobs_per_strike;  /* a strike comes after about so many runs */
     unsigned workers, threads; /* 0: 4 and 2 */
-    const char *lease;         /* NULL: 3s */
     bool same_host;            /* all workers are of one host */
     bool through_proxy;        /* worker i is connected by link i */
     const char *redis_conf;    /* one more line; NULL: appendfsync always */
