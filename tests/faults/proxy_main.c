@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -30,12 +31,20 @@
 
 enum { WORDS_MAX = 8, LATER_MAX_MS = 60000 };
 
+/* Somebody who tells us what to do. */
+struct control {
+    LIST_ENTRY(control) link;
+    struct proxy_main *main;
+    struct bufferevent *bev; /* owned */
+};
+
 struct proxy_main {
     struct event_base *base;
     struct hub *hub;
-    const char *control;
-    int control_fd;
-    struct bufferevent *waits; /* whoever said late; NULL: nobody */
+    const char *path; /* of the control socket */
+    int fd;
+    LIST_HEAD(, control) controls; /* owned */
+    struct bufferevent *waits;     /* whoever said late; NULL: nobody */
 };
 
 static void on_line(struct bufferevent *bev, void *arg);
@@ -172,22 +181,29 @@ static void obey(struct proxy_main *m, struct bufferevent *bev, char *line)
 
 static void on_line(struct bufferevent *bev, void *arg)
 {
-    struct proxy_main *m = arg;
+    struct control *c = arg;
     char *line;
     while ((line = evbuffer_readln(bufferevent_get_input(bev), NULL,
                                    EVBUFFER_EOL_LF)) != NULL) {
-        obey(m, bev, line);
+        obey(c->main, bev, line);
         free(line);
     }
 }
 
+static void end_control(struct control *c)
+{
+    if (c->main->waits == c->bev)
+        c->main->waits = NULL;
+    LIST_REMOVE(c, link);
+    bufferevent_free(c->bev);
+    free(c);
+}
+
 static void on_control_gone(struct bufferevent *bev, short what, void *arg)
 {
-    struct proxy_main *m = arg;
+    (void)bev;
     (void)what;
-    if (m->waits == bev)
-        m->waits = NULL;
-    bufferevent_free(bev);
+    end_control(arg);
 }
 
 static void on_control(evutil_socket_t fd, short what, void *arg)
@@ -197,10 +213,12 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
     int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client < 0)
         return;
-    struct bufferevent *bev =
-        bufferevent_socket_new(m->base, client, BEV_OPT_CLOSE_ON_FREE);
-    bufferevent_setcb(bev, on_line, NULL, on_control_gone, m);
-    (void)bufferevent_enable(bev, EV_READ | EV_WRITE);
+    struct control *c = mem_new(sizeof(*c));
+    c->main = m;
+    c->bev = bufferevent_socket_new(m->base, client, BEV_OPT_CLOSE_ON_FREE);
+    LIST_INSERT_HEAD(&m->controls, c, link);
+    bufferevent_setcb(c->bev, on_line, NULL, on_control_gone, c);
+    (void)bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }
 
 /* ---- start and end ---- */
@@ -217,11 +235,13 @@ static int serve(struct proxy_main *m)
     struct event *term = evsignal_new(m->base, SIGTERM, on_signal, m->base);
     struct event *intr = evsignal_new(m->base, SIGINT, on_signal, m->base);
     struct event *control =
-        event_new(m->base, m->control_fd, EV_READ | EV_PERSIST, on_control, m);
+        event_new(m->base, m->fd, EV_READ | EV_PERSIST, on_control, m);
     (void)event_add(term, NULL);
     (void)event_add(intr, NULL);
     (void)event_add(control, NULL);
     int rc = event_base_dispatch(m->base);
+    while (!LIST_EMPTY(&m->controls))
+        end_control(LIST_FIRST(&m->controls));
     event_free(control);
     event_free(intr);
     event_free(term);
@@ -230,7 +250,7 @@ static int serve(struct proxy_main *m)
 
 int main(int argc, char **argv)
 {
-    struct proxy_main m = {.control_fd = -1};
+    struct proxy_main m = {.fd = -1};
     if (argc < 4) {
         (void)fprintf(stderr, "usage: fault_proxy CONTROL UPSTREAM LINK...\n");
         return EX_USAGE;
@@ -238,19 +258,18 @@ int main(int argc, char **argv)
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void)signal(SIGPIPE, SIG_IGN);
     m.base = event_base_new();
-    m.control = argv[1];
+    m.path = argv[1];
     m.hub = hub_new(m.base, argv[2], (unsigned)argc - 3,
                     (const char *const *)&argv[3]);
     if (m.hub != NULL)
-        m.control_fd = sock_listen(m.control, SOCK_NONBLOCK);
+        m.fd = sock_listen(m.path, SOCK_NONBLOCK);
     int rc = EX_OSERR;
-    if (m.control_fd >= 0) {
+    if (m.fd >= 0) {
         rc = serve(&m);
-        (void)close(m.control_fd);
-        (void)unlink(m.control);
+        (void)close(m.fd);
+        (void)unlink(m.path);
     } else if (m.hub != NULL) {
-        (void)fprintf(stderr, "fault_proxy: %s: %s\n", m.control,
-                      strerror(errno));
+        (void)fprintf(stderr, "fault_proxy: %s: %s\n", m.path, strerror(errno));
     }
     hub_free(m.hub);
     event_base_free(m.base);

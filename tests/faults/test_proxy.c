@@ -223,18 +223,19 @@ static void a_rule_waits_for_a_cut_that_it_makes(void **state)
 
 static void heal_forgets_rules(void **state)
 {
-    redisContext *c = client(0);
+    redisContext *c = client(0), *other = client(1);
     (void)state;
     proxy_do(proxy, "cut 0 before * 2");
     proxy_do(proxy, "chance 0 after * 1000 1");
     send_command(c, "BLPOP list 0"); /* its reply is judged */
-    expect_int(client(1), 1, "INCR a");
+    expect_int(other, 1, "INCR a");
     proxy_do(proxy, "heal");
     redis_do(redis, "RPUSH list x");
     redisReply *r = NULL;
     assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
     freeReplyObject(r);
     expect_int(c, 2, "INCR a");
+    redisFree(other);
     redisFree(c);
 }
 
