@@ -149,7 +149,7 @@ static const struct {
      "2J\"}",
      0},
     {"{\"type\":\"noop\",\"id\":\"\xe2\x80\xae"
-     "a\"}",
+     "a\xe2\x80\xac\"}",
      0},
     {"{\"type\":\"noop\",\"id\":\"\xff\xfe\"}", 0},
     {"{\"type\":\"\\u001b[2J\"}", 0},

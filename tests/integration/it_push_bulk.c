@@ -112,6 +112,37 @@ static void bad_lines_are_told_by_number_and_skipped(void **state)
     cli_result_done(&r);
 }
 
+static void hostile_lines_are_told_and_the_others_pushed(void **state)
+{
+    static const char input[] = "{\"type\":\"a\"}\n"
+                                "{\"type\":\"\0\"}\n"
+                                "\0\n"
+                                "{\"type\":\"b\",\"payload\":\"\xff\xfe\"}\n"
+                                "{\"type\":\"c\",\"id\":\"\x1b[2J\"}\n"
+                                "\x1b]0;owned\x07\r\n"
+                                "{\"type\":\"d\"}\0\n"
+                                "{\"type\":\"e\"}\n"
+                                "{\"type\":\"f\"";
+    struct buf b = {0};
+
+    (void)state;
+    buf_append(&b, input, sizeof(input) - 1);
+    struct cli_result r =
+        push_buf(&b, (const char *const[]){"push", "--ndjson", NULL});
+    assert_int_equal(r.status, 65);
+    for (int line = 2; line <= 9; line++) {
+        char text[32];
+        snprintf(text, sizeof(text), "belt push: line %d: ", line);
+        assert_true((strstr(r.err, text) != NULL) == (line != 8));
+    }
+    assert_non_null(strstr(r.err, "2 jobs pushed"));
+    assert_non_null(strstr(r.err, "7 bad lines skipped"));
+    assert_null(strpbrk(r.err, "\x1b\x07\r\xff"));
+    assert_int_equal(redis_int(server, "LLEN %s", READY), 2);
+    cli_result_done(&r);
+    buf_done(&b);
+}
+
 static void after_twenty_bad_lines_they_are_only_counted(void **state)
 {
     struct buf b = {0};
@@ -333,6 +364,8 @@ int main(void)
         cmocka_unit_test_setup(two_hundred_thousand_lines_arrive_in_order,
                                setup),
         cmocka_unit_test_setup(bad_lines_are_told_by_number_and_skipped, setup),
+        cmocka_unit_test_setup(hostile_lines_are_told_and_the_others_pushed,
+                               setup),
         cmocka_unit_test_setup(after_twenty_bad_lines_they_are_only_counted,
                                setup),
         cmocka_unit_test_setup(with_a_type_the_lines_are_payloads, setup),
