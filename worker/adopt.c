@@ -2,10 +2,11 @@
  * Adopt: makes the ledger agree with Redis after a rebind.
  *
  * The list that rebind returns is the truth. What is in it and known here
- * stays; what is unknown was fetched for us and its reply was lost; what is
- * finished here and gone was settled by a call whose reply was lost. What is
- * unfinished here and gone means that Redis lost its memory or that somebody
- * interfered: that is said loudly.
+ * stays; what is unknown was fetched for us and its reply was lost. Which calls
+ * of settle ran Redis tells by their number, since the list does not: a job
+ * may have gone, and one of the same bytes have come. What is unfinished here
+ * and gone means that Redis lost its memory or that somebody interfered: that
+ * is said loudly.
  *
  * Thread: event loop only.
  */
@@ -75,6 +76,26 @@ static struct slot *known_take(struct known *k, struct bytes raw)
         }
     }
     return NULL;
+}
+
+/* Of the calls of settle whose answer is missing those that ran: done. */
+static void end_batches(struct lane *lane, int64_t ran)
+{
+    struct batch **at = &lane->unacked;
+    lane->unacked_last = NULL;
+    while (*at != NULL) {
+        struct batch *b = *at;
+        if (b->release || ran <= 0) {
+            lane->unacked_last = b;
+            at = &b->next;
+            continue;
+        }
+        ran--;
+        *at = b->next;
+        for (const struct slot *s = b->slots; s != NULL; s = s->next)
+            lane->counts[s->counter]++;
+        batch_free(b);
+    }
 }
 
 /*
@@ -177,14 +198,18 @@ static void keep_what_did_not_run(struct lane *lane)
     drop_batches(lane);
 }
 
-void lane_adopt(struct lane *lane, const struct reply *r, size_t count)
+void lane_adopt(struct lane *lane, const struct reply *r, int64_t settles,
+                size_t count)
 {
     struct known k;
     size_t adopted = 0, kept = 0;
+    int64_t ran = settles - lane->settles;
+    lane->settles = settles;
     if (lane->agent->cfg->at_most_once) {
         keep_what_did_not_run(lane);
         return;
     }
+    end_batches(lane, ran);
     collect(lane, &k);
     for (size_t i = 0; i < count && lane->state == LANE_UP; i++) {
         struct bytes raw;

@@ -217,6 +217,7 @@ static void on_registered(void *arg, int err, const struct reply *r)
         return;
     }
     bound(lane);
+    lane->settles = 0;
     watch_clock(lane, now_ms);
     LOG_INFO("register", F_STR("queue", lane->keys.queue),
              F_STR("lane", lane->id));
@@ -228,8 +229,9 @@ static void on_rebound(void *arg, int err, const struct reply *r)
     loop_role_assert();
     struct lane *lane = arg;
     struct errbuf eb;
+    int64_t settles;
     size_t count;
-    int rc = queue_rebind_result(err, r, &count, &eb);
+    int rc = queue_rebind_result(err, r, &settles, &count, &eb);
     if (rc == ERR_MISSING) {
         lane->rebinding = false;
         lane->state = LANE_DOWN;
@@ -244,7 +246,7 @@ static void on_rebound(void *arg, int err, const struct reply *r)
     lane->rebinds++;
     LOG_INFO("rebind", F_STR("queue", lane->keys.queue),
              F_STR("lane", lane->id), F_INT("jobs", (int64_t)count));
-    lane_adopt(lane, r, count);
+    lane_adopt(lane, r, settles, count);
     start_work(lane);
 }
 

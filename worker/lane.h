@@ -85,6 +85,7 @@ struct lane {
     int64_t straggle_from; /* of those, the place where the next look begins */
     int64_t down_said_ms;  /* when it was last logged */
     int64_t counts[COUNTERS], rebinds, fenced;
+    int64_t settles; /* run under our ids, as far as we were told */
 };
 
 /* ---- lane.c ---- */
@@ -107,8 +108,12 @@ int64_t lane_now_ms(const struct lane *lane);
 void lane_leave(struct lane *lane) ON_LOOP;
 
 /* ---- adopt.c ---- */
-/* Makes the ledger agree with the list that rebind returned. */
-void lane_adopt(struct lane *lane, const struct reply *r, size_t count) ON_LOOP;
+/*
+ * Makes the ledger agree with the list that rebind returned; settles: calls
+ * that ran since the lane was registered.
+ */
+void lane_adopt(struct lane *lane, const struct reply *r, int64_t settles,
+                size_t count) ON_LOOP;
 /* Forgets all jobs, stopping those that run: they are not ours any more. */
 void lane_drop(struct lane *lane) ON_LOOP;
 

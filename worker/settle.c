@@ -439,6 +439,7 @@ static void on_settled(void *arg, int err, const struct reply *r)
         lane_failed(lane, rc, &eb);
         return;
     }
+    lane->settles++;
     batch_end(lane, b);
     if (lane->unacked == NULL)
         agent_turn(lane->agent);

@@ -64,7 +64,7 @@ else
   end
   redis.call('ZADD', reaped, now, lane)
   redis.call('ZREM', leases, lane)
-  redis.call('HDEL', lanes, lane)
+  redis.call('HDEL', lanes, lane, lane .. ':settles')
   bump_lanes()
 end
 

@@ -3,8 +3,9 @@
 --      5 active list of the old id  6 active list of the new id
 -- ARGV 1 old lane id  2 new lane id  3 lease, ms  4 description of the lane,
 --      which names the old id, so that it is of this pair only
--- Returns { "OK", now, envelopes of the active list... }, { "TAKEN" } if the
--- new id was ever used, or { "FENCED" } if the old one holds no lease.
+-- Returns { "OK", now, settles that have run since the lane was registered,
+-- envelopes of the active list... }, { "TAKEN" } if the new id was ever used,
+-- or { "FENCED" } if the old one holds no lease.
 -- Whatever was sent under the old id and has not run yet is refused from now
 -- on; a BLMOVE that runs late lands in a list that reap's look empties.
 -- May be sent again for the same pair of ids: it then only answers.
@@ -26,11 +27,20 @@ local function bump_lanes()
   return v
 end
 
+-- The list alone does not tell whether a settle ran: its job may have gone, and
+-- one of the same bytes have come.
+local function answer()
+  local settles = redis.call('HGET', lanes, new .. ':settles') or ''
+  if #settles > 15 or not string.find(settles, '^%d+$') then settles = '0' end
+  return { 'OK', now, tonumber(settles),
+    unpack(redis.call('LRANGE', KEYS[6], 0, -1)) }
+end
+
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, old) then
   if redis.call('ZSCORE', leases, new)
     and redis.call('HGET', lanes, new) == ARGV[4] then
-    return { 'OK', now, unpack(redis.call('LRANGE', KEYS[6], 0, -1)) }
+    return answer()
   end
   return { 'FENCED' }
 end
@@ -45,9 +55,11 @@ redis.call('HLEN', config)
 
 redis.call('ZADD', leases, now + tonumber(ARGV[3]), new)
 redis.call('HSET', lanes, new, ARGV[4])
+local settles = redis.call('HGET', lanes, old .. ':settles')
+if settles then redis.call('HSET', lanes, new .. ':settles', settles) end
 if jobs > 0 then redis.call('RENAMENX', KEYS[5], KEYS[6]) end
 redis.call('ZADD', reaped, now, old)
 redis.call('ZREM', leases, old)
-redis.call('HDEL', lanes, old)
+redis.call('HDEL', lanes, old, old .. ':settles')
 bump_lanes()
-return { 'OK', now, unpack(redis.call('LRANGE', KEYS[6], 0, -1)) }
+return answer()

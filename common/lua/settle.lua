@@ -1,7 +1,7 @@
 -- settle: tell how jobs of a lane ended, and take them off its active list.
 -- KEYS 1 active (list)  2 leases (zset)  3 retry (zset)  4 dead (zset)
 --      5 config (hash)  6 stats (hash)  7 stats of the minute
---      8... hashes of kept jobs, one for each "keep"
+--      8 lanes (hash)   9... hashes of kept jobs, one for each "keep"
 -- ARGV 1 lane id
 --      2 c: how many jobs from the front are settled cumulatively
 --      3 reference of the last of them, "" if c is 0
@@ -105,15 +105,15 @@ if a > 0 then
   redis.call('ZCARD', retry)
   redis.call('ZCARD', dead)
 end
-for j = 1, k do redis.call('HLEN', KEYS[7 + j]) end
+for j = 1, k do redis.call('HLEN', KEYS[8 + j]) end
 
 local adds, dead_bytes = i, 0
 i = i + 3 * a
 for j = 1, k do
   local fields = tonumber(ARGV[i + 1])
-  redis.call('HDEL', KEYS[7 + j], 'result', 'error') -- of an earlier end
-  redis.call('HSET', KEYS[7 + j], unpack(ARGV, i + 2, i + 1 + fields))
-  redis.call('PEXPIRE', KEYS[7 + j], ARGV[i])
+  redis.call('HDEL', KEYS[8 + j], 'result', 'error') -- of an earlier end
+  redis.call('HSET', KEYS[8 + j], unpack(ARGV, i + 2, i + 1 + fields))
+  redis.call('PEXPIRE', KEYS[8 + j], ARGV[i])
   i = i + 2 + fields
 end
 for j = adds, adds + 3 * a - 1, 3 do
@@ -129,6 +129,7 @@ local state = 'OK'
 for j = 1, s do
   if redis.call('LREM', active, 1, values[j]) == 0 then state = 'REFUSED' end
 end
+redis.pcall('HINCRBY', KEYS[8], ARGV[1] .. ':settles', 1) -- for rebind to tell
 
 if dead_bytes > 0 then bound_dead(dead_bytes) end
 for _ = 1, x do

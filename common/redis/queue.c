@@ -176,20 +176,20 @@ int queue_rebind(struct conn *c, const struct keys *k, const char *was,
     return queue_send(c, SCRIPT_rebind, &a, cb, arg);
 }
 
-int queue_rebind_result(int err, const struct reply *r, size_t *ret_count,
-                        struct errbuf *eb)
+int queue_rebind_result(int err, const struct reply *r, int64_t *ret_settles,
+                        size_t *ret_count, struct errbuf *eb)
 {
     int rc = queue_check_ok(err, r, "rebind", eb);
-    if (rc == 0 && reply_len(r) < 2)
+    if (rc == 0 && !queue_count_at(r, 2, ret_settles))
         return queue_unexpected("rebind", eb);
     if (rc == 0)
-        *ret_count = reply_len(r) - 2;
+        *ret_count = reply_len(r) - 3;
     return rc;
 }
 
 bool queue_rebind_job(const struct reply *r, size_t i, struct bytes *ret)
 {
-    return queue_bytes_at(r, i + 2, ret);
+    return queue_bytes_at(r, i + 3, ret);
 }
 
 int queue_renew(struct conn *c, const struct keys *k, const char *lane,

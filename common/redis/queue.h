@@ -157,9 +157,12 @@ int queue_renew_result(int err, const struct reply *r, struct renew_result *ret,
 int queue_rebind(struct conn *c, const struct keys *k, const char *was,
                  const char *lane, int64_t lease_ms, const char *description,
                  conn_reply_cb cb, void *arg) ON_LOOP;
-/* ERR_MISSING: the new id was used before. Jobs: queue_rebind_job. */
-int queue_rebind_result(int err, const struct reply *r, size_t *ret_count,
-                        struct errbuf *eb);
+/*
+ * ERR_MISSING: the new id was used before. ret_settles: calls that have run
+ * since the lane was registered. Jobs: queue_rebind_job.
+ */
+int queue_rebind_result(int err, const struct reply *r, int64_t *ret_settles,
+                        size_t *ret_count, struct errbuf *eb);
 bool queue_rebind_job(const struct reply *r, size_t i, struct bytes *ret);
 
 int queue_leave(struct conn *c, const struct keys *k, const char *lane,

@@ -237,7 +237,7 @@ int queue_settle(struct conn *c, const struct keys *k, const char *lane,
     if (s->keep_count > 0)
         jobs = mem_new(s->keep_count * sizeof(*jobs));
 
-    script_args(&a, SCRIPT_settle, 7 + (int)s->keep_count);
+    script_args(&a, SCRIPT_settle, 8 + (int)s->keep_count);
     args_str(&a, active);
     args_str(&a, k->leases);
     args_str(&a, k->retry);
@@ -245,6 +245,7 @@ int queue_settle(struct conn *c, const struct keys *k, const char *lane,
     args_str(&a, k->config);
     args_str(&a, k->stats);
     args_str(&a, minute);
+    args_str(&a, k->lanes);
     for (unsigned i = 0; i < s->keep_count; i++) {
         keys_job(k, s->keeps[i].id, jobs[i]);
         args_str(&a, jobs[i]);

@@ -157,6 +157,7 @@ static void read_jobs(int err, const struct reply *r)
     struct bytes b = {"", 0};
     struct errbuf eb = {""};
     size_t count = 0;
+    int64_t settles = 0;
 
     if (is_read(queue_fetch_result(err, r, &fetched, &eb), err, &eb)) {
         assert(fetched.count == (fetched.paused ? 0 : reply_len(r) - 2));
@@ -167,7 +168,7 @@ static void read_jobs(int err, const struct reply *r)
         assert(!queue_fetch_job(r, reply_len(r), &b));
     }
     eb.text[0] = '\0';
-    if (is_read(queue_rebind_result(err, r, &count, &eb), err, &eb)) {
+    if (is_read(queue_rebind_result(err, r, &settles, &count, &eb), err, &eb)) {
         for (size_t i = 0; i < count; i++)
             if (queue_rebind_job(r, i, &b))
                 touch(b);

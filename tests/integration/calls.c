@@ -77,11 +77,11 @@ const struct call calls[] = {
      LANE
      "RPUSH @active:L " J(1) "\nRPUSH @ready " J(2) "\nZADD @retry 1 " J(3),
      "L 15000", "OK NOW 1 0 0 0 0 1 0 L 15000", ""},
-    {"rebind", SCRIPT_rebind, LANE ACTIVE3, "L M 15000 {}", "OK NOW {*", ""},
+    {"rebind", SCRIPT_rebind, LANE ACTIVE3, "L M 15000 {}", "OK NOW 0 {*", ""},
     {"rebind once more", SCRIPT_rebind,
      "ZADD @leases NOW+9000 M\nHSET @lanes M {}\nZADD @reaped NOW L\n"
      "RPUSH @active:M " J(1),
-     "L M 15000 {}", "OK NOW " J(1), ""},
+     "L M 15000 {}", "OK NOW 0 " J(1), ""},
     {"leave", SCRIPT_leave, LANE "RPUSH @active:L " J(1), "L", "OK 1", ""},
     {"reap gone", SCRIPT_reap, DEAD_LANE, "L gone 1000", "OK 2 0", ""},
     {"reap gone, some bytes", SCRIPT_reap, DEAD_LANE, "L gone 1", "OK 1 1", ""},

@@ -200,10 +200,9 @@ void fleet_start(struct fleet *f, struct redis *r, const char *lease,
 
 void fleet_feed(struct fleet *f, unsigned n)
 {
-    for (unsigned i = 0; f->equal && i < n; i++)
-        redis_do(f->r, "RPUSH belt:{q} %s",
-                 "{\"type\":\"note\",\"payload\":7}");
-    if (!f->equal)
+    for (unsigned i = 0; f->twin != NULL && i < n; i++)
+        redis_do(f->r, "RPUSH belt:{q} %s", f->twin);
+    if (f->twin == NULL)
         queue_fill(f->r, "q", "note", f->pushed, n);
     f->pushed += n;
 }

@@ -80,7 +80,7 @@ struct fleet {
     struct redis *r;
     struct worker *w[FLEET];
     unsigned pushed;
-    bool equal; /* all envelopes have the same bytes and no id */
+    const char *twin; /* the one envelope of all jobs, or NULL */
 };
 
 /* body is the handler's. fleet_feed pushes n jobs more; fleet_end drains. */

@@ -126,11 +126,27 @@ static void nor_if_all_jobs_are_equal_and_have_no_id(void **state)
 {
     struct fleet f;
     fleet_start(&f, *state, "15s", "echo $BELT_JOB_ID >>$d/ids\n" A_MOMENT);
-    f.equal = true;
+    f.twin = "{\"type\":\"note\",\"payload\":7}";
     cut_under_load(&f);
     expect_settled(f.r, f.pushed);
     assert_int_equal(noted(f.r, "jobs"), f.pushed);
     assert_int_equal(noted_distinct(f.r, "ids"), f.pushed);
+    expect_rebound(&f);
+    fleet_end(&f);
+}
+
+/*
+ * One job was settled and a twin of it came, and both answers were lost: the
+ * list of the lane looks as if nothing had happened.
+ */
+static void nor_if_all_jobs_are_equal_and_have_one_id(void **state)
+{
+    struct fleet f;
+    fleet_start(&f, *state, "15s", A_MOMENT);
+    f.twin = "{\"id\":\"same\",\"type\":\"note\",\"payload\":7}";
+    cut_under_load(&f);
+    expect_settled(f.r, f.pushed);
+    assert_int_equal(noted(f.r, "jobs"), f.pushed);
     expect_rebound(&f);
     fleet_end(&f);
 }
@@ -193,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(a_cut_loses_nothing_and_runs_nothing_twice),
         CLAIM(nor_if_all_jobs_are_equal_and_have_no_id),
+        CLAIM(nor_if_all_jobs_are_equal_and_have_one_id),
         CLAIM(a_job_whose_blmove_was_cut_is_not_stranded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,8 +175,9 @@ static void say_script(struct liar *l, struct buf *out, enum script s)
         say_jobs(l, out, n);
         break;
     case SCRIPT_rebind:
-        buf_printf(out, "*%u\r\n+OK\r\n", n + 2);
+        buf_printf(out, "*%u\r\n+OK\r\n", n + 3);
         say_int(out, clock_wall_ms());
+        say_number(l, out);
         say_jobs(l, out, n);
         break;
     case SCRIPT_renew:

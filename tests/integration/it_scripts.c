@@ -12,7 +12,7 @@
 #include "tests/unit/unit.h"
 
 #define ALIVE "ZADD @leases NOW+60000 L\nHSET @lanes L {`was`:``}\n"
-#define EXPIRED "ZADD @leases NOW-5 L\nHSET @lanes L {`was`:``}\n"
+#define EXPIRED "ZADD @leases NOW-5 L\nHSET @lanes L {`was`:``} L:settles 7\n"
 #define NO_LANE "ZCARD @leases => 0\nHLEN @lanes => 0\nEXISTS @config => 0\n"
 
 static void register_takes_an_id_once(void **state)
@@ -110,14 +110,14 @@ static void rebind_moves_everything_to_the_new_id(void **state)
 {
     static const struct row rows[] = {
         {"list, lease and description move", ALIVE "RPUSH @active:L a b",
-         SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW a b",
+         SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW 0 a b",
          "LRANGE @active:M 0 -1 => a b\nEXISTS @active:L => 0\n"
          "ZRANGE @leases 0 -1 WITHSCORES => M NOW+15000\n"
          "HGETALL @lanes => M {`was`:`L`}\n"
          "ZRANGE @reaped 0 -1 WITHSCORES => L NOW\n"
          "HGET @config lanes_version => 1"},
         {"a missing list is an empty one", ALIVE, SCRIPT_rebind, "L M 15000 {}",
-         "OK NOW", "ZRANGE @leases 0 -1 => M\nZRANGE @reaped 0 -1 => L"},
+         "OK NOW 0", "ZRANGE @leases 0 -1 => M\nZRANGE @reaped 0 -1 => L"},
         {"a new id that was reaped is taken", ALIVE "ZADD @reaped 1 M",
          SCRIPT_rebind, "L M 15000 {}", "TAKEN",
          "ZRANGE @leases 0 -1 => L\nZSCORE @reaped L => (nil)"},
@@ -146,9 +146,9 @@ static void rebind_may_be_sent_again(void **state)
 {
     (void)state;
     table_do(ALIVE "RPUSH @active:L a b");
-    table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW a b");
+    table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW 0 a b");
     table_do("ZADD @leases 7 M");
-    table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW a b");
+    table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW 0 a b");
     table_check("LRANGE @active:M 0 -1 => a b\nZSCORE @leases M => 7\n"
                 "ZCARD @reaped => 1\nHGET @config lanes_version => 1");
 }
@@ -158,18 +158,50 @@ static void a_late_second_rebind_is_harmless(void **state)
 {
     (void)state;
     table_do(ALIVE "RPUSH @active:L a b");
-    table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW a b");
-    table_call(SCRIPT_rebind, "M N 15000 {`was`:`M`}", "OK NOW a b");
+    table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW 0 a b");
+    table_call(SCRIPT_rebind, "M N 15000 {`was`:`M`}", "OK NOW 0 a b");
     table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "FENCED");
     table_check("LRANGE @active:N 0 -1 => a b\nZRANGE @leases 0 -1 => N\n"
                 "HGETALL @lanes => N {`was`:`M`}\nEXISTS @active:M => 0");
+}
+
+/* Of all ids of the lane, until its lease is ended. */
+static void rebind_tells_how_many_settles_ran(void **state)
+{
+    (void)state;
+    table_do(ALIVE "RPUSH @active:L a b c d");
+    table_call(SCRIPT_settle, "L 1 va 0 0 0 0", "OK NOW");
+    table_call(SCRIPT_settle, "L 1 va 0 0 0 0", "REFUSED");
+    table_call(SCRIPT_settle, "L 0 '' 1 0 0 0 vx", "REFUSED *");
+    table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW 2 b c d");
+    table_call(SCRIPT_settle, "L 1 vb 0 0 0 0", "FENCED");
+    table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW 2 b c d");
+    table_call(SCRIPT_settle, "M 2 vc 0 0 0 0", "OK NOW");
+    table_call(SCRIPT_rebind, "M N 15000 {`was`:`M`}", "OK NOW 3 d");
+    table_check("HGETALL @lanes => N {`was`:`M`} N:settles 3");
+    table_call(SCRIPT_leave, "N", "OK 1");
+    table_check("HLEN @lanes => 0");
+}
+
+static void a_count_of_settles_that_is_none_is_nought(void **state)
+{
+    static const struct row rows[] = {
+        {"a word", ALIVE "HSET @lanes L:settles x", SCRIPT_rebind,
+         "L M 15000 {}", "OK NOW 0", ""},
+        {"less than nothing", ALIVE "HSET @lanes L:settles -1", SCRIPT_rebind,
+         "L M 15000 {}", "OK NOW 0", ""},
+        {"endless", ALIVE "HSET @lanes L:settles 1234567890123456",
+         SCRIPT_rebind, "L M 15000 {}", "OK NOW 0", ""},
+    };
+    (void)state;
+    ROWS(rows);
 }
 
 static void old_ids_are_refused_after_a_rebind(void **state)
 {
     (void)state;
     table_do(ALIVE "RPUSH @active:L a\nRPUSH @ready b");
-    table_call(SCRIPT_rebind, "L M 15000 {}", "OK NOW a");
+    table_call(SCRIPT_rebind, "L M 15000 {}", "OK NOW 0 a");
     table_call(SCRIPT_fetch, "L 10 1000 01ABCDEFGHJKMNPQRSTVWXY", "FENCED");
     table_call(SCRIPT_settle, "L 1 va 0 0 0 0", "FENCED");
     table_call(SCRIPT_release, "L va", "FENCED");
@@ -305,6 +337,8 @@ int main(void)
         TEST(rebind_moves_everything_to_the_new_id),
         TEST(rebind_may_be_sent_again),
         TEST(a_late_second_rebind_is_harmless),
+        TEST(rebind_tells_how_many_settles_ran),
+        TEST(a_count_of_settles_that_is_none_is_nought),
         TEST(old_ids_are_refused_after_a_rebind),
         TEST(reap_gives_back_in_order_and_notes_the_time),
         TEST(reap_keeps_a_dozen_times),

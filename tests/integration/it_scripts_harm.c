@@ -53,7 +53,7 @@ static const struct row good[SCRIPT_COUNT] = {
                       "ZSCORE @leases L => NOW+15000"},
     [SCRIPT_rebind] = {"rebind", LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`}",
                        SCRIPT_rebind, "L M 15000 {}",
-                       "OK NOW {`id`:`j1`} {`id`:`j2`}",
+                       "OK NOW 0 {`id`:`j1`} {`id`:`j2`}",
                        "LLEN @active:M => 2\nZRANGE @leases 0 -1 => M\n"
                        "ZRANGE @reaped 0 -1 => L"},
     [SCRIPT_leave] = {"leave", LANE "RPUSH @active:L {`id`:`j1`}", SCRIPT_leave,

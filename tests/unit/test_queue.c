@@ -55,8 +55,9 @@ static int read_renew(int err, const struct reply *r, struct errbuf *eb)
 
 static int read_rebind(int err, const struct reply *r, struct errbuf *eb)
 {
+    int64_t settles;
     size_t count;
-    return queue_rebind_result(err, r, &count, eb);
+    return queue_rebind_result(err, r, &settles, &count, eb);
 }
 
 static int read_leave(int err, const struct reply *r, struct errbuf *eb)
