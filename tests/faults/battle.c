@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -262,7 +261,7 @@ void battle_discharge(struct battle *b, unsigned i)
 bool battle_has_fallen(struct battle *b, unsigned i)
 {
     struct fighter *f = &b->army[i];
-    if (f->w == NULL || waitpid(worker_pid(f->w), NULL, WNOHANG) == 0)
+    if (f->w == NULL || !worker_has_ended(f->w))
         return f->w == NULL;
     worker_free(f->w);
     f->w = NULL;

@@ -226,6 +226,7 @@ const struct scenario scenarios_redis[] = {
      .short_jobs = 300,
      .jobs_per_strike = 100,
      .redis_conf = "appendfsync everysec",
+     .redis_forgets = true,
      .strike = strike_kill_redis},
     {.name = "freeze-redis",
      .what = "Redis stands still for longer than two leases",

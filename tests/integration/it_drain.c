@@ -281,6 +281,30 @@ static void a_job_that_meets_the_signal_is_neither_lost_nor_moved(void **state)
         one_round(r, round);
 }
 
+static bool has_ended_under_fire(void *arg)
+{
+    for (unsigned i = 0; i < 1000; i++) {
+        if (worker_has_ended(arg))
+            return true;
+        worker_signal(arg, SIGTERM);
+    }
+    return false;
+}
+
+/* Up to its last instruction. */
+static void signals_in_the_end_do_not_spoil_the_exit_code(void **state)
+{
+    enum { ROUNDS = 5 };
+    struct redis *r = story_redis();
+    (void)state;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct worker *w = start(r, (const char *[]){"-q", "q", "--handler",
+                                                     "x=builtin:noop", NULL});
+        story_until("the end", has_ended_under_fire, w);
+        story_ends(w, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +315,7 @@ int main(void)
         cmocka_unit_test(third_signal_kills_who_ignores_term),
         cmocka_unit_test(quiet_fetches_nothing_more_and_stays),
         cmocka_unit_test(a_job_that_meets_the_signal_is_neither_lost_nor_moved),
+        cmocka_unit_test(signals_in_the_end_do_not_spoil_the_exit_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

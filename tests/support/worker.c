@@ -144,6 +144,11 @@ static bool has_ended(void *arg)
     return w->pid == 0;
 }
 
+bool worker_has_ended(struct worker *w)
+{
+    return has_ended(w);
+}
+
 int worker_wait(struct worker *w, int64_t timeout_ms)
 {
     if (!wait_until(has_ended, w, timeout_ms)) {

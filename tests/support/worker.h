@@ -30,6 +30,9 @@ struct worker *worker_exec(struct redis *r, const char *const *argv,
 pid_t worker_pid(const struct worker *w);
 void worker_signal(struct worker *w, int sig);
 
+/* Whether it has ended; worker_wait then tells how. */
+bool worker_has_ended(struct worker *w);
+
 /*
  * Waits until it has ended: the exit code, or -signal; the test fails when it
  * takes longer than timeout_ms.
