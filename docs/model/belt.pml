@@ -1035,6 +1035,8 @@ inline on_wait_reply(l)
 }
 
 #define is_up (lane[l].state == UP)
+/* In a turn of the loop what is given back goes before more is asked for. */
+#define gives_back (any_in(GIVE_BACK) && !any_in(STAMPING))
 #define quiescent (lane[l].fetching == 0 && !lane[l].blocked)
 
 /*
@@ -1074,7 +1076,7 @@ end:
         is_up && lane[l].fetching == 0 && !lane[l].was_empty &&
 #else
     :: d_step {
-        is_up && quiescent && !lane[l].was_empty &&
+        is_up && quiescent && !gives_back && !lane[l].was_empty &&
 #endif
         unfinished < WINDOW && lane[l].n < LEDGER && !stale ->
         lane[l].fetching = WINDOW - (unfinished);
@@ -1086,7 +1088,8 @@ end:
         is_up && !lane[l].blocked && unfinished < WINDOW ->
 #else
     :: d_step {
-        is_up && quiescent && lane[l].was_empty && unfinished < WINDOW ->
+        is_up && quiescent && !gives_back && lane[l].was_empty &&
+        unfinished < WINDOW ->
 #endif
         blmove[l] = lane[l].id + 1;
         lane[l].blocked = true;
@@ -1130,13 +1133,13 @@ end:
     :: d_step {
         is_up && any_in(GIVE_BACK) && lane[l].blocked &&
         (lane[l].unblocking == 0 ||
-         (lane[l].unblocking == 2 && (blmove[l] == 0 || blmove_waits[l]))) ->
+         (lane[l].unblocking == 2 && blmove_waits[l])) ->
         lane[l].unblocking = 1;
         send(l, UNBLOCK, 0, 0, 0, 0);
         skip
        }
     :: d_step {
-        is_up && any_in(GIVE_BACK) && !any_in(STAMPING) && quiescent ->
+        is_up && gives_back && quiescent ->
         release(l);
         skip
        }
