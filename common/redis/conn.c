@@ -43,6 +43,8 @@ enum {
     TIMER_MAX_MS = 60 * 60 * 1000,
     FEED_BYTES = 16 * 1024, /* hiredis moves what it holds, reply by reply */
     RTT_WEIGHT = 8,
+    MOVING_MS = 1000, /* in which so many bytes are a connection that moves */
+    MOVING_BYTES = 256 * 1024,
 };
 #define REPLY_MAX_BYTES ((size_t)512 << 20) /* of a string in Redis */
 
@@ -82,6 +84,8 @@ struct conn {
     struct calls pending;  /* in the order of their replies */
     int blocking;          /* of the pending ones */
     uint64_t queued;       /* bytes given to the transport */
+    uint64_t received;     /* bytes that came */
+    uint64_t moved;        /* sent and received when expiry last fired */
     struct event expiry;
     int64_t expiry_ms; /* what expiry is set to; INT64_MAX: not set */
     int64_t up_since_ms;
@@ -160,7 +164,7 @@ static void end_session(struct conn *c) ON_LOOP
     transport_close(c->transport);
     reader_free(c->reader);
     c->reader = NULL;
-    c->queued = 0;
+    c->queued = c->received = c->moved = 0;
     c->blocking = 0;
     c->up_since_ms = 0;
     c->expiry_ms = INT64_MAX;
@@ -273,6 +277,20 @@ static void set_expiry(struct conn *c, int64_t at_ms)
 }
 
 /*
+ * A reply or a request of a hundred megabytes may take longer than a deadline,
+ * and would take as long the next time. So as long as bytes move in earnest,
+ * deadlines wait.
+ */
+static bool is_moving(struct conn *c) ON_LOOP
+{
+    uint64_t all = c->received + c->queued - transport_unsent(c->transport);
+    bool moving = all - c->moved >= MOVING_BYTES;
+
+    c->moved = all;
+    return moving;
+}
+
+/*
  * The timer is only ever moved forward by a call and not by a reply, so it
  * may fire for nothing; looking through all calls happens only then.
  */
@@ -288,7 +306,9 @@ static void on_expiry(evutil_socket_t fd, short what, void *arg)
          k = STAILQ_NEXT(k, link))
         if (k->deadline_ms < first_ms)
             first_ms = k->deadline_ms;
-    if (first_ms <= clock_ms())
+    if (first_ms <= clock_ms() && is_moving(c))
+        set_expiry(c, clock_ms() + MOVING_MS);
+    else if (first_ms <= clock_ms())
         lose(c, ERR_TIMEOUT, "no answer in time");
     else
         set_expiry(c, first_ms);
@@ -379,6 +399,7 @@ static void on_bytes(void *arg, const char *p, size_t n)
     struct conn *c = arg;
     unsigned life = c->life;
 
+    c->received += n;
     while (n > 0) {
         size_t part = n < FEED_BYTES ? n : FEED_BYTES;
         struct reply *r = NULL;

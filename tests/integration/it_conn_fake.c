@@ -186,6 +186,63 @@ static void silence_later_times_out(void **state)
     fixture_wait_ups(f, 2);
 }
 
+enum { HALF = 600 * 1000, WHOLE = 1000 * 1000 };
+
+/* The fake answers GET with the first half of a string. */
+static struct answer *ask_for_half(struct fake *fake) ON_LOOP;
+
+static struct answer *ask_for_half(struct fake *fake)
+{
+    static const char *const words[] = {"GET", "x", NULL};
+    static char half[HALF + 16];
+
+    int n = snprintf(half, sizeof(half), "$%d\r\n", WHOLE);
+    memset(half + n, 'x', HALF);
+    half[n + HALF] = '\0';
+    fake->first = "+PONG\r\n";
+    fake->later = half;
+    fake_listen(fake);
+    fixture_up(fake->f);
+    return fixture_call_until(fake->f, words, clock_ms() + 50, false);
+}
+
+static bool is_past(void *arg)
+{
+    return clock_ms() > *(const int64_t *)arg;
+}
+
+static void a_reply_on_its_way_is_waited_for(void **state)
+{
+    static char rest[WHOLE - HALF + 2];
+    struct fake *fake = *state;
+    struct fixture *f = fake->f;
+
+    loop_role_assert();
+    struct answer *a = ask_for_half(fake);
+    int64_t later_ms = clock_ms() + 200;
+    assert_true(loop_until(f->base, is_past, &later_ms, 10000));
+    assert_int_equal(f->answered, 0);
+    memset(rest, 'x', sizeof(rest) - 2);
+    memcpy(rest + sizeof(rest) - 2, "\r\n", 2);
+    bufferevent_write(fake->peers[0].bev, rest, sizeof(rest));
+    fixture_wait_answers(f);
+    assert_int_equal(a->err, 0);
+    assert_int_equal(a->len, WHOLE);
+    assert_int_equal(f->downs, 0);
+}
+
+static void a_reply_that_stands_still_times_out(void **state)
+{
+    struct fake *fake = *state;
+    struct fixture *f = fake->f;
+
+    loop_role_assert();
+    struct answer *a = ask_for_half(fake);
+    fixture_wait_answers(f);
+    assert_int_equal(a->err, ERR_UNKNOWN);
+    assert_int_equal(f->down_err, ERR_TIMEOUT);
+}
+
 static void loading_is_told_and_tried_again(void **state)
 {
     struct fake *fake = *state;
@@ -426,6 +483,8 @@ int main(void)
         TEST(the_pause_has_a_limit),
         TEST(silence_in_the_greeting_times_out),
         TEST(silence_later_times_out),
+        TEST(a_reply_on_its_way_is_waited_for),
+        TEST(a_reply_that_stands_still_times_out),
         TEST(loading_is_told_and_tried_again),
         TEST(what_is_said_before_closing_is_told),
         TEST(an_echo_is_no_redis),
