@@ -15,8 +15,8 @@
 -- Returns { "OK", now }, { "REFUSED" } if the list is not as the lane
 -- believes, or { "FENCED" } without a lease.
 -- Moves: active -> gone, retry or dead.
-local active, leases, retry, dead, config = KEYS[1], KEYS[2], KEYS[3], KEYS[4],
-  KEYS[5]
+local active, leases, retry, dead, config, lanes = KEYS[1], KEYS[2], KEYS[3],
+  KEYS[4], KEYS[5], KEYS[8]
 local c, s, a = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local k, x = tonumber(ARGV[6]), tonumber(ARGV[7])
 local t = redis.call('TIME')
@@ -101,6 +101,7 @@ end
 -- A key of another type stops us here: a lane tries again and again, and what
 -- was added before would be there as often.
 redis.call('LLEN', active)
+redis.call('HLEN', lanes)
 if a > 0 then
   redis.call('ZCARD', retry)
   redis.call('ZCARD', dead)
@@ -124,12 +125,16 @@ for j = adds, adds + 3 * a - 1, 3 do
   end
 end
 
+-- Rebind tells how many settles ran. Counted before anything is removed: a
+-- script that stops between them has its jobs run again, and none is missed.
+if type(redis.pcall('HINCRBY', lanes, ARGV[1] .. ':settles', 1)) == 'table' then
+  redis.call('HSET', lanes, ARGV[1] .. ':settles', 1)
+end
 if c > 0 then redis.call('LTRIM', active, c, -1) end
 local state = 'OK'
 for j = 1, s do
   if redis.call('LREM', active, 1, values[j]) == 0 then state = 'REFUSED' end
 end
-redis.pcall('HINCRBY', KEYS[8], ARGV[1] .. ':settles', 1) -- for rebind to tell
 
 if dead_bytes > 0 then bound_dead(dead_bytes) end
 for _ = 1, x do

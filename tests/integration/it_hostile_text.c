@@ -42,16 +42,20 @@ static void expect_harmless(const char *what, const char *text, bool tabs)
     }
 }
 
+static void expect_json(const char *text)
+{
+    json_t *j = json_loads(text, 0, NULL);
+    if (j == NULL)
+        fail_msg("no JSON: %s", text);
+    json_decref(j);
+}
+
 static void expect_json_lines(char *text)
 {
     char *rest = NULL;
     for (char *line = strtok_r(text, "\n", &rest); line != NULL;
-         line = strtok_r(NULL, "\n", &rest)) {
-        json_t *j = json_loads(line, 0, NULL);
-        if (j == NULL)
-            fail_msg("no JSON: %s", line);
-        json_decref(j);
-    }
+         line = strtok_r(NULL, "\n", &rest))
+        expect_json(line);
 }
 
 static unsigned count(const char *text, char c)
@@ -133,7 +137,7 @@ static void expect_output(struct redis *r, const char *format,
     else if (strcmp(format, "ndjson") == 0)
         expect_json_lines(c.out);
     else if (strcmp(format, "json") == 0)
-        json_decref(json_loads(c.out, 0, NULL));
+        expect_json(c.out);
     cli_result_done(&c);
 }
 
