@@ -10,10 +10,10 @@
  */
 #include "tests/faults/audit.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "common/base/mem.h"
 #include "tests/faults/journal.h"
@@ -46,25 +46,6 @@ static int by_fence(const void *a, const void *b)
     return (*x)->fence < (*y)->fence ? -1 : (*x)->fence > (*y)->fence;
 }
 
-/*
- * Tells what others saw and Redis' journal does not have. It is a breach unless
- * Redis may have forgotten it (killed with appendfsync everysec while its disk
- * was behind): a promise holds within one history of Redis.
- */
-__attribute__((format(printf, 2, 3))) static void differ(struct battle *b,
-                                                         const char *fmt, ...)
-{
-    char text[256];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (b->s->redis_forgets)
-        battle_say(b, "Redis forgot: %s", text);
-    else
-        battle_breach(b, "%s", text);
-}
-
 static void read_runs(struct battle *b, struct runs *ret)
 {
     ret->in_order = record_read(b->record, &ret->n);
@@ -75,8 +56,8 @@ static void read_runs(struct battle *b, struct runs *ret)
     for (size_t i = 1; i < ret->n; i++) {
         const struct run *r = ret->by_job[i];
         if (r->fence == ret->by_job[i - 1]->fence)
-            differ(b, "fencing token %llu: ran twice (job %s)",
-                   (unsigned long long)r->fence, r->id);
+            battle_breach(b, "fencing token %llu: ran twice (job %s)",
+                          (unsigned long long)r->fence, r->id);
     }
     qsort(ret->by_job, ret->n, sizeof(struct run *), by_job);
 }
@@ -181,17 +162,46 @@ static void audit_run(struct battle *b, const struct run *r,
 {
     const struct moves *m = &h->moves;
     if (r->attempt > m->retried + m->put_off + 1)
-        differ(b, "%s: attempt %u after %llu retries", name_of(h), r->attempt,
-               (unsigned long long)m->retried);
+        battle_breach(b, "%s: attempt %u after %llu retries", name_of(h),
+                      r->attempt, (unsigned long long)m->retried);
     if (r->recovered > m->reaped)
-        differ(b, "%s: %u recoveries noted, %llu made", name_of(h),
-               r->recovered, (unsigned long long)m->reaped);
+        battle_breach(b, "%s: %u recoveries noted, %llu made", name_of(h),
+                      r->recovered, (unsigned long long)m->reaped);
     if (h->fences != m->fetched)
         return;
     if (r->fence < h->first_fence ||
         (r->fence > h->last_fence && m->rebound == 0))
-        differ(b, "%s: ran under token %llu, never given to it", name_of(h),
-               (unsigned long long)r->fence);
+        battle_breach(b, "%s: ran under token %llu, never given to it",
+                      name_of(h), (unsigned long long)r->fence);
+}
+
+/* How many of the runs ended so; -1: were killed. */
+static size_t ended(const struct runs *runs, size_t first, size_t n, int code)
+{
+    size_t sum = 0;
+    for (size_t i = first; i < first + n; i++)
+        sum += runs->by_job[i]->exit == code;
+    return sum;
+}
+
+/*
+ * What became of a job is what its runs said: dead is one that said 65, or
+ * that three runs died of; only what is no envelope ends without having run.
+ */
+static void audit_end(struct battle *b, const struct runs *runs, size_t first,
+                      size_t n, const struct job_history *h)
+{
+    const struct moves *m = &h->moves;
+    if (m->invalid > 0 && h->serial != 0)
+        battle_breach(b, "%s: buried as invalid", name_of(h));
+    if (h->settled && m->invalid == 0 && n == 0)
+        battle_breach(b, "%s: settled, never started", name_of(h));
+    if (m->dead > 0 && ended(runs, first, n, EX_DATAERR) == 0 &&
+        ended(runs, first, n, -1) < 3)
+        battle_breach(b, "%s: dead, and no run of it said so", name_of(h));
+    if (b->s->no_reruns && !b->s->kills_handlers &&
+        ended(runs, first, n, 0) + ended(runs, first, n, 99) > 1)
+        battle_breach(b, "%s: ended well and was run again", name_of(h));
 }
 
 static void audit_job(struct battle *b, const struct runs *runs,
@@ -203,9 +213,10 @@ static void audit_job(struct battle *b, const struct runs *runs,
         v->runs_max = n;
     if (m->done + m->discarded > 0 && ending(runs, first, n) < 0)
         battle_breach(b, "%s: settled, and no run ended so", name_of(h));
+    audit_end(b, runs, first, n, h);
     if (n > m->fetched)
-        differ(b, "%s: delivered %llu times, ran %zu times", name_of(h),
-               (unsigned long long)m->fetched, n);
+        battle_breach(b, "%s: delivered %llu times, ran %zu times", name_of(h),
+                      (unsigned long long)m->fetched, n);
     uint64_t attempts = m->retried + m->done + m->discarded + m->dead;
     if (b->s->no_reruns && n > attempts)
         battle_breach(b, "%s: ran %zu times for %llu attempts", name_of(h), n,
@@ -236,21 +247,21 @@ static void audit_jobs(struct battle *b, const struct journal *j,
     for (uint64_t s = 1; s <= f->serials; s++) {
         if (f->outcome[s] == PUSH_ACKED && !seen[s]) {
             v->lost++;
-            differ(b, "job %llu: acknowledged, not settled",
-                   (unsigned long long)s);
+            battle_breach(b, "job %llu: acknowledged, not settled",
+                          (unsigned long long)s);
         }
     }
     if (settled_equal < f->equal_acked ||
         equal > f->equal_acked + f->equal_unknown) {
         v->lost++;
-        differ(b,
-               "equal jobs: %zu acknowledged, %zu unknown, %zu seen, "
-               "%zu settled",
-               f->equal_acked, f->equal_unknown, equal, settled_equal);
+        battle_breach(b,
+                      "equal jobs: %zu acknowledged, %zu unknown, %zu seen, "
+                      "%zu settled",
+                      f->equal_acked, f->equal_unknown, equal, settled_equal);
     }
     if (matched != runs->n)
-        differ(b, "%zu runs are of no job in Redis' journal",
-               runs->n - matched);
+        battle_breach(b, "%zu runs are of no job in Redis' journal",
+                      runs->n - matched);
     free(seen);
 }
 
@@ -281,8 +292,8 @@ static void audit_store(struct battle *b, const struct journal *j,
                       (unsigned long long)done,
                       (unsigned long long)journal_moves(j).done);
     if (effects[0] != done_equal)
-        differ(b, "equal jobs: %u effects, %llu done", effects[0],
-               (unsigned long long)done_equal);
+        battle_breach(b, "equal jobs: %u effects, %llu done", effects[0],
+                      (unsigned long long)done_equal);
     if (sums.effects != sums.jobs || sums.unrecorded != 0 ||
         sums.balance != sums.log_balance || sums.effects < done)
         battle_breach(b,
@@ -351,7 +362,7 @@ static struct journal *replay(struct battle *b)
     redis_do(b->redis, "CONFIG SET appendfsync always");
     redis_do(b->redis, "PING");
     char *dir = battle_data_dir(b);
-    struct journal *j = journal_replay(dir, "q", b->s->journal, stdout);
+    struct journal *j = journal_replay(dir, "q", 0, stdout);
     free(dir);
     return j;
 }

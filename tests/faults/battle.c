@@ -428,6 +428,8 @@ static void fight(struct battle *b)
     unsigned planned = 0;
     if (b->s->strike != NULL)
         planned = b->jobs / b->s->jobs_per_strike;
+    if (b->s->strike != NULL && planned == 0)
+        planned = 1; /* a battle without a fault shows nothing */
     b->struck_at_ms = mem_new((planned + 1) * sizeof(*b->struck_at_ms));
     struct progress p = {.b = b, .starts = next_strike(b, planned)};
     for (;;) {

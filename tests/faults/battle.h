@@ -53,9 +53,8 @@ struct scenario {
     const char *redis_conf;    /* one more line; NULL: appendfsync always */
     const char *const *flags;  /* more flags of the workers; NULL: none */
     const struct kind *kinds;  /* of the jobs; NULL: the usual ones */
-    unsigned journal;          /* what journal_replay is to allow */
     bool no_reruns;            /* each job has exactly one run an attempt */
-    bool redis_forgets;        /* what it answered last may be gone */
+    bool kills_handlers;       /* so that one may die behind its end */
     bool clocks;               /* workers have clocks that can be set */
     bool redis_clock;          /* so has Redis */
     bool small_disk;           /* Redis has one of its own */

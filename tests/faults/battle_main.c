@@ -3,12 +3,16 @@
  *
  * Thread: main only.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/err.h"
@@ -32,32 +36,47 @@ static int usage(FILE *out)
     return out == stdout ? 0 : EX_USAGE;
 }
 
-static unsigned fight(const struct scenario *s, const struct wish *w,
-                      int64_t seed)
+/*
+ * In a process of its own, so that a battle that cannot go on does not end a
+ * long run. Returns whether a promise was broken.
+ */
+static bool fight(const struct scenario *s, const struct wish *w, int64_t seed)
 {
     unsigned jobs = w->brief ? s->short_jobs : s->jobs;
+    int status = 0;
     printf("# %s --seed %" PRId64 ": %s\n", s->name, seed, s->what);
-    return battle_run(s, (uint64_t)seed, w->jobs > 0 ? (unsigned)w->jobs : jobs,
-                      w->quiet, w->keep);
+    (void)fflush(stdout);
+    pid_t parent = getpid(), child = fork();
+    if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+        exit(battle_run(s, (uint64_t)seed,
+                        w->jobs > 0 ? (unsigned)w->jobs : jobs, w->quiet,
+                        w->keep) > 0);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return child < 0 || status != 0;
 }
 
 /* One scenario or all, again with other seeds while there is time. */
 static int fight_all(const struct wish *w)
 {
     int64_t end_ms = clock_ms() + w->minutes * 60000;
-    unsigned breaches = 0;
+    unsigned lost = 0;
     int64_t seed = w->seed > 0 ? w->seed : clock_wall_ms() % 1000000;
     do {
         const struct scenario *s;
         for (unsigned i = 0; (s = scenario_at(i)) != NULL; i++) {
             if (strcmp(w->name, "all") == 0 || strcmp(w->name, s->name) == 0)
-                breaches += fight(s, w, seed);
+                lost += fight(s, w, seed);
         }
         seed++;
     } while (clock_ms() < end_ms);
-    if (breaches > 0)
-        printf("%u breaches\n", breaches);
-    return breaches > 0 ? EXIT_FAILURE : 0;
+    if (lost > 0)
+        printf("%u battles in which a promise was broken\n", lost);
+    return lost > 0 ? EXIT_FAILURE : 0;
 }
 
 static int64_t number(const char *flag, const char *text)

@@ -49,10 +49,17 @@ static bool has_killed_one(void *arg)
     return killed;
 }
 
-static void strike_kill_handler(struct battle *b)
+void strike_kill_handler(struct battle *b)
 {
     battle_say(b, "kill -9 of a running handler");
     battle_await(b, "a handler to kill", has_killed_one, b);
+}
+
+static void judge_kill_handler(struct battle *b)
+{
+    if (battle_stat(b, "retried") + battle_stat(b, "dead") < b->strikes)
+        battle_breach(b, "%u handlers were killed, %lld jobs tried again",
+                      b->strikes, battle_stat(b, "retried"));
 }
 
 /* ---- misbehaving ---- */
@@ -86,7 +93,7 @@ static void push_long(struct battle *b, const char *before, char fill, size_t n,
 
 enum { HOSTILE = 10 };
 
-static void strike_hostile(struct battle *b)
+void strike_hostile(struct battle *b)
 {
     static const char *const small[] = {
         "",
@@ -158,16 +165,19 @@ static void strike_http(struct battle *b)
         "GET /metrics HT", "", "\x16\x03\x01garbage\r\n\r\n",
         "POST /livez HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
         "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"};
-    int fds[CLIENTS], port = port_of(&b->army[battle_someone(b)]);
+    int fds[CLIENTS], port = port_of(&b->army[battle_someone(b)]), open = 0;
     battle_say(b, "%d slow and malformed HTTP clients", CLIENTS);
     if (port == 0)
         battle_breach(b, "a worker said no address");
     for (unsigned i = 0; i < CLIENTS; i++) {
         const char *text = texts[i % (sizeof(texts) / sizeof(texts[0]))];
         fds[i] = connect_to(port);
+        open += fds[i] >= 0;
         if (fds[i] >= 0)
             (void)send(fds[i], text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
     }
+    if (open == 0)
+        battle_breach(b, "nobody could connect");
     battle_await_starts(b, 30);
     for (unsigned i = 0; i < CLIENTS; i++) {
         if (fds[i] >= 0)
@@ -196,8 +206,10 @@ const struct scenario scenarios_handler[] = {
      .short_jobs = 300,
      .jobs_per_strike = 30,
      .no_reruns = true,
+     .kills_handlers = true,
      .kinds = slow_kinds,
-     .strike = strike_kill_handler},
+     .strike = strike_kill_handler,
+     .judge = judge_kill_handler},
     {.name = "bad-handlers",
      .what = "handlers that flood, ignore TERM, fork away, close pipes, leak",
      .jobs = 3000,
@@ -205,6 +217,7 @@ const struct scenario scenarios_handler[] = {
      .flags = short_timeout,
      .kinds = bad_kinds,
      .no_reruns = true,
+     .kills_handlers = true, /* by their timeout */
      .judge = judge_bad_handlers},
     {.name = "hostile",
      .what = "malformed, huge and hostile envelopes among the jobs",

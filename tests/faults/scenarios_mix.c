@@ -10,15 +10,16 @@
 static void strike_any(struct battle *b)
 {
     static void (*const strikes[])(struct battle *) = {
-        strike_kill_worker,  strike_kill_worker,  strike_pause_worker,
-        strike_roll,         strike_kill_redis,   strike_client_kill,
-        strike_client_pause, strike_script_flush, strike_full,
-        strike_cut,          strike_cut,          strike_late};
+        strike_kill_worker, strike_kill_all,     strike_pause_worker,
+        strike_roll,        strike_kill_handler, strike_hostile,
+        strike_kill_redis,  strike_client_kill,  strike_client_pause,
+        strike_full,        strike_script_flush, strike_cut,
+        strike_late,        strike_half_open,    strike_slow};
     strikes[battle_random(b, sizeof(strikes) / sizeof(strikes[0]))](b);
 }
 
 const struct scenario scenarios_mix[] = {{.name = "mix",
-                                          .what = "all of these at random",
+                                          .what = "fifteen of these at random",
                                           .jobs = 10000,
                                           .short_jobs = 500,
                                           .jobs_per_strike = 50,

@@ -7,6 +7,8 @@
  *
  * Thread: the test's.
  */
+#include <string.h>
+
 #include "tests/faults/scenarios.h"
 
 static const char *const points[] = {"before", "after", "middle"};
@@ -46,9 +48,20 @@ static bool has_fired(void *arg)
     return proxy_ask(f->b->proxy, "fired") > f->before;
 }
 
+struct rebinds {
+    struct fighter *of;
+    unsigned before;
+};
+
+static bool has_rebound(void *arg)
+{
+    const struct rebinds *r = arg;
+    return worker_count(r->of->w, "ev=rebind") > r->before;
+}
+
 /*
  * The connection is lost, but a command that was sent is still on its way; it
- * runs when the lane has long spoken for itself again.
+ * runs when the lane has spoken for itself again, and is told so.
  */
 void strike_late(struct battle *b)
 {
@@ -56,16 +69,31 @@ void strike_late(struct battle *b)
                                            "stamp"};
     const char *command = commands[battle_random(b, 5)];
     unsigned link = battle_random(b, b->army_size);
+    proxy_do(b->proxy, "heal");
     struct fired f = {b, proxy_ask(b->proxy, "fired")};
+    struct rebinds r = {&b->army[link],
+                        worker_count(b->army[link].w, "ev=rebind")};
+    int64_t fenced = proxy_ask(b->proxy, "fenced");
     battle_say(b, "link %u is cut, its %s runs later", link, command);
     proxy_do(b->proxy, "cut %u late %s 1", link, command);
     battle_await(b, "a command to be held back", has_fired, &f);
-    battle_await_starts(b, 3 + battle_random(b, 20));
-    (void)proxy_ask(b->proxy, "late");
+    battle_await(b, "the lane to be bound again", has_rebound, &r);
+    battle_await_starts(b, battle_random(b, 20));
+    if (proxy_ask(b->proxy, "late") != 1)
+        battle_breach(b, "no %s ran late", command);
+    if (strcmp(command, "BLMOVE") != 0 &&
+        proxy_ask(b->proxy, "fenced") != fenced + 1)
+        battle_breach(b, "%s ran late and was not FENCED", command);
+}
+
+static void judge_late(struct battle *b)
+{
+    if (battle_stat(b, "reaped") != 0)
+        battle_breach(b, "a cut looked like a death");
 }
 
 /* One way or both, for some time or for longer than the lease. */
-static void strike_half_open(struct battle *b)
+void strike_half_open(struct battle *b)
 {
     static const char *const ways[] = {"c2s", "s2c", "both"};
     const char *way = ways[battle_random(b, 3)];
@@ -77,7 +105,13 @@ static void strike_half_open(struct battle *b)
     proxy_do(b->proxy, "heal");
 }
 
-static void strike_slow(struct battle *b)
+static void judge_half_open(struct battle *b)
+{
+    if (battle_said(b, "ev=rebind") + battle_said(b, "ev=fenced") == 0)
+        battle_breach(b, "nobody noticed that nothing came through");
+}
+
+void strike_slow(struct battle *b)
 {
     unsigned ms = battle_random(b, 15), bytes = battle_random(b, 3);
     battle_say(b, "each way takes %u ms more, in pieces of %u bytes (0: whole)",
@@ -109,14 +143,16 @@ const struct scenario scenarios_net[] = {
      .jobs_per_strike = 60,
      .through_proxy = true,
      .no_reruns = true,
-     .strike = strike_late},
+     .strike = strike_late,
+     .judge = judge_late},
     {.name = "half-open",
      .what = "connections on which nothing comes through, either or both ways",
      .jobs = 2000,
      .short_jobs = 200,
      .jobs_per_strike = 100,
      .through_proxy = true,
-     .strike = strike_half_open},
+     .strike = strike_half_open,
+     .judge = judge_half_open},
     {.name = "slow",
      .what = "round trips of up to 30 ms, bytes one by one",
      .jobs = 5000,

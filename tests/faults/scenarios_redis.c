@@ -31,6 +31,28 @@ void strike_kill_redis(struct battle *b)
     redis_restart(b->redis);
 }
 
+static bool is_written(void *arg)
+{
+    struct battle *b = arg;
+    redisReply *info = redis_cmd(b->redis, "INFO persistence");
+    bool is = strstr(info->str, "aof_buffer_length:0\r") != NULL &&
+              strstr(info->str, "aof_pending_bio_fsync:0\r") != NULL;
+    freeReplyObject(info);
+    return is;
+}
+
+/*
+ * With everysec a Redis whose disk is behind answers before it has written,
+ * and what it forgets then nobody can know. So it is killed when it has
+ * written all: the writes that wait meanwhile it has not answered.
+ */
+static void strike_kill_redis_everysec(struct battle *b)
+{
+    redis_do(b->redis, "CLIENT PAUSE 60000 WRITE");
+    battle_await(b, "the append-only file to be written", is_written, b);
+    strike_kill_redis(b);
+}
+
 /* Longer than a lease: all workers seem dead, and none is. */
 static void strike_freeze_redis(struct battle *b)
 {
@@ -68,7 +90,9 @@ static void judge_redis_clock(struct battle *b)
 void strike_client_kill(struct battle *b)
 {
     battle_say(b, "CLIENT KILL of all connections");
-    (void)redis_int(b->redis, "CLIENT KILL TYPE normal SKIPME yes");
+    long long n = redis_int(b->redis, "CLIENT KILL TYPE normal SKIPME yes");
+    if (n == 0)
+        battle_breach(b, "there was no connection to kill");
 }
 
 void strike_client_pause(struct battle *b)
@@ -226,8 +250,9 @@ const struct scenario scenarios_redis[] = {
      .short_jobs = 300,
      .jobs_per_strike = 100,
      .redis_conf = "appendfsync everysec",
-     .redis_forgets = true,
-     .strike = strike_kill_redis},
+     .no_reruns = true,
+     .strike = strike_kill_redis_everysec,
+     .judge = judge_nobody_reaped},
     {.name = "freeze-redis",
      .what = "Redis stands still for longer than two leases",
      .jobs = 2000,

@@ -47,6 +47,21 @@ void strike_kill_worker(struct battle *b)
     battle_enlist(b, i);
 }
 
+/* What they held was taken back, by those who saw that the process is gone. */
+static void judge_killed(struct battle *b)
+{
+    if (battle_stat(b, "reaped") == 0 ||
+        battle_said(b, "why=\"process is gone\"") == 0)
+        battle_breach(b, "no neighbour took a dead worker's jobs back");
+}
+
+static void judge_killed_host(struct battle *b)
+{
+    if (battle_stat(b, "reaped") == 0 ||
+        battle_said(b, "why=\"lease ran out\"") == 0)
+        battle_breach(b, "nobody took the jobs of a dead host back");
+}
+
 static void strike_kill_host(struct battle *b)
 {
     unsigned i = battle_someone(b);
@@ -57,7 +72,7 @@ static void strike_kill_host(struct battle *b)
     battle_enlist(b, i);
 }
 
-static void strike_kill_all(struct battle *b)
+void strike_kill_all(struct battle *b)
 {
     battle_say(b, "kill -9 all workers");
     for (unsigned i = 0; i < b->army_size; i++)
@@ -167,6 +182,12 @@ static void strike_clock(struct battle *b)
     battle_await_starts(b, 5);
 }
 
+static void judge_clock(struct battle *b)
+{
+    if (battle_stat(b, "reaped") != 0)
+        battle_breach(b, "a worker whose clock was stepped was reaped");
+}
+
 /* ---- poison ---- */
 
 static bool is_dead(void *arg)
@@ -222,19 +243,22 @@ const struct scenario scenarios_worker[] = {
      .jobs = 20000,
      .short_jobs = 500,
      .jobs_per_strike = 80,
-     .strike = strike_kill_worker},
+     .strike = strike_kill_worker,
+     .judge = judge_killed},
     {.name = "kill-host",
      .what = "SIGKILL of a worker, its host does not come back",
      .jobs = 5000,
      .short_jobs = 300,
      .jobs_per_strike = 150,
-     .strike = strike_kill_host},
+     .strike = strike_kill_host,
+     .judge = judge_killed_host},
     {.name = "kill-all",
      .what = "SIGKILL of all workers at once",
      .jobs = 10000,
      .short_jobs = 300,
      .jobs_per_strike = 140,
-     .strike = strike_kill_all},
+     .strike = strike_kill_all,
+     .judge = judge_killed},
     {.name = "two-reapers",
      .what = "one dead worker, five neighbours that reap it at once",
      .jobs = 5000,
@@ -242,7 +266,8 @@ const struct scenario scenarios_worker[] = {
      .jobs_per_strike = 150,
      .workers = 6,
      .same_host = true,
-     .strike = strike_two_reapers},
+     .strike = strike_two_reapers,
+     .judge = judge_killed},
     {.name = "pause-worker",
      .what = "SIGSTOP of a worker beyond its lease, then SIGCONT",
      .jobs = 5000,
@@ -264,7 +289,9 @@ const struct scenario scenarios_worker[] = {
      .short_jobs = 400,
      .jobs_per_strike = 60,
      .clocks = true,
-     .strike = strike_clock},
+     .no_reruns = true,
+     .strike = strike_clock,
+     .judge = judge_clock},
     {.name = "poison",
      .what = "jobs that kill their worker, among innocent ones",
      .jobs = 2000,
