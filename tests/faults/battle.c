@@ -62,7 +62,7 @@ void battle_breach(struct battle *b, const char *fmt, ...)
 
 unsigned battle_random(struct battle *b, unsigned n)
 {
-    return (unsigned)random_below(&b->random, n);
+    return (unsigned)seeded_below(&b->random, n);
 }
 
 /* ---- waiting ---- */
@@ -127,7 +127,8 @@ void battle_let_pass(struct battle *b, unsigned ms)
     battle_await(b, "time to pass", is_past, &until_ms);
 }
 
-void battle_top_up(struct battle *b)
+/* Pushes more if little is ready: for conditions that need work to go on. */
+static void top_up(struct battle *b)
 {
     long long backlog = feed_backlog(&b->feed);
     if (backlog >= 0 && backlog < BACKLOG / 4)
@@ -145,7 +146,7 @@ static bool have_started(void *arg)
     record_follow(&s->b->tail);
     if (s->b->tail.starts >= s->wanted)
         return true;
-    battle_top_up(s->b);
+    top_up(s->b);
     return false;
 }
 
@@ -233,7 +234,6 @@ void battle_enlist(struct battle *b, unsigned i)
 void battle_signal(struct battle *b, unsigned i, int sig)
 {
     struct fighter *f = &b->army[i];
-    (void)b;
     worker_signal(f->w, sig);
     if (sig == SIGSTOP || sig == SIGCONT)
         f->paused = sig == SIGSTOP;
@@ -385,7 +385,7 @@ static void open_battle(struct battle *b)
                    redis_dir(b->redis));
     b->tail.path = b->record;
     feed_init(&b->feed, b->redis, s->kinds != NULL ? s->kinds : usual_kinds,
-              &b->random);
+              ~b->seed);
     raise_army(b);
 }
 

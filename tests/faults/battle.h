@@ -18,13 +18,15 @@
  * every job is counted (audit.h).
  *
  * The plan follows progress, not time: a strike comes when so many runs have
- * begun. With the same seed the same strikes come at the same counts; what
- * the machine does in between is its own.
+ * begun. With the same seed the same strikes come at the same counts, or as
+ * soon after as they are seen; what the machine does in between is its own.
+ * So what strikes draw is not to depend on time: jobs have a seeded sequence
+ * of their own (feed.h).
  *
  * Thread: the test's. Failures of the harness itself end the program; breaches
  * of a promise are told and counted.
  */
-enum { ARMY_MAX = 8, STRIKES_MAX = 100000, BATTLE_PATH_MAX = 256 };
+enum { ARMY_MAX = 8, BATTLE_PATH_MAX = 256 };
 enum { BATTLE_PATIENCE_MS = 120 * 1000 }; /* for what must come about */
 
 struct battle;
@@ -112,9 +114,6 @@ void battle_await(struct battle *b, const char *what, wait_cond cond,
 
 /* Lets time pass that is part of the fault (an outage of so many ms). */
 void battle_let_pass(struct battle *b, unsigned ms);
-
-/* Pushes more if little is ready: for conditions that need work to go on. */
-void battle_top_up(struct battle *b);
 
 /* Waits until n more runs have begun, with enough jobs for that. */
 void battle_await_starts(struct battle *b, unsigned n);

@@ -26,7 +26,7 @@ enum {
 };
 
 /* Sebastiano Vigna's splitmix64: any seed is a good one. */
-uint64_t random_below(uint64_t *state, uint64_t n)
+uint64_t seeded_below(uint64_t *state, uint64_t n)
 {
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -36,10 +36,9 @@ uint64_t random_below(uint64_t *state, uint64_t n)
 }
 
 void feed_init(struct feed *f, struct redis *r, const struct kind *kinds,
-               uint64_t *random)
+               uint64_t seed)
 {
-    *f = (struct feed){.r = r, .kinds = kinds};
-    f->random = random;
+    *f = (struct feed){.r = r, .kinds = kinds, .random = seed};
 }
 
 static void disconnect(struct feed *f)
@@ -98,7 +97,7 @@ static uint64_t next_serial(struct feed *f)
 
 static const char *pick_kind(struct feed *f)
 {
-    uint64_t at = random_below(f->random, 100);
+    uint64_t at = seeded_below(&f->random, 100);
     const struct kind *k = f->kinds;
     while (k[1].what != NULL && at >= k->percent) {
         at -= k->percent;
@@ -160,7 +159,6 @@ void feed_one(struct feed *f, const char *what)
                                  job.len);
     settle_push(f, serial, read_outcome(f));
     buf_done(&job);
-    f->by_rpush++;
 }
 
 static void push_raw(struct feed *f, unsigned n)
@@ -168,7 +166,7 @@ static void push_raw(struct feed *f, unsigned n)
     uint64_t serials[1000];
     struct buf job = {0};
     for (unsigned i = 0; i < n; i++) {
-        bool equal = random_below(f->random, EQUAL_ONE_IN) == 0;
+        bool equal = seeded_below(&f->random, EQUAL_ONE_IN) == 0;
         serials[i] = equal ? 0 : next_serial(f);
         buf_clear(&job);
         write_job(serials[i], equal ? "ok" : pick_kind(f), false, &job);
@@ -178,7 +176,6 @@ static void push_raw(struct feed *f, unsigned n)
     buf_done(&job);
     for (unsigned i = 0; i < n; i++)
         settle_push(f, serials[i], read_outcome(f));
-    f->by_rpush += n;
 }
 
 /* ---- belt push ---- */
@@ -209,12 +206,11 @@ static void push_cli(struct feed *f, unsigned n)
     (void)unlink(worker_log(push));
     worker_free(push);
     free(path);
-    f->by_cli += n;
 }
 
 void feed_push(struct feed *f, unsigned n)
 {
-    if (random_below(f->random, 3) == 0)
+    if (seeded_below(&f->random, 3) == 0)
         push_cli(f, n);
     else if (connected(f))
         push_raw(f, n < 1000 ? n : 1000);

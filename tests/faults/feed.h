@@ -28,17 +28,20 @@ struct kind {
 struct feed {
     struct redis *r;          /* borrowed */
     const struct kind *kinds; /* borrowed; ends with NULL; 100 in all */
-    uint64_t *random;         /* state of random_below, borrowed */
+    uint64_t random;          /* state of seeded_below */
     redisContext *link;       /* owned; NULL: not connected */
     uint8_t *outcome;         /* owned: of serial i at [i] */
     size_t serials, room;     /* the last serial given out */
     size_t acked, unknown;    /* with the equal ones */
     size_t equal_acked, equal_unknown;
-    size_t by_cli, by_rpush;
 };
 
+/*
+ * The seed decides on the jobs and ways in their order; how many are pushed
+ * until something happens is the machine's.
+ */
 void feed_init(struct feed *f, struct redis *r, const struct kind *kinds,
-               uint64_t *random);
+               uint64_t seed);
 void feed_done(struct feed *f);
 
 /* Pushes n jobs, by the one way or the other. */
@@ -51,6 +54,6 @@ void feed_one(struct feed *f, const char *what);
 long long feed_backlog(struct feed *f);
 
 /* The next number of a seeded sequence (splitmix64), below n. */
-uint64_t random_below(uint64_t *state, uint64_t n);
+uint64_t seeded_below(uint64_t *state, uint64_t n);
 
 #endif
