@@ -84,10 +84,10 @@ static int64_t number(const char *flag, const char *text)
     struct errbuf eb;
     int64_t n = 0;
     if (text == NULL)
-        (void)errbuf_set(&eb, ERR_INVALID, "needs a number");
+        (void)errbuf_set(&eb, ERR_INVALID, "%s: needs a number", flag);
     else if (text_parse_int(text, 1, INT32_MAX, flag, &n, &eb) == 0)
         return n;
-    (void)fprintf(stderr, "battle: %s: %s\n", flag, eb.text);
+    (void)fprintf(stderr, "battle: %s\n", eb.text);
     exit(EX_USAGE);
 }
 
@@ -117,8 +117,13 @@ int main(int argc, char **argv)
         else
             return usage(stderr);
     }
-    if (w.name == NULL ||
-        (strcmp(w.name, "all") != 0 && scenario_find(w.name) == NULL))
+    if (w.name == NULL)
         return usage(stderr);
+    if (strcmp(w.name, "all") != 0 && scenario_find(w.name) == NULL) {
+        (void)fprintf(stderr,
+                      "battle: no scenario is called \"%s\"; see --list\n",
+                      w.name);
+        return EX_USAGE;
+    }
     return fight_all(&w);
 }

@@ -1,5 +1,5 @@
 /*
- * Scenarios: everything at once, and the list of all.
+ * Scenarios: many faults at once, and the list of all.
  *
  * Thread: the test's.
  */
