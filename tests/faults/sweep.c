@@ -47,7 +47,8 @@ static void print_log(const struct pair *p)
         (void)fclose(f);
 }
 
-void sweep_fail(const struct pair *p, const char *what)
+__attribute__((noreturn)) static void fail_pair(const struct pair *p,
+                                                const char *what)
 {
     if (p->worker != NULL)
         print_log(p);
@@ -162,7 +163,7 @@ void sweep_push(struct pair *p, const char *type, unsigned n)
     }
     redisReply *r = redis_argv(p->sweep->redis, (int)n + 2, argv, lens);
     if (r->type != REDIS_REPLY_INTEGER)
-        sweep_fail(p, "RPUSH was refused");
+        fail_pair(p, "RPUSH was refused");
     freeReplyObject(r);
     expect_jobs(p, type, n);
 }
@@ -172,12 +173,13 @@ static char *file_of(const struct pair *p, const char *kind)
     return mem_printf("%s/%s.%s", redis_dir(p->sweep->redis), kind, p->queue);
 }
 
-void sweep_go(struct pair *p)
+/* Ends the jobs that wait. */
+static void let_go(struct pair *p)
 {
     char *path = file_of(p, "go");
     FILE *f = fopen(path, "we");
     if (f == NULL || fclose(f) != 0)
-        sweep_fail(p, "go");
+        fail_pair(p, "go");
     free(path);
 }
 
@@ -193,7 +195,7 @@ static void wait_for(struct pair *p, wait_cond cond, void *arg,
                      const char *what)
 {
     if (!wait_until(cond, arg, SWEEP_MS))
-        sweep_fail(p, what);
+        fail_pair(p, what);
 }
 
 static bool has_run(void *arg)
@@ -384,13 +386,13 @@ static void run_late(struct sweep *s)
         struct pair *p = &s->pairs[i];
         if (is_late(p) && p->scene->fenced &&
             proxy_ask(s->proxy, "fenced %u", p->link) != 1)
-            sweep_fail(p, "what ran late was not answered FENCED");
+            fail_pair(p, "what ran late was not answered FENCED");
     }
 }
 
 static void finish(struct pair *p)
 {
-    sweep_go(p);
+    let_go(p);
     if (!p->scene->leaves_jobs)
         sweep_wait_rest(p);
 }
@@ -401,7 +403,7 @@ static void await_end(struct pair *p)
     if (code == 0)
         return;
     (void)fprintf(stderr, "exit code %d\n", code);
-    sweep_fail(p, "the worker did not end well");
+    fail_pair(p, "the worker did not end well");
 }
 
 struct swept {
@@ -444,7 +446,7 @@ static void sweep_up(struct sweep *s)
     struct bound all = {w, s->count};
     assert_true(wait_until(are_bound, &all, SWEEP_MS));
     if (!wait_until(is_clean, &x, SWEEP_MS))
-        sweep_fail(&s->pairs[x.next], "something is left behind");
+        fail_pair(&s->pairs[x.next], "something is left behind");
     worker_signal(w, SIGTERM);
     assert_int_equal(worker_wait(w, SWEEP_MS), 0);
     worker_free(w);

@@ -103,11 +103,10 @@ void sweep_end(struct sweep *s);
 
 /*
  * Pushes n jobs of a type by plain RPUSH, in one command: quick; fails, at its
- * first attempt; dies, never to be tried again; waits, for sweep_go; noop,
- * which takes no time and notes no run.
+ * first attempt; dies, never to be tried again; waits, until the cut is over
+ * and what was late has run; noop, which takes no time and notes no run.
  */
 void sweep_push(struct pair *p, const char *type, unsigned n);
-void sweep_go(struct pair *p);
 void sweep_stop(struct pair *p); /* SIGTERM, once */
 
 /*
@@ -120,9 +119,5 @@ void sweep_wait_seen(struct pair *p, const char *command, int64_t n);
 
 /* Starts a worker of the pair's queue: over its link, or past the proxy. */
 struct worker *sweep_worker(struct pair *p, const char *host, bool direct);
-
-/* Fails the test. */
-void sweep_fail(const struct pair *p, const char *what)
-    __attribute__((noreturn));
 
 #endif
