@@ -15,7 +15,6 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -35,7 +34,8 @@
 
 enum {
     COMMANDS = 1500, /* answered before the worker is told to end */
-    LIES = 300,      /* of so many answers one is a lie, one in ten a cut */
+    LIES = 100,      /* of so many answers one is a lie, */
+    CUTS = 400,      /* and of so many one is cut */
     PATIENCE_MS = 90 * 1000,
     COMMAND_MAX = 1 << 20,
 };
@@ -54,7 +54,7 @@ struct liar {
     struct worker *worker;
     char *url, *path;
     uint64_t random;
-    unsigned answered;
+    unsigned answered, lies, cuts;
     bool honest; /* from now on */
     LIST_HEAD(, peer) peers;
 };
@@ -258,13 +258,16 @@ static void on_said(struct bufferevent *bev, void *arg)
            command != NULL) {
         size_t before = out.len;
         l->answered++;
-        cut = !l->honest && rnd(l, (uint64_t)LIES * 10) == 0;
-        if (!l->honest && rnd(l, LIES) == 0)
+        cut = !l->honest && rnd(l, CUTS) == 0;
+        bool lie = !l->honest && rnd(l, LIES) == 0;
+        if (lie)
             say_lie(l, &out);
         else
             say_answer(l, &out, command);
         if (cut)
             out.len = before + rnd(l, out.len - before);
+        l->lies += lie;
+        l->cuts += cut;
         reader_free_reply(command);
     }
     if (cut) {
@@ -338,22 +341,19 @@ static int teardown(void **state)
 
 /* ---- claims ---- */
 
-/* It is still there for worker_wait. */
 static bool has_ended(void *arg)
 {
     const struct liar *l = arg;
-    siginfo_t info = {.si_pid = 0};
 
-    return waitid(P_PID, (id_t)worker_pid(l->worker), &info,
-                  WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid != 0;
+    return worker_has_ended(l->worker);
 }
 
 static bool was_asked_enough(void *arg)
 {
     const struct liar *l = arg;
 
-    return l->answered >= COMMANDS || has_ended(arg);
+    return (l->answered >= COMMANDS && l->lies > 0 && l->cuts > 0) ||
+           has_ended(arg);
 }
 
 static void expect_it_lives(struct liar *l, uint64_t seed,
@@ -385,6 +385,8 @@ static void expect_it_lives(struct liar *l, uint64_t seed,
     int code = worker_wait(l->worker, PATIENCE_MS);
     if (code != EX_OK && code != EX_UNAVAILABLE)
         fail_msg("seed %d: exit code %d", (int)seed, code);
+    print_message("  %u answers, %u lies, %u cuts\n", l->answered, l->lies,
+                  l->cuts);
 }
 
 static void a_worker_survives_a_liar(void **state)
