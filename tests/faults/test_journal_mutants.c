@@ -23,7 +23,7 @@ static const char *const keys[][2] = {
     {"rebind", "@leases @lanes @reaped @config @active:a @active:b"},
     {"register", "@leases @lanes @reaped @config @active:a"},
     {"release", "@active:a @leases @ @stats @stats:1"},
-    {"settle", "@active:a @leases @retry @dead @config @stats @stats:1"},
+    {"settle", "@active:a @leases @retry @dead @config @stats @stats:1 @lanes"},
     {"stamp", "@active:a @leases @fence"}};
 
 /* Lines are commands, or begin with a script's name and have its arguments. */
