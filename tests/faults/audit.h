@@ -4,11 +4,10 @@
 #include "tests/faults/battle.h"
 
 /*
- * Holds three books against each other when a battle is over: Redis as it is
- * and as its journal says it became so (journal.h), the record that handlers
- * wrote (record.h), and the store they worked on (store.h). What producers
- * were told says which jobs must be there. Nothing that a worker says of
- * itself is believed.
+ * Holds four books against each other when a battle is over: what producers
+ * were told, Redis as it is and as its journal says it became so (journal.h),
+ * the record that handlers wrote (record.h), and the store that they worked on
+ * (store.h). Nothing that a worker says of itself is believed.
  */
 struct verdict {
     uint64_t jobs; /* that were to be settled */

@@ -22,6 +22,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "tests/faults/army.h"
 #include "tests/faults/audit.h"
 
 enum { BACKLOG = 100, PUSH_AT_ONCE = 50, FLAGS_MAX = 40 };
@@ -156,126 +157,7 @@ void battle_await_starts(struct battle *b, unsigned n)
     battle_await(b, "more runs", have_started, &s);
 }
 
-/* ---- the army ---- */
-
-static const char *handler_spec(const struct battle *b)
-{
-    static char spec[3 * BATTLE_PATH_MAX];
-    (void)snprintf(spec, sizeof(spec), "battle=exec:%s %s %s",
-                   BATTLE_HANDLER_BIN, b->record, b->store);
-    return spec;
-}
-
-static bool has_lane(void *arg)
-{
-    struct fighter *f = arg;
-    return worker_count(f->w, "ev=register") + worker_count(f->w, "ev=rebind") >
-           0;
-}
-
-/* The address sanitizer wants to be first; the shim calls nothing of it. */
-static struct worker *start_worker(struct battle *b, const struct fighter *f,
-                                   const char *const *argv)
-{
-    const char *options = getenv("ASAN_OPTIONS");
-    char *host = mem_printf("BELT_HOST=%s", f->host);
-    char *clock = mem_printf("BELT_CLOCK_FILE=%s/clock-%u", redis_dir(b->redis),
-                             (unsigned)(f - b->army));
-    char *asan = mem_printf("ASAN_OPTIONS=%s:verify_asan_link_order=0",
-                            options != NULL ? options : "");
-    const char *env[] = {host, NULL, NULL, NULL, NULL};
-    if (f->clock != NULL) {
-        env[1] = "LD_PRELOAD=" CLOCK_SHIM;
-        env[2] = clock;
-        env[3] = asan;
-    }
-    struct worker *w = worker_exec(b->redis, argv, env);
-    free(host);
-    free(clock);
-    free(asan);
-    return w;
-}
-
-void battle_enlist(struct battle *b, unsigned i)
-{
-    struct fighter *f = &b->army[i];
-    const struct scenario *s = b->s;
-    char *threads = mem_printf("%u", s->threads > 0 ? s->threads : 2);
-    const char *url =
-        b->proxy != NULL ? proxy_url(b->proxy, i) : redis_url(b->redis);
-    const char *const always[] = {BELT_WORKER_BIN,
-                                  "-u",
-                                  url,
-                                  "-q",
-                                  "q",
-                                  "--fence",
-                                  "--threads",
-                                  threads,
-                                  "--lease",
-                                  "3s",
-                                  "--max-recoveries",
-                                  "0",
-                                  "--kill-after",
-                                  "300ms",
-                                  "--handler",
-                                  handler_spec(b)};
-    const char *argv[FLAGS_MAX];
-    unsigned n = sizeof(always) / sizeof(always[0]);
-    memcpy(argv, always, sizeof(always));
-    for (unsigned k = 0; s->flags != NULL && s->flags[k] != NULL; k++)
-        argv[n++] = s->flags[k];
-    argv[n] = NULL;
-    f->w = start_worker(b, f, argv);
-    f->paused = false;
-    free(threads);
-    battle_await(b, "a lane of a new worker", has_lane, f);
-}
-
-void battle_signal(struct battle *b, unsigned i, int sig)
-{
-    struct fighter *f = &b->army[i];
-    worker_signal(f->w, sig);
-    if (sig == SIGSTOP || sig == SIGCONT)
-        f->paused = sig == SIGSTOP;
-    if (sig != SIGKILL)
-        return;
-    int rc = worker_wait(f->w, BATTLE_PATIENCE_MS);
-    if (rc != -SIGKILL)
-        battle_breach(b, "worker %u had ended by itself with %d", i, rc);
-    worker_free(f->w);
-    f->w = NULL;
-    f->paused = false;
-}
-
-void battle_discharge(struct battle *b, unsigned i)
-{
-    struct fighter *f = &b->army[i];
-    worker_signal(f->w, SIGTERM);
-    int rc = worker_wait(f->w, BATTLE_PATIENCE_MS);
-    if (rc != 0)
-        battle_breach(b, "worker %u, told to end, ended with %d", i, rc);
-    worker_free(f->w);
-    f->w = NULL;
-}
-
-bool battle_has_fallen(struct battle *b, unsigned i)
-{
-    struct fighter *f = &b->army[i];
-    if (f->w == NULL || !worker_has_ended(f->w))
-        return f->w == NULL;
-    worker_free(f->w);
-    f->w = NULL;
-    return true;
-}
-
-unsigned battle_someone(struct battle *b)
-{
-    unsigned i;
-    do {
-        i = battle_random(b, b->army_size);
-    } while (b->army[i].w == NULL || b->army[i].paused);
-    return i;
-}
+/* ---- looking ---- */
 
 static unsigned count_lines(const char *path, const char *text)
 {
@@ -320,23 +202,6 @@ char *battle_data_dir(const struct battle *b)
 
 /* ---- the course of it ---- */
 
-static struct clock_shift *new_clock(struct battle *b, const char *name)
-{
-    char path[BATTLE_PATH_MAX];
-    const struct clock_shift none = {0};
-    (void)snprintf(path, sizeof(path), "%s/%s", redis_dir(b->redis), name);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    void *p = MAP_FAILED;
-    if (fd >= 0 && write(fd, &none, sizeof(none)) == sizeof(none))
-        p = mmap(NULL, sizeof(none), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (p == MAP_FAILED) {
-        perror(path);
-        exit(1);
-    }
-    (void)close(fd);
-    return p;
-}
-
 /* Redis goes to its directory, so its clock has a relative path. */
 static void start_redis(struct battle *b)
 {
@@ -355,24 +220,7 @@ static void start_redis(struct battle *b)
     if (b->s->small_disk)
         (void)unsetenv("BELT_TEST_REDIS");
     if (b->s->redis_clock)
-        b->redis_clock = new_clock(b, "clock-redis");
-}
-
-static void raise_army(struct battle *b)
-{
-    char name[32];
-    b->army_size = b->s->workers > 0 ? b->s->workers : 4;
-    if (b->s->through_proxy)
-        b->proxy = proxy_start(b->redis, b->army_size);
-    for (unsigned i = 0; i < b->army_size; i++) {
-        (void)snprintf(b->army[i].host, sizeof(b->army[i].host), "host-%u",
-                       b->s->same_host ? 0 : i);
-        (void)snprintf(name, sizeof(name), "clock-%u", i);
-        if (b->s->clocks)
-            b->army[i].clock = new_clock(b, name);
-    }
-    for (unsigned i = 0; i < b->army_size; i++)
-        battle_enlist(b, i);
+        b->redis_clock = army_new_clock(b, "clock-redis");
 }
 
 static void open_battle(struct battle *b)
@@ -386,7 +234,7 @@ static void open_battle(struct battle *b)
     b->tail.path = b->record;
     feed_init(&b->feed, b->redis, s->kinds != NULL ? s->kinds : usual_kinds,
               ~b->seed);
-    raise_army(b);
+    army_raise(b);
 }
 
 /* Enough runs for the next strike, or room for more jobs. */
@@ -506,11 +354,7 @@ static void print_row(const struct battle *b, const struct verdict *v)
 static void close_battle(struct battle *b)
 {
     proxy_stop(b->proxy);
-    for (unsigned i = 0; i < b->army_size; i++) {
-        worker_free(b->army[i].w);
-        if (b->army[i].clock != NULL)
-            (void)munmap(b->army[i].clock, sizeof(struct clock_shift));
-    }
+    army_disband(b);
     if (b->redis_clock != NULL)
         (void)munmap(b->redis_clock, sizeof(struct clock_shift));
     feed_done(&b->feed);

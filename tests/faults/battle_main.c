@@ -94,6 +94,7 @@ static int64_t number(const char *flag, const char *text)
 int main(int argc, char **argv)
 {
     struct wish w = {0};
+    (void)signal(SIGINT, SIG_DFL);  /* ignored for what a script starts */
     (void)signal(SIGPIPE, SIG_IGN); /* a Redis that was killed */
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--seed") == 0)

@@ -17,13 +17,15 @@
 #include "common/base/mem.h"
 #include "tests/faults/record.h"
 #include "tests/faults/store.h"
+#include "tests/support/tmp.h"
 #include "tests/support/wait.h"
 #include "tests/unit/unit.h"
 
 enum { PATIENCE_MS = 60 * 1000 };
 
 struct fixture {
-    char dir[64], record[80], store[80], in[80], out[80];
+    char dir[TMP_DIR_MAX], record[TMP_DIR_MAX + 16], store[TMP_DIR_MAX + 16],
+        in[TMP_DIR_MAX + 16], out[TMP_DIR_MAX + 16];
     unsigned attempt, recovered, fence; /* of the next run */
 };
 
@@ -31,8 +33,7 @@ static int setup(void **state)
 {
     struct fixture *f = mem_new(sizeof(*f));
     *f = (struct fixture){.attempt = 1, .fence = 1};
-    (void)snprintf(f->dir, sizeof(f->dir), "/tmp/belt-test-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    tmp_dir(f->dir, sizeof(f->dir));
     (void)snprintf(f->record, sizeof(f->record), "%s/record", f->dir);
     (void)snprintf(f->store, sizeof(f->store), "%s/store", f->dir);
     (void)snprintf(f->in, sizeof(f->in), "%s/in", f->dir);

@@ -13,17 +13,17 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "tests/support/tmp.h"
 #include "tests/unit/unit.h"
 
 struct fixture {
-    char dir[64], path[80];
+    char dir[TMP_DIR_MAX], path[TMP_DIR_MAX + 16];
 };
 
 static int setup(void **state)
 {
     struct fixture *f = mem_new(sizeof(*f));
-    (void)snprintf(f->dir, sizeof(f->dir), "/tmp/belt-test-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    tmp_dir(f->dir, sizeof(f->dir));
     (void)snprintf(f->path, sizeof(f->path), "%s/record", f->dir);
     *state = f;
     return 0;

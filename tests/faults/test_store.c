@@ -13,18 +13,18 @@
 #include <sqlite3.h>
 
 #include "common/base/mem.h"
+#include "tests/support/tmp.h"
 #include "tests/unit/unit.h"
 
 struct fixture {
-    char dir[64], path[80];
+    char dir[TMP_DIR_MAX], path[TMP_DIR_MAX + 16];
     struct store *a, *b; /* of two handlers */
 };
 
 static int setup(void **state)
 {
     struct fixture *f = mem_new(sizeof(*f));
-    (void)snprintf(f->dir, sizeof(f->dir), "/tmp/belt-test-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    tmp_dir(f->dir, sizeof(f->dir));
     (void)snprintf(f->path, sizeof(f->path), "%s/store", f->dir);
     f->a = store_open(f->path);
     f->b = store_open(f->path);

@@ -26,13 +26,14 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "tests/support/tmp.h"
 #include "tests/support/wait.h"
 
 enum { START_MS = 20 * 1000, TRIES = 5, ENV_MAX = 8 };
 
 struct redis {
     struct redis *next; /* of all_servers */
-    char dir[64], socket[80];
+    char dir[TMP_DIR_MAX], socket[80];
     char url[96], tcp_url[64];
     bool appendonly;
     char *conf;           /* owned; NULL if none */
@@ -81,14 +82,7 @@ static int free_port(void)
 
 static void make_dir(struct redis *r)
 {
-    const char *tmp = getenv("TMPDIR");
-    int n;
-
-    if (!tmp || tmp[0] == '\0' || strlen(tmp) > 40)
-        tmp = "/tmp"; /* the path of a socket is short */
-    n = snprintf(r->dir, sizeof(r->dir), "%.40s/belt-test-XXXXXX", tmp);
-    if (n < 0 || (size_t)n >= sizeof(r->dir) || !mkdtemp(r->dir))
-        die("mkdtemp in %s: %s", tmp, strerror(errno));
+    tmp_dir(r->dir, sizeof(r->dir));
     snprintf(r->socket, sizeof(r->socket), "%s/redis.sock", r->dir);
     snprintf(r->url, sizeof(r->url), "unix://%s", r->socket);
 }
