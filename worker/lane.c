@@ -168,6 +168,9 @@ static void bound(struct lane *lane)
     lane->rebinding = false;
     lane->state = LANE_UP;
     lane->renewed_boot_ms = lane->asked_boot_ms;
+    /* Not from when the connection came up: Redis may refuse every write for
+     * longer than a lease (no disk, no primary), and then none was renewed. */
+    lane->grace_until_ms = clock_ms() + lane->agent->cfg->lease_ms;
     lane->lanes_version = -1;
     lane->mismatches = lane->idle_looks = 0;
     lane->down_said_ms = 0;

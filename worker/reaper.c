@@ -48,14 +48,9 @@ static void look_at_stragglers(struct lane *lane) ON_LOOP;
  * Until when no expired lease is reaped: an outage of Redis must not look
  * like the death of every worker.
  */
-static int64_t grace_left_ms(const struct lane *lane) ON_LOOP;
-
 static int64_t grace_left_ms(const struct lane *lane)
 {
-    int64_t until = conn_up_since_ms(lane->cmd) + lane->agent->cfg->lease_ms;
-    if (until < lane->grace_until_ms)
-        until = lane->grace_until_ms;
-    int64_t left = until - clock_ms();
+    int64_t left = lane->grace_until_ms - clock_ms();
     return left > 0 ? left : 0;
 }
 

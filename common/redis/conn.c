@@ -517,11 +517,6 @@ bool conn_is_up(const struct conn *c)
     return c->state == UP;
 }
 
-int64_t conn_up_since_ms(const struct conn *c)
-{
-    return c->up_since_ms;
-}
-
 int64_t conn_rtt_us(const struct conn *c)
 {
     return c->rtt_us;

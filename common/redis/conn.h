@@ -75,9 +75,6 @@ void conn_restart(struct conn *c) ON_LOOP;
 
 bool conn_is_up(const struct conn *c) ON_LOOP;
 
-/* clock_ms() of the moment it came up; 0 while down. */
-int64_t conn_up_since_ms(const struct conn *c) ON_LOOP;
-
 /* Smoothed time of recent non-blocking calls in microseconds; 0: unknown. */
 int64_t conn_rtt_us(const struct conn *c) ON_LOOP;
 
