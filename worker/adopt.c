@@ -78,14 +78,17 @@ static struct slot *known_take(struct known *k, struct bytes raw)
     return NULL;
 }
 
-/* Of the calls of settle whose answer is missing those that ran: done. */
+/*
+ * Of the calls of settle whose answer is missing those that ran: done. One that
+ * was refused did not, though those behind it may have.
+ */
 static void end_batches(struct lane *lane, int64_t ran)
 {
     struct batch **at = &lane->unacked;
     lane->unacked_last = NULL;
     while (*at != NULL) {
         struct batch *b = *at;
-        if (b->release || ran <= 0) {
+        if (b->release || b->not_run || ran <= 0) {
             lane->unacked_last = b;
             at = &b->next;
             continue;

@@ -435,7 +435,10 @@ static void on_settled(void *arg, int err, const struct reply *r)
     struct errbuf eb;
     int rc = queue_settle_result(err, r, &eb);
     if (rc != 0) {
-        b->not_run = rc == ERR_REFUSED;
+        /* Told with the time a refusal comes late: the rest of it has run. */
+        bool counted = err == 0 && reply_len(r) == 2;
+        b->not_run = rc == ERR_REFUSED || (!lane->agent->cfg->at_most_once &&
+                                           err == 0 && !counted);
         lane_failed(lane, rc, &eb);
         return;
     }

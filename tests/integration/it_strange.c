@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "tests/integration/faults.h"
+#include "tests/support/wait.h"
 #include "tests/unit/unit.h"
 
 /*
@@ -72,6 +73,43 @@ static void a_deleted_active_list_is_said_and_survived(void **state)
     worker_free(w);
 }
 
+static bool never(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+/*
+ * The settle of the first job is refused, that of the second one runs, and the
+ * answers come in one piece: the second one is read by nobody. The count that
+ * rebind tells is that of the second one.
+ */
+static void a_refused_settle_is_not_taken_for_the_one_behind_it(void **state)
+{
+    struct redis *r = *state;
+    const char *waits =
+        note_handler(r, "while [ ! -e $d/gate$p ]; do sleep 0.02; done");
+    struct worker *w =
+        worker_up(r, NULL, (const char *[]){"--handler", waits, NULL});
+    queue_fill(r, "q", "note", 0, 2);
+    wait_noted(r, "jobs", 2);
+    redisReply *lists = redis_cmd(r, "KEYS belt:{q}:active:*");
+    assert_int_equal(lists->elements, 1);
+    const char *active = lists->element[0]->str;
+    redis_do(r, "LMOVE %s %s LEFT RIGHT", active, active);
+    freeReplyObject(lists);
+    redis_do(r, "CLIENT PAUSE 1500 WRITE");
+    (void)script_file(r, "gate0", "");
+    (void)wait_until(never, NULL, 500); /* its settle is sent first */
+    (void)script_file(r, "gate1", "");
+    wait_stat(r, "done", 2);
+    expect_settled(r, 2);
+    assert_int_equal(worker_count(w, "ev=resync"), 1);
+    assert_int_equal(worker_count(w, "ev=adopt"), 0);
+    expect_each_ran_once(r, 2);
+    worker_free(w);
+}
+
 int main(void)
 {
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, redis_setup, redis_teardown)
@@ -79,6 +117,7 @@ int main(void)
         CLAIM(scripts_that_are_flushed_come_back),
         CLAIM(a_pause_beyond_the_lease_is_nobodys_death),
         CLAIM(a_deleted_active_list_is_said_and_survived),
+        CLAIM(a_refused_settle_is_not_taken_for_the_one_behind_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
