@@ -113,6 +113,10 @@ void on_stop_timer(evutil_socket_t fd, short what, void *arg)
     struct agent *a = arg;
     (void)fd;
     (void)what;
+    if (a->ended) { /* all is told but that we are gone: that expires */
+        (void)event_base_loopbreak(a->base);
+        return;
+    }
     if (a->out > 0) {
         stop_running(a);
         return;
