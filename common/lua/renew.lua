@@ -23,7 +23,8 @@ for i = 5, 6 do
   end
 end
 local oldest = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
-while oldest[1] and #oldest[1] > 127 do -- no lane: such a name would hide all others
+-- No lane: such a name would hide all others.
+while oldest[1] and (#oldest[1] > 127 or string.find(oldest[1], '%z')) do
   redis.call('ZREM', leases, oldest[1])
   oldest = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
 end

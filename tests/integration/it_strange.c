@@ -110,6 +110,23 @@ static void a_refused_settle_is_not_taken_for_the_one_behind_it(void **state)
     worker_free(w);
 }
 
+/* Of the leases that have ended only the oldest is told. */
+static void a_lease_that_is_no_lanes_hides_no_other(void **state)
+{
+    struct redis *r = *state;
+    redis_do(r, "ZADD belt:{q}:leases 1 %b", "a\0b", (size_t)3);
+    redis_do(r, "ZADD belt:{q}:leases 2 dead.1");
+    redis_do(r, "RPUSH belt:{q}:active:dead.1 %s",
+             "{\"id\":\"x\",\"type\":\"noop\"}");
+    struct worker *w =
+        worker_up(r, NULL,
+                  (const char *[]){"--lease", "3s", "--handler",
+                                   "noop=builtin:noop", NULL});
+    wait_stat(r, "done", 1);
+    assert_int_equal(redis_int(r, "ZCARD belt:{q}:leases"), 1);
+    worker_free(w);
+}
+
 int main(void)
 {
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, redis_setup, redis_teardown)
@@ -118,6 +135,7 @@ int main(void)
         CLAIM(a_pause_beyond_the_lease_is_nobodys_death),
         CLAIM(a_deleted_active_list_is_said_and_survived),
         CLAIM(a_refused_settle_is_not_taken_for_the_one_behind_it),
+        CLAIM(a_lease_that_is_no_lanes_hides_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
