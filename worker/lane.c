@@ -191,6 +191,38 @@ static void start_work(struct lane *lane)
     agent_turn(lane->agent);
 }
 
+/*
+ * Whoever ended the lease has noted the id. If nobody has (the key was
+ * deleted), what is left in its list would be nobody's: as a straggler it is
+ * given back.
+ */
+static void note_lost_id(struct lane *lane, int64_t now_ms) ON_LOOP;
+
+static void note_lost_id(struct lane *lane, int64_t now_ms)
+{
+    struct args a = {0};
+    char settles[LANE_ID_MAX + 16];
+    if (lane->lost_id[0] == '\0')
+        return;
+    (void)snprintf(settles, sizeof(settles), "%s:settles", lane->lost_id);
+    args_str(&a, "ZADD");
+    args_str(&a, lane->keys.reaped);
+    args_str(&a, "NX");
+    args_int(&a, now_ms);
+    args_str(&a, lane->lost_id);
+    (void)conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false, NULL,
+                    NULL);
+    args_clear(&a);
+    args_str(&a, "HDEL");
+    args_str(&a, lane->keys.lanes);
+    args_str(&a, lane->lost_id);
+    args_str(&a, settles);
+    (void)conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false, NULL,
+                    NULL);
+    args_done(&a);
+    lane->lost_id[0] = '\0';
+}
+
 static void on_registered(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
@@ -224,6 +256,7 @@ static void on_registered(void *arg, int err, const struct reply *r)
     watch_clock(lane, now_ms);
     LOG_INFO("register", F_STR("queue", lane->keys.queue),
              F_STR("lane", lane->id));
+    note_lost_id(lane, now_ms);
     start_work(lane);
 }
 
@@ -372,6 +405,7 @@ void lane_failed(struct lane *lane, int err, const struct errbuf *eb)
                  F_INT("jobs", (int64_t)lane->ledger.len),
                  F_STR("so", "dropping them, going on under the next id"));
         lane->leased = lane->rebinding = false;
+        memcpy(lane->lost_id, lane->id, sizeof(lane->lost_id));
         restart(lane);
         lane_drop(lane);
         agent_turn(lane->agent);

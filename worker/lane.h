@@ -48,7 +48,8 @@ struct lane {
     int64_t wait_client_id;  /* of wait while it is up; 0: not known yet */
     enum lane_state state;
     char id[LANE_ID_MAX], next_id[LANE_ID_MAX];
-    bool leased;    /* id held its lease when we last heard */
+    char lost_id[LANE_ID_MAX]; /* it was fenced; "": nothing to tell of it */
+    bool leased;               /* id held its lease when we last heard */
     bool rebinding; /* next_id is chosen for id, and perhaps in force */
     unsigned seq;
 

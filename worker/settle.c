@@ -437,8 +437,8 @@ static void on_settled(void *arg, int err, const struct reply *r)
     if (rc != 0) {
         /* Told with the time a refusal comes late: the rest of it has run. */
         bool counted = err == 0 && reply_len(r) == 2;
-        b->not_run = rc == ERR_REFUSED || (!lane->agent->cfg->at_most_once &&
-                                           err == 0 && !counted);
+        b->not_run = rc == ERR_REFUSED ||
+                     (!lane->agent->cfg->at_most_once && err == 0 && !counted);
         lane_failed(lane, rc, &eb);
         return;
     }

@@ -118,12 +118,32 @@ static void a_lease_that_is_no_lanes_hides_no_other(void **state)
     redis_do(r, "ZADD belt:{q}:leases 2 dead.1");
     redis_do(r, "RPUSH belt:{q}:active:dead.1 %s",
              "{\"id\":\"x\",\"type\":\"noop\"}");
-    struct worker *w =
-        worker_up(r, NULL,
-                  (const char *[]){"--lease", "3s", "--handler",
-                                   "noop=builtin:noop", NULL});
+    struct worker *w = worker_up(r, NULL,
+                                 (const char *[]){"--lease", "3s", "--handler",
+                                                  "noop=builtin:noop", NULL});
     wait_stat(r, "done", 1);
     assert_int_equal(redis_int(r, "ZCARD belt:{q}:leases"), 1);
+    worker_free(w);
+}
+
+/* A stranger takes away all leases: what was held is given back. */
+static void deleted_leases_strand_no_job(void **state)
+{
+    struct redis *r = *state;
+    const char *waits =
+        note_handler(r, "while [ ! -e $d/gate ]; do sleep 0.02; done");
+    struct worker *w =
+        worker_up(r, NULL, (const char *[]){"--handler", waits, NULL});
+    queue_fill(r, "q", "note", 0, 8);
+    wait_noted(r, "jobs", 4);
+    redis_do(r, "DEL belt:{q}:leases");
+    wait_said(w, "ev=fenced", 1);
+    (void)script_file(r, "gate", "");
+    wait_stat(r, "done", 8);
+    expect_settled(r, 8);
+    worker_signal(w, SIGTERM);
+    assert_int_equal(worker_wait(w, PATIENCE_MS), 0);
+    assert_int_equal(redis_int(r, "HLEN belt:{q}:lanes"), 0);
     worker_free(w);
 }
 
@@ -136,6 +156,7 @@ int main(void)
         CLAIM(a_deleted_active_list_is_said_and_survived),
         CLAIM(a_refused_settle_is_not_taken_for_the_one_behind_it),
         CLAIM(a_lease_that_is_no_lanes_hides_no_other),
+        CLAIM(deleted_leases_strand_no_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
