@@ -94,6 +94,7 @@ static int64_t number(const char *flag, const char *text)
 int main(int argc, char **argv)
 {
     struct wish w = {0};
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* with tests/faults/run */
     (void)signal(SIGINT, SIG_DFL);  /* ignored for what a script starts */
     (void)signal(SIGPIPE, SIG_IGN); /* a Redis that was killed */
     for (int i = 1; i < argc; i++) {

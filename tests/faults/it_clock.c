@@ -142,40 +142,44 @@ static void who_was_away_waits_a_lease_before_it_reaps(void **state)
     worker_signal(w, SIGTERM);
     assert_int_equal(worker_wait(w, CLOCK_MS), 0);
     worker_free(dead);
+    worker_free(w);
+    proxy_stop(p);
+    redis_stop(r);
+}
 
-    static bool has_left(void *arg)
-    {
-        return worker_said(arg, "ev=leave");
-    }
+static bool has_left(void *arg)
+{
+    return worker_said(arg, "ev=leave");
+}
 
-    /* It has left, and waits for the answer to its last call: none is away. */
-    static void a_signal_after_leaving_changes_nothing(void **state)
-    {
-        struct redis *r = redis_start(NULL);
-        struct proxy *p = proxy_start(r, 1);
-        const char *argv[] = {
-            BELT_WORKER_BIN,  "-u", proxy_url(p, 0), "-q", "q", "--handler",
-            "x=builtin:noop", NULL};
-        (void)state;
-        struct worker *w = worker_exec(r, argv, NULL);
-        assert_true(worker_is_up(w, 1));
-        proxy_do(p, "delay 200");
-        worker_signal(w, SIGTERM);
-        assert_true(wait_until(has_left, w, CLOCK_MS));
-        worker_signal(w, SIGTERM);
-        assert_int_equal(worker_wait(w, CLOCK_MS), 0);
-        assert_false(worker_said(w, "ev=farewell"));
-        worker_free(w);
-        proxy_stop(p);
-        redis_stop(r);
-    }
+/* It has left, and waits for the answer to its last call: none is away. */
+static void a_signal_after_leaving_changes_nothing(void **state)
+{
+    struct redis *r = redis_start(NULL);
+    struct proxy *p = proxy_start(r, 1);
+    const char *argv[] = {
+        BELT_WORKER_BIN,  "-u", proxy_url(p, 0), "-q", "q", "--handler",
+        "x=builtin:noop", NULL};
+    (void)state;
+    struct worker *w = worker_exec(r, argv, NULL);
+    assert_true(worker_is_up(w, 1));
+    proxy_do(p, "delay 200");
+    worker_signal(w, SIGTERM);
+    assert_true(wait_until(has_left, w, CLOCK_MS));
+    worker_signal(w, SIGTERM);
+    assert_int_equal(worker_wait(w, CLOCK_MS), 0);
+    assert_false(worker_said(w, "ev=farewell"));
+    worker_free(w);
+    proxy_stop(p);
+    redis_stop(r);
+}
 
-    int main(void)
-    {
-        const struct CMUnitTest tests[] = {
-            cmocka_unit_test(who_was_away_waits_a_lease_before_it_reaps),
-            cmocka_unit_test(a_slow_answer_is_no_step_of_the_clock),
-            cmocka_unit_test(a_signal_after_leaving_changes_nothing),
-        };
-        return cmocka_run_group_tests(tests, NULL, NULL);
-    }
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_was_away_waits_a_lease_before_it_reaps),
+        cmocka_unit_test(a_slow_answer_is_no_step_of_the_clock),
+        cmocka_unit_test(a_signal_after_leaving_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
