@@ -42,9 +42,8 @@ local function bump_lanes()
 end
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
-redis.call('LLEN', active) -- a key of another type stops us here, and not
-redis.call('LLEN', ready)  -- when the lease has ended and nothing is noted
-redis.call('HLEN', lanes)
+redis.call('LLEN', ready) -- a key of another type stops us here, and not when
+redis.call('HLEN', lanes) -- the lease has ended and nothing is noted
 redis.call('HLEN', config)
 redis.call('ZCARD', reaped)
 local lease_end = redis.call('ZSCORE', leases, lane)
@@ -67,6 +66,11 @@ else
   redis.call('HDEL', lanes, lane, lane .. ':settles')
   bump_lanes()
 end
+
+-- Something foreign in the place of the list holds no job; the lease ends all
+-- the same, since it would hide those of all lanes that died later.
+local kind = redis.call('TYPE', active)['ok']
+if kind ~= 'list' and kind ~= 'none' then return { 'OK', 0, 0 } end
 
 -- From the end, one by one: each goes in front of those behind it.
 local moved, bytes = 0, 0

@@ -147,6 +147,26 @@ static void deleted_leases_strand_no_job(void **state)
     worker_free(w);
 }
 
+/* What stands in the place of its list is no job, and not ours to remove. */
+static void a_foreign_key_of_a_dead_lane_hides_no_other(void **state)
+{
+    struct redis *r = *state;
+    const char *flags[] = {"--lease", "3s", "--handler", note_handler(r, ""),
+                           NULL};
+    redis_do(r, "SET belt:{q}:active:bad.1 x");
+    redis_do(r, "RPUSH belt:{q}:active:dead.1 %s",
+             "{\"id\":\"a\",\"type\":\"note\",\"payload\":1}");
+    redis_do(r, "ZADD belt:{q}:leases 1000 bad.1 2000 dead.1");
+    struct worker *w = worker_up(r, NULL, flags);
+    wait_stat(r, "done", 1);
+    assert_int_equal(redis_int(r, "ZCARD belt:{q}:leases"), 1);
+    assert_int_equal(redis_int(r, "EXISTS belt:{q}:active:bad.1"), 1);
+    assert_int_equal(worker_count(w, "ev=resync"), 0);
+    worker_signal(w, SIGTERM);
+    assert_int_equal(worker_wait(w, PATIENCE_MS), 0);
+    worker_free(w);
+}
+
 int main(void)
 {
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, redis_setup, redis_teardown)
@@ -154,6 +174,7 @@ int main(void)
         CLAIM(scripts_that_are_flushed_come_back),
         CLAIM(a_pause_beyond_the_lease_is_nobodys_death),
         CLAIM(a_deleted_active_list_is_said_and_survived),
+        CLAIM(a_foreign_key_of_a_dead_lane_hides_no_other),
         CLAIM(a_refused_settle_is_not_taken_for_the_one_behind_it),
         CLAIM(a_lease_that_is_no_lanes_hides_no_other),
         CLAIM(deleted_leases_strand_no_job),
