@@ -103,10 +103,10 @@ static long when_said(struct worker *w, const char *text)
     FILE *log = fopen(worker_log(w), "re");
     assert_non_null(log);
     while (fgets(line, sizeof(line), log) != NULL) {
-        unsigned h, m, s, ms;
+        long h, m, s, ms;
         if (strstr(line, text) != NULL &&
-            sscanf(line, "t=%*10sT%2u:%2u:%2u.%3uZ", &h, &m, &s, &ms) == 4)
-            at_ms = (long)(((h * 60 + m) * 60 + s) * 1000 + ms);
+            sscanf(line, "t=%*10sT%2ld:%2ld:%2ld.%3ldZ", &h, &m, &s, &ms) == 4)
+            at_ms = ((h * 60 + m) * 60 + s) * 1000 + ms;
     }
     (void)fclose(log);
     return at_ms;
