@@ -3,6 +3,7 @@
  *
  * Thread: main, which becomes the loop thread in agent_run.
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,6 +78,9 @@ int main(int argc, char **argv)
         return answer(&o);
     log_setup(o.log_level, o.log_format);
     (void)signal(SIGPIPE, SIG_IGN);
+    /* What one huge envelope took goes back at once. Left alone glibc learns
+     * to keep such blocks in its heap, where one small one above holds them. */
+    (void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
     /* Before any thread exists, since it forks. */
     if (want_descriptors(&o.config, &eb) != 0 || guard_start(&eb) != 0) {
         LOG_ERROR("start", F_STR("error", eb.text));

@@ -13,14 +13,14 @@
 
 static const char *const points[] = {"before", "after", "middle"};
 
-/* Until the next strike: one command in fifty or so loses its connection. */
+/* Until the next strike: one command in sixteen or so loses its connection. */
 void strike_cut(struct battle *b)
 {
     const char *point = points[battle_random(b, 3)];
     unsigned link = battle_random(b, b->army_size);
     battle_say(b, "cuts on link %u, %s commands at random", link, point);
     proxy_do(b->proxy, "heal");
-    proxy_do(b->proxy, "chance %u %s * 20 %u", link, point,
+    proxy_do(b->proxy, "chance %u %s * 60 %u", link, point,
              battle_random(b, 1000000));
 }
 
