@@ -17,6 +17,13 @@
 
 enum { FLAGS_MAX = 40 };
 
+/* A sanitized worker on a busy machine may be silent for three seconds. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LEASE "9s"
+#else
+#define LEASE LEASE
+#endif
+
 struct clock_shift *army_new_clock(struct battle *b, const char *name)
 {
     char path[BATTLE_PATH_MAX];
@@ -88,7 +95,7 @@ void battle_enlist(struct battle *b, unsigned i)
                                   "--threads",
                                   threads,
                                   "--lease",
-                                  "3s",
+                                  LEASE,
                                   "--max-recoveries",
                                   "0",
                                   "--kill-after",

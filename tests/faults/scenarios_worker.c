@@ -39,6 +39,39 @@ static void judge_calm(struct battle *b)
 
 /* ---- killed ---- */
 
+struct held {
+    struct battle *b;
+    unsigned fighter;
+};
+
+/* Whether the lane of this worker holds some jobs; pushes more if none wait. */
+static bool holds_jobs(void *arg)
+{
+    static const char script[] =
+        "local l = redis.call('HGETALL', 'belt:{q}:lanes') "
+        "for i = 1, #l, 2 do if string.find(l[i + 1], ARGV[1], 1, true) then "
+        "return redis.call('LLEN', 'belt:{q}:active:' .. l[i]) end end "
+        "return 0";
+    struct held *h = arg;
+    char pid[40];
+    (void)snprintf(pid, sizeof(pid), "\"pid\":%d,",
+                   (int)worker_pid(h->b->army[h->fighter].w));
+    if (redis_int(h->b->redis, "EVAL %s 0 %s", script, pid) > 1)
+        return true;
+    if (feed_backlog(&h->b->feed) == 0)
+        feed_push(&h->b->feed, 20);
+    return false;
+}
+
+/* Kills somebody whose death must be noticed by what it leaves behind. */
+static unsigned kill_one_that_holds_jobs(struct battle *b)
+{
+    struct held h = {b, battle_someone(b)};
+    battle_await(b, "a worker to hold jobs", holds_jobs, &h);
+    battle_signal(b, h.fighter, SIGKILL);
+    return h.fighter;
+}
+
 void strike_kill_worker(struct battle *b)
 {
     unsigned i = battle_someone(b);
@@ -64,9 +97,8 @@ static void judge_killed_host(struct battle *b)
 
 static void strike_kill_host(struct battle *b)
 {
-    unsigned i = battle_someone(b);
+    unsigned i = kill_one_that_holds_jobs(b);
     battle_say(b, "kill -9 worker %u, a new one on another host", i);
-    battle_signal(b, i, SIGKILL);
     (void)snprintf(b->army[i].host, sizeof(b->army[i].host), "host-%u-%u", i,
                    b->strikes);
     battle_enlist(b, i);
@@ -87,9 +119,8 @@ void strike_kill_all(struct battle *b)
  */
 static void strike_two_reapers(struct battle *b)
 {
-    unsigned i = battle_someone(b);
+    unsigned i = kill_one_that_holds_jobs(b);
     battle_say(b, "kill -9 worker %u, its neighbours all reap it", i);
-    battle_signal(b, i, SIGKILL);
     (void)kill(redis_pid(b->redis), SIGSTOP);
     battle_let_pass(b, 2500);
     (void)kill(redis_pid(b->redis), SIGCONT);
