@@ -21,7 +21,7 @@ enum { FLAGS_MAX = 40 };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LEASE "9s"
 #else
-#define LEASE LEASE
+#define LEASE "3s"
 #endif
 
 struct clock_shift *army_new_clock(struct battle *b, const char *name)
