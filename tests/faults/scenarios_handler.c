@@ -194,9 +194,9 @@ static void judge_http(struct battle *b)
 static const struct kind slow_kinds[] = {
     {"sleep:30", 80}, {"ok", 20}, {NULL, 0}};
 static const struct kind bad_kinds[] = {
-    {"ok", 70},   {"flood:2", 5}, {"deaf:2000", 3}, {"fork", 7},
-    {"close", 8}, {"leak", 5},    {"crash:1", 2},   {NULL, 0}};
-static const char *const short_timeout[] = {"--timeout", "700ms", NULL};
+    {"ok", 70},   {"flood:2", 5}, {"deaf:30000", 3}, {"fork", 7},
+    {"close", 8}, {"leak", 5},    {"crash:1", 2},    {NULL, 0}};
+static const char *const short_timeout[] = {"--timeout", "3s", NULL};
 static const char *const listening[] = {"--listen", "127.0.0.1:0", NULL};
 
 const struct scenario scenarios_handler[] = {
