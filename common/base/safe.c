@@ -51,8 +51,18 @@ static void put_escape(struct buf *b, uint32_t code)
         buf_printf(b, "\\u%04x", code);
 }
 
-/* Appends well-formed UTF-8. */
-static void append_run(struct buf *b, const char *s, size_t n)
+/* In valid JSON, where control characters never stand within a string. */
+static void put_json_escape(struct buf *b, uint32_t code)
+{
+    if (code < 0x20)
+        buf_char(b, ' ');
+    else
+        buf_printf(b, "\\u%04x", code);
+}
+
+/* Appends well-formed UTF-8; put writes what must not stand there itself. */
+static void append_run(struct buf *b, const char *s, size_t n,
+                       void (*put)(struct buf *b, uint32_t code))
 {
     size_t done = 0, i = 0;
 
@@ -64,7 +74,7 @@ static void append_run(struct buf *b, const char *s, size_t n)
             continue;
         }
         buf_append(b, s + done, i - done);
-        put_escape(b, code);
+        put(b, code);
         i += len;
         done = i;
     }
@@ -75,7 +85,7 @@ void safe_append(struct buf *b, const char *s, size_t n)
 {
     for (;;) {
         size_t good = text_utf8_error(s, n);
-        append_run(b, s, good);
+        append_run(b, s, good, put_escape);
         if (good == n)
             return;
         buf_printf(b, "\\x%02x", (unsigned char)s[good]);
@@ -86,25 +96,8 @@ void safe_append(struct buf *b, const char *s, size_t n)
 
 void safe_append_json(struct buf *b, const char *s, size_t n)
 {
-    size_t done = 0, i = 0;
-
     buf_reserve(b, n);
-    while (i < n) {
-        uint32_t code;
-        size_t len = safe_unsafe(s + i, n - i, &code);
-        if (len == 0) {
-            i++;
-            continue;
-        }
-        buf_append(b, s + done, i - done);
-        if (code < 0x20)
-            buf_char(b, ' '); /* in valid JSON never within a string */
-        else
-            buf_printf(b, "\\u%04x", code);
-        i += len;
-        done = i;
-    }
-    buf_append(b, s + done, n - done);
+    append_run(b, s, n, put_json_escape);
 }
 
 static bool starts_character(char c)
