@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "tests/faults/journal.h"
 
 static const char base_name[] = "appendonly.aof.1.base.rdb";
 static const char incr_name[] = "appendonly.aof.1.incr.aof";
@@ -131,4 +132,14 @@ void write_remove(char *dir)
     }
     (void)rmdir(dir);
     free(dir);
+}
+
+struct journal *write_and_replay(const struct buf *bytes)
+{
+    char *dir = write_journal(bytes->data, bytes->len);
+    struct journal *j = journal_replay(dir, "q", 0, stderr);
+    write_remove(dir);
+    if (journal_breach_count(j) != 0)
+        exit(1); /* journal_replay has told which */
+    return j;
 }

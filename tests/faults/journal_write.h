@@ -28,4 +28,8 @@ void write_word(struct buf *out, const char *token, size_t len);
 char *write_journal(const char *bytes, size_t len);
 void write_remove(char *dir); /* takes it, and what write_journal made */
 
+/* Replays such a journal of queue q, which has no breach; returns owned. */
+struct journal;
+struct journal *write_and_replay(const struct buf *bytes);
+
 #endif

@@ -418,16 +418,6 @@ static void is_judged_so(void **state)
     assert_true(same);
 }
 
-/* Replays and expects no breach; returns owned. */
-static struct journal *replay(const struct buf *bytes)
-{
-    char *dir = write_journal(bytes->data, bytes->len);
-    struct journal *j = journal_replay(dir, "q", 0, stderr);
-    assert_int_equal(journal_breach_count(j), 0);
-    write_remove(dir);
-    return j;
-}
-
 /* ---- what it knows of each job ---- */
 
 static void it_tells_what_each_job_went_through(void **state)
@@ -440,7 +430,7 @@ static void it_tells_what_each_job_went_through(void **state)
                 "HINCRBY @stats released 1\nEXEC\n"
                 "MULTI\nRPUSH @active:a #3\nLTRIM @ 1 -1\nINCRBY @fence 1\n"
                 "EXEC\n");
-    struct journal *j = replay(&bytes);
+    struct journal *j = write_and_replay(&bytes);
     assert_int_equal(journal_jobs(j), 3);
     const struct job_history *one = journal_job(j, 0);
     const struct job_history *three = journal_job(j, 2);

@@ -16,16 +16,6 @@
 #define LEASE "ZADD @leases 1 a\n"
 #define READY LEASE "RPUSH @ $1 $2 $3\n"
 
-/* Replays and expects no breach; returns owned. */
-static struct journal *replay(const struct buf *bytes)
-{
-    char *dir = write_journal(bytes->data, bytes->len);
-    struct journal *j = journal_replay(dir, "q", 0, stderr);
-    assert_int_equal(journal_breach_count(j), 0);
-    write_remove(dir);
-    return j;
-}
-
 /* ---- files ---- */
 
 static void a_torn_tail_is_cut_where_redis_cuts_it(void **state)
@@ -38,13 +28,13 @@ static void a_torn_tail_is_cut_where_redis_cuts_it(void **state)
                         "INCRBY @fence 1\nEXEC\n");
     size_t all = bytes.len;
     for (bytes.len = whole; bytes.len < all; bytes.len++) {
-        struct journal *j = replay(&bytes);
+        struct journal *j = write_and_replay(&bytes);
         assert_int_equal(journal_moves(j).fetched, 0);
         assert_int_equal(journal_left(j), 3);
         journal_free(j);
     }
     bytes.len = all;
-    struct journal *j = replay(&bytes);
+    struct journal *j = write_and_replay(&bytes);
     assert_int_equal(journal_moves(j).fetched, 1);
     journal_free(j);
     buf_done(&bytes);
@@ -58,7 +48,7 @@ static void notes_of_the_time_are_skipped(void **state)
     write_lines(&bytes, "RPUSH @ $1\n");
     buf_str(&bytes, "#TS:1795630139\r\n");
     write_lines(&bytes, "RPUSH @ $2\n");
-    struct journal *j = replay(&bytes);
+    struct journal *j = write_and_replay(&bytes);
     assert_int_equal(journal_moves(j).pushed, 2);
     journal_free(j);
     buf_done(&bytes);
@@ -211,7 +201,7 @@ static void elements_may_be_anything(void **state)
         write_lines(&bytes, "HINCRBY @stats released 1\nEXEC\n"
                             "LMOVE @ @active:a LEFT RIGHT\n");
     }
-    struct journal *j = replay(&bytes);
+    struct journal *j = write_and_replay(&bytes);
     assert_int_equal(journal_jobs(j), N);
     assert_int_equal(journal_moves(j).released, N);
     assert_int_equal(journal_left(j), N);
@@ -239,7 +229,7 @@ static void a_set_may_be_large(void **state)
                        i, i);
         write_lines(&bytes, lines);
     }
-    struct journal *j = replay(&bytes);
+    struct journal *j = write_and_replay(&bytes);
     assert_int_equal(journal_moves(j).promoted, MEMBERS);
     assert_int_equal(journal_left(j), MEMBERS);
     journal_free(j);
