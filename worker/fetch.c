@@ -5,20 +5,12 @@
  *                └──EMPTY──► BLMOVE on the second connection ──job──► fetch
  *
  * A fetch and a BLMOVE are never under way together, so that the order of the
- * active list stays known. BLMOVE cannot stamp: a job without id that comes
- * that way gets one by the stamp script before it may run.
+ * active list stays known. What comes is taken in by intake.c.
  *
  * Thread: event loop only.
  */
-#include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/mem.h"
-#include "common/base/ulid.h"
 #include "worker/lane.h"
 
 enum {
@@ -26,14 +18,11 @@ enum {
     OOM_POLL_MS = 1000,   /* BLMOVE is refused at maxmemory, fetch is not */
     UNBLOCK_RETRY_MS = 10 /* the order overtook the BLMOVE */
 };
-/* Settling a failure makes an envelope grow; it must still be read. */
-#define ENVELOPE_SLACK (64 * 1024)
 
 static void on_fetched(void *arg, int err, const struct reply *r);
 static void on_popped(void *arg, int err, const struct reply *r);
 static void on_blocked(void *arg, int err, const struct reply *r);
 static void on_unblocked(void *arg, int err, const struct reply *r);
-static void on_stamped(void *arg, int err, const struct reply *r);
 
 bool lane_is_quiescent(const struct lane *lane)
 {
@@ -215,183 +204,4 @@ static void on_unblocked(void *arg, int err, const struct reply *r)
     /* 0: it was not blocked, or not yet: two connections, no order. */
     if (reply_int(r, &n) && n == 0 && lane->blocked)
         timer_in(lane->poll_timer, UNBLOCK_RETRY_MS);
-}
-
-/* ---- intake ---- */
-
-static void judge(struct lane *lane, struct slot *s) ON_LOOP;
-static void send_stamp(struct lane *lane, struct slot *s) ON_LOOP;
-
-static void fail_slot(struct slot *s, enum verdict verdict, const char *class,
-                      const char *message)
-{
-    struct outcome *o = &s->d->outcome;
-    o->verdict = verdict;
-    (void)snprintf(o->error_class, sizeof(o->error_class), "%s", class);
-    buf_str(&o->message, message);
-    s->state = SLOT_FINISHED;
-}
-
-/* What becomes of a job that is here and whole: s is not in the ledger yet. */
-static void judge(struct lane *lane, struct slot *s)
-{
-    const struct worker_config *cfg = lane->agent->cfg;
-    struct delivery *d = s->d;
-    unsigned recovered =
-        job_recoveries_since(d->job, lane_now_ms(lane) - RECOVERY_WINDOW_MS);
-    d->lane = lane;
-    d->fence = cfg->fence ? s->fence : 0;
-    (void)snprintf(d->queue, sizeof(d->queue), "%s", lane->keys.queue);
-    if (cfg->max_recoveries > 0 && recovered >= cfg->max_recoveries) {
-        char text[128];
-        (void)snprintf(text, sizeof(text),
-                       "recovered %u times within three days: its workers "
-                       "died while they held it",
-                       recovered);
-        fail_slot(s, VERDICT_DEAD, "poison", text);
-        return;
-    }
-    d->handler = handlers_find(cfg->handlers, d->job->type);
-    if (d->handler == NULL) {
-        fail_slot(s, VERDICT_PUT_OFF, "no_handler",
-                  "no handler for this type here");
-        return;
-    }
-    s->state = lane->agent->stage < AGENT_DRAINING ? SLOT_HELD : SLOT_GIVE_BACK;
-    s->recovered = recovered > 0;
-    s->near = cfg->max_recoveries > 1 && recovered + 1 == cfg->max_recoveries;
-    /* At most one, so that innocents are not condemned with the guilty. */
-    if (s->near && lane->ledger.near > 0)
-        s->state = SLOT_GIVE_BACK;
-}
-
-static void set_invalid(struct slot *s, const char *why)
-{
-    s->invalid = mem_strdup(why);
-    s->state = SLOT_FINISHED;
-}
-
-/* The envelope with a fresh id in front. */
-static void stamp_text(struct job *job, struct buf *out)
-{
-    ulid_make(job->id);
-    job_rewrite(job, NULL, 0, 0, out);
-}
-
-struct slot *lane_take(struct lane *lane, struct bytes raw, int64_t fence)
-{
-    const struct worker_config *cfg = lane->agent->cfg;
-    struct errbuf eb;
-    struct job *job;
-    struct slot *s = slot_new(raw.p, raw.len);
-    s->fence = fence;
-    if (job_parse(raw.p, raw.len, cfg->max_job_bytes + ENVELOPE_SLACK, &job,
-                  &eb) != 0) {
-        set_invalid(s, eb.text);
-        ledger_append(&lane->ledger, s);
-        return s;
-    }
-    if (job->id[0] == '\0' && cfg->at_most_once) {
-        struct buf out = {0};
-        stamp_text(job, &out);
-        struct slot *stamped = NULL;
-        job_free(job);
-        slot_free(s);
-        stamped = lane_take(lane, (struct bytes){out.data, out.len}, fence);
-        buf_done(&out);
-        return stamped;
-    }
-    if (job->id[0] == '\0' ||
-        (cfg->fence && fence == 0 && !cfg->at_most_once)) {
-        s->state = SLOT_STAMPING;
-        job_free(job);
-        ledger_append(&lane->ledger, s);
-        send_stamp(lane, s);
-        return s;
-    }
-    slot_set_delivery(s, delivery_new(job));
-    judge(lane, s);
-    ledger_append(&lane->ledger, s);
-    return s;
-}
-
-struct stamping {
-    struct lane *lane;
-    struct slot *slot; /* in the ledger while the lane is up */
-    struct buf now;
-};
-
-static void send_stamp(struct lane *lane, struct slot *s)
-{
-    struct stamping *st = mem_new(sizeof(*st));
-    struct job *job = NULL;
-    size_t max = lane->agent->cfg->max_job_bytes + ENVELOPE_SLACK;
-    st->lane = lane;
-    st->slot = s;
-    if (job_parse(s->raw, s->raw_len, max, &job, NULL) == 0 &&
-        job->id[0] == '\0')
-        stamp_text(job, &st->now);
-    job_free(job);
-    if (queue_stamp(
-            lane->cmd, &lane->keys, lane->id, ledger_index(&lane->ledger, s),
-            (struct bytes){s->raw, s->raw_len},
-            (struct bytes){st->now.data, st->now.len}, on_stamped, st) != 0) {
-        buf_done(&st->now);
-        free(st);
-    }
-}
-
-static void on_stamped(void *arg, int err, const struct reply *r)
-{
-    loop_role_assert();
-    struct stamping *st = arg;
-    struct lane *lane = st->lane;
-    struct slot *s = st->slot;
-    struct errbuf eb;
-    int64_t fence = 0;
-    int rc = queue_stamp_result(err, r, &fence, &eb);
-    if (rc != 0) {
-        /* s may be gone with its ledger; the next rebind starts it anew */
-        lane_failed(lane, rc, &eb);
-    } else {
-        struct job *job;
-        const char *p = st->now.len > 0 ? st->now.data : s->raw;
-        size_t len = st->now.len > 0 ? st->now.len : s->raw_len;
-        size_t max = lane->agent->cfg->max_job_bytes + 2 * ENVELOPE_SLACK;
-        s->fence = fence;
-        if (job_parse(p, len, max, &job, &eb) != 0) {
-            (void)errbuf_wrap(&eb, ERR_INVALID, "stamped");
-            lane_failed(lane, ERR_MISSING, &eb);
-        } else {
-            ledger_replace(&lane->ledger, s, delivery_new(job));
-            ledger_set_state(&lane->ledger, s, SLOT_GIVE_BACK);
-            judge(lane, s);
-            enum slot_state state = s->state;
-            s->state = SLOT_GIVE_BACK;
-            ledger_set_state(&lane->ledger, s, state);
-            agent_turn(lane->agent);
-        }
-    }
-    buf_done(&st->now);
-    free(st);
-}
-
-void lane_send_held(struct lane *lane)
-{
-    struct agent *a = lane->agent;
-    if (lane->ledger.count[SLOT_HELD] == 0 || a->stage >= AGENT_DRAINING)
-        return;
-    for (struct slot *s = lane->ledger.first; s != NULL; s = s->next) {
-        if (s->state != SLOT_HELD)
-            continue;
-        /* What is given back because of it must be out of its reach. */
-        if (s->near &&
-            (lane->unacked != NULL || lane->ledger.count[SLOT_GIVE_BACK] > 0))
-            continue;
-        if (chan_try_send(a->jobs, s->d) != 0)
-            return;
-        if (a->out++ == 0)
-            window_busy(&a->window, clock_us());
-        ledger_set_state(&lane->ledger, s, SLOT_OUT);
-    }
 }

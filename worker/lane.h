@@ -125,6 +125,8 @@ void lane_pump(struct lane *lane) ON_LOOP;
 void lane_unblock(struct lane *lane) ON_LOOP;
 /* Neither a fetch nor a BLMOVE is under way. */
 bool lane_is_quiescent(const struct lane *lane);
+
+/* ---- intake.c ---- */
 /* Takes in one element of the active list. Returns its slot. */
 struct slot *lane_take(struct lane *lane, struct bytes raw,
                        int64_t fence) ON_LOOP;
