@@ -29,7 +29,7 @@
 enum {
     TICK_MS = 1000,
     FLEET_MS = 20000, /* between updates of this worker's entry */
-    OUTCOMES_PER_TURN = 2000
+    OUTCOMES_PER_TURN = 1000
 };
 
 static const int signal_numbers[4] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
@@ -67,9 +67,10 @@ void agent_turn(struct agent *a)
         agent_pump(a);
 }
 
-static void take_outcome(struct agent *a, struct delivery *d) ON_LOOP;
+static void take_outcome(struct agent *a, struct delivery *d,
+                         int64_t now_us) ON_LOOP;
 
-static void take_outcome(struct agent *a, struct delivery *d)
+static void take_outcome(struct agent *a, struct delivery *d, int64_t now_us)
 {
     struct slot *s = d->slot;
     a->out--;
@@ -84,9 +85,7 @@ static void take_outcome(struct agent *a, struct delivery *d)
     }
     enum verdict v = d->outcome.verdict;
     if (v != VERDICT_NONE)
-        window_done(&a->window, d->outcome.run_us, clock_us());
-    for (unsigned i = 0; i < a->lane_count; i++)
-        a->lanes[i]->burst_checked = false; /* it may have pushed some */
+        window_done(&a->window, d->outcome.run_us, now_us);
     ledger_set_state(&d->lane->ledger, s,
                      v == VERDICT_NONE || v == VERDICT_RELEASE ? SLOT_GIVE_BACK
                                                                : SLOT_FINISHED);
@@ -96,16 +95,17 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
     struct agent *a = arg;
-    void *item;
-    int n = 0;
+    void *items[OUTCOMES_PER_TURN];
     (void)fd;
     (void)what;
     pool_woken(a->pool);
-    while (n < OUTCOMES_PER_TURN && chan_try_recv(a->outcomes, &item) == 0) {
-        take_outcome(a, item);
-        n++;
-    }
-    if (n == OUTCOMES_PER_TURN) /* more may wait: come again */
+    unsigned n = chan_try_recv_many(a->outcomes, items, OUTCOMES_PER_TURN);
+    int64_t now_us = clock_us();
+    for (unsigned i = 0; i < n; i++)
+        take_outcome(a, items[i], now_us);
+    for (unsigned i = 0; i < a->lane_count && n > 0; i++)
+        a->lanes[i]->burst_checked = false; /* they may have pushed some */
+    if (n == OUTCOMES_PER_TURN)             /* more may wait: come again */
         event_active(a->on_wake, EV_READ, 0);
     agent_turn(a);
 }

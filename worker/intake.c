@@ -20,6 +20,8 @@
 #include "common/base/ulid.h"
 #include "worker/lane.h"
 
+enum { SEND_MAX = 256 }; /* jobs that go into the channel at once */
+
 /* Settling a failure makes an envelope grow; it must still be read. */
 #define ENVELOPE_SLACK (64 * 1024)
 
@@ -181,22 +183,46 @@ static void on_stamped(void *arg, int err, const struct reply *r)
     free(st);
 }
 
+/* NULL if none; mostly they stand together at the end. */
+static struct slot *first_held(const struct ledger *l)
+{
+    size_t left = l->count[SLOT_HELD];
+    struct slot *s = l->last;
+    while (left > 0 && (s->state != SLOT_HELD || --left > 0))
+        s = s->prev;
+    return l->count[SLOT_HELD] > 0 ? s : NULL;
+}
+
+static bool may_go(const struct lane *lane, const struct slot *s)
+{
+    /* What is given back because of it must be out of its reach. */
+    return s->state == SLOT_HELD &&
+           (!s->near ||
+            (lane->unacked == NULL && lane->ledger.count[SLOT_GIVE_BACK] == 0));
+}
+
 void lane_send_held(struct lane *lane)
 {
     struct agent *a = lane->agent;
-    if (lane->ledger.count[SLOT_HELD] == 0 || a->stage >= AGENT_DRAINING)
-        return;
-    for (struct slot *s = lane->ledger.first; s != NULL; s = s->next) {
-        if (s->state != SLOT_HELD)
-            continue;
-        /* What is given back because of it must be out of its reach. */
-        if (s->near &&
-            (lane->unacked != NULL || lane->ledger.count[SLOT_GIVE_BACK] > 0))
-            continue;
-        if (chan_try_send(a->jobs, s->d) != 0)
-            return;
-        if (a->out++ == 0)
+    struct slot *chosen[SEND_MAX], *s = NULL;
+    void *items[SEND_MAX];
+    if (a->stage < AGENT_DRAINING)
+        s = first_held(&lane->ledger);
+    while (s != NULL) {
+        unsigned n = 0;
+        for (; s != NULL && n < SEND_MAX; s = s->next) {
+            if (may_go(lane, s)) {
+                items[n] = s->d;
+                chosen[n++] = s;
+            }
+        }
+        unsigned sent = chan_try_send_many(a->jobs, items, n);
+        if (sent > 0 && a->out == 0)
             window_busy(&a->window, clock_us());
-        ledger_set_state(&lane->ledger, s, SLOT_OUT);
+        a->out += sent;
+        for (unsigned i = 0; i < sent; i++)
+            ledger_set_state(&lane->ledger, chosen[i], SLOT_OUT);
+        if (sent < n)
+            return;
     }
 }

@@ -84,6 +84,10 @@ struct slot {
 
 static int op_locked(struct chan *c, enum chan_op op, void **item,
                      struct waiter **ret_partner) REQUIRES(c->mu);
+static int send_locked(struct chan *c, void *item, struct waiter **ret_partner)
+    REQUIRES(c->mu);
+static int recv_locked(struct chan *c, void **ret_item,
+                       struct waiter **ret_partner) REQUIRES(c->mu);
 static void serve(struct waiter *w);
 static int await(struct ticket *t, int64_t deadline_ms);
 
@@ -202,10 +206,58 @@ static struct waiter *claim_locked(struct chan *c, enum chan_op op)
     return NULL;
 }
 
-/*
- * Claims every waiter under the lock and serves them after it: a claimed
- * thread cannot go before DONE, so the list outlives the lock.
+/* A claimed thread cannot go before DONE, so a list of them outlives the lock.
  */
+static void serve_all(struct waiters *claimed)
+{
+    struct waiter *w;
+    while ((w = TAILQ_FIRST(claimed)) != NULL) {
+        TAILQ_REMOVE(claimed, w, link);
+        serve(w);
+    }
+}
+
+static void note_partner(struct waiters *claimed, struct waiter *partner)
+{
+    if (partner != NULL)
+        TAILQ_INSERT_TAIL(claimed, partner, link);
+}
+
+unsigned chan_try_send_many(struct chan *c, void *const *items, unsigned n)
+{
+    struct waiters claimed = TAILQ_HEAD_INITIALIZER(claimed);
+    struct waiter *partner;
+    unsigned i;
+    mutex_lock(&c->mu);
+    for (i = 0; i < n; i++) {
+        partner = NULL;
+        if (send_locked(c, items[i], &partner) != 0)
+            break;
+        note_partner(&claimed, partner);
+    }
+    mutex_unlock(&c->mu);
+    serve_all(&claimed);
+    return i;
+}
+
+unsigned chan_try_recv_many(struct chan *c, void **ret_items, unsigned n)
+{
+    struct waiters claimed = TAILQ_HEAD_INITIALIZER(claimed);
+    struct waiter *partner;
+    unsigned i;
+    mutex_lock(&c->mu);
+    for (i = 0; i < n; i++) {
+        partner = NULL;
+        if (recv_locked(c, &ret_items[i], &partner) != 0)
+            break;
+        note_partner(&claimed, partner);
+    }
+    mutex_unlock(&c->mu);
+    serve_all(&claimed);
+    return i;
+}
+
+/* Claims every waiter under the lock and serves them after it. */
 void chan_close(struct chan *c)
 {
     struct waiters claimed = TAILQ_HEAD_INITIALIZER(claimed);
@@ -218,10 +270,7 @@ void chan_close(struct chan *c)
             TAILQ_INSERT_TAIL(&claimed, w, link);
         }
     mutex_unlock(&c->mu);
-    while ((w = TAILQ_FIRST(&claimed)) != NULL) {
-        TAILQ_REMOVE(&claimed, w, link);
-        serve(w);
-    }
+    serve_all(&claimed);
 }
 
 unsigned chan_len(struct chan *c)
@@ -249,9 +298,6 @@ static void push_locked(struct chan *c, void *item)
 }
 
 static int send_locked(struct chan *c, void *item, struct waiter **ret_partner)
-    REQUIRES(c->mu);
-
-static int send_locked(struct chan *c, void *item, struct waiter **ret_partner)
 {
     if (c->closed)
         return ERR_CLOSED;
@@ -267,9 +313,6 @@ static int send_locked(struct chan *c, void *item, struct waiter **ret_partner)
     push_locked(c, item);
     return 0;
 }
-
-static int recv_locked(struct chan *c, void **ret_item,
-                       struct waiter **ret_partner) REQUIRES(c->mu);
 
 static int recv_locked(struct chan *c, void **ret_item,
                        struct waiter **ret_partner)

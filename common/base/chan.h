@@ -41,6 +41,14 @@ int chan_recv(struct chan *c, void **ret_item, int64_t deadline_ms) MAY_BLOCK;
 int chan_try_send(struct chan *c, void *item);
 int chan_try_recv(struct chan *c, void **ret_item);
 
+/*
+ * As many of n items as there is room for, in their order, as that many
+ * chan_try_send or chan_try_recv would, but under one lock, and each waiting
+ * partner is woken once. Returns how many; 0 also when the channel is closed.
+ */
+unsigned chan_try_send_many(struct chan *c, void *const *items, unsigned n);
+unsigned chan_try_recv_many(struct chan *c, void **ret_items, unsigned n);
+
 /* Refuses further sends and wakes every waiter, senders included. */
 void chan_close(struct chan *c);
 

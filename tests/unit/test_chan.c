@@ -137,6 +137,81 @@ static void freed_place_goes_to_the_first_blocked_sender(void **state)
     chan_free(c);
 }
 
+static void expect_sent_many(struct chan *c, unsigned first, unsigned n,
+                             unsigned taken)
+{
+    void *out[8];
+    for (unsigned i = 0; i < n; i++)
+        out[i] = &items[first + i];
+    assert_int_equal(chan_try_send_many(c, out, n), taken);
+}
+
+static void expect_many(struct chan *c, unsigned first, unsigned want,
+                        unsigned n)
+{
+    void *got[8] = {NULL};
+    assert_int_equal(chan_try_recv_many(c, got, want), n);
+    for (unsigned i = 0; i < want; i++)
+        assert_ptr_equal(got[i], i < n ? (void *)&items[first + i] : NULL);
+}
+
+static void many_are_sent_and_received_up_to_the_bound(void **state)
+{
+    (void)state;
+    struct chan *c = chan_new(3);
+    for (int round = 0; round < 4; round++) { /* the ring wraps */
+        expect_sent_many(c, 0, 2, 2);
+        expect_sent_many(c, 2, 2, 1);
+        expect_sent_many(c, 3, 2, 0);
+        expect_many(c, 0, 2, 2);
+        expect_many(c, 2, 4, 1);
+        expect_many(c, 0, 4, 0);
+    }
+    expect_sent_many(c, 0, 0, 0);
+    chan_close(c);
+    expect_sent_many(c, 0, 2, 0);
+    expect_many(c, 0, 2, 0);
+    chan_free(c);
+}
+
+static void many_serve_the_receivers_first(void **state)
+{
+    (void)state;
+    struct chan *c = chan_new(2);
+    struct actor receivers[2];
+    for (int i = 0; i < 2; i++) {
+        actor_recv(&receivers[i], c);
+        actor_wait_blocked(&receivers[i]);
+    }
+    expect_sent_many(c, 0, 5, 4); /* two are waited for, two fit in */
+    for (int i = 0; i < 2; i++) {
+        actor_join(&receivers[i]);
+        assert_int_equal(receivers[i].rc, 0);
+        assert_ptr_equal(receivers[i].cases[0].item, &items[i]);
+    }
+    expect_many(c, 2, 3, 2);
+    chan_free(c);
+}
+
+static void many_are_received_from_blocked_senders_too(void **state)
+{
+    (void)state;
+    struct chan *c = full_channel(2);
+    struct actor senders[3];
+    for (int i = 0; i < 3; i++) {
+        actor_send(&senders[i], c, &items[i + 2]);
+        actor_wait_blocked(&senders[i]);
+    }
+    expect_many(c, 0, 3, 3);
+    assert_int_equal(chan_len(c), 2);
+    expect_many(c, 3, 8, 2);
+    for (int i = 0; i < 3; i++) {
+        actor_join(&senders[i]);
+        assert_int_equal(senders[i].rc, 0);
+    }
+    chan_free(c);
+}
+
 static void blocked_receivers_are_served_in_order(void **state)
 {
     (void)state;
@@ -387,6 +462,9 @@ int main(void)
         cmocka_unit_test(rendezvous_send_needs_a_receiver),
         cmocka_unit_test(rendezvous_receive_needs_a_sender),
         cmocka_unit_test(freed_place_goes_to_the_first_blocked_sender),
+        cmocka_unit_test(many_are_sent_and_received_up_to_the_bound),
+        cmocka_unit_test(many_serve_the_receivers_first),
+        cmocka_unit_test(many_are_received_from_blocked_senders_too),
         cmocka_unit_test(blocked_receivers_are_served_in_order),
         cmocka_unit_test(close_wakes_a_blocked_sender),
         cmocka_unit_test(close_wakes_every_blocked_receiver),
