@@ -1,30 +1,24 @@
 /*
- * What an operation on a channel costs.
- *
- *     bench_chan [ROUNDS [ITEMS]]
+ * Chan: what an operation on a channel costs.
  *
  * One operation is one item from its sender to its receiver. Each round also
  * hands the items over through a one-place box of a mutex and two conditions,
- * the least that does the same work; the ratio is taken within the round, so
- * that a busy machine slows both.
+ * the least that does the same work.
  *
  * Thread: main starts and joins all others.
  */
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/chan.h"
 #include "common/base/clock.h"
-#include "common/base/err.h"
-#include "common/base/mem.h"
-#include "common/base/text.h"
+#include "tests/bench/bench.h"
 
 enum {
     CAP = 128,        /* as deep as a busy worker's window */
     SIDE_MAX = 4,     /* threads on each side of n:m */
-    ROUNDS_MIN = 5,   /* fewer have no median worth the name */
     SELECT_CHANS = 4, /* what one select looks at */
+    ITEMS = 100 * 1000
 };
 
 /* The yardstick. */
@@ -125,10 +119,8 @@ static void *select_receiver(void *arg)
 static void start(struct side *side, struct run *run, void *(*body)(void *))
 {
     side->run = run;
-    if (pthread_create(&side->thread, NULL, body, run) != 0) {
-        perror("pthread_create");
-        exit(1);
-    }
+    if (pthread_create(&side->thread, NULL, body, run) != 0)
+        bench_fail("no thread");
 }
 
 /* Returns nanoseconds an item for n senders and n receivers. */
@@ -236,57 +228,27 @@ static double measure(enum measure m, long items)
     return ns;
 }
 
-static int by_value(const void *a, const void *b)
+/* Whoever is measured first is not so the next time. */
+static void run_round(struct bench *b)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+    int64_t items = bench_jobs(b, ITEMS);
+    bool box_first = b->round % 2 == 0;
+    double ns[MEASURES];
 
-/* Sorts the values and prints their least, median and greatest. */
-static void print_spread(double *values, size_t n, int decimals)
-{
-    qsort(values, n, sizeof(*values), by_value);
-    printf(" %9.*f %9.*f %9.*f", decimals, values[0], decimals, values[n / 2],
-           decimals, values[n - 1]);
-}
-
-static void report(double *ns[MEASURES], size_t rounds)
-{
-    double *sorted = mem_new(rounds * sizeof(*sorted));
-    printf("%-26s %9s %9s %9s %9s %9s %9s\n", "ns an item", "min", "median",
-           "max", "x box min", "median", "max");
-    for (int m = 0; m < MEASURES; m++) {
-        printf("%-26s", measures[m].name);
-        for (size_t r = 0; r < rounds; r++)
-            sorted[r] = ns[m][r];
-        print_spread(sorted, rounds, 0);
-        for (size_t r = 0; r < rounds; r++)
-            sorted[r] = ns[m][r] / ns[BOX][r];
-        print_spread(sorted, rounds, 2);
-        putchar('\n');
+    items += SIDE_MAX - items % SIDE_MAX;
+    for (int i = 0; i < MEASURES; i++) {
+        int m = box_first ? i : MEASURES - 1 - i;
+        ns[m] = measure((enum measure)m, (long)items);
     }
-    free(sorted);
+    for (int m = BOX + 1; m < MEASURES; m++) {
+        struct figure f = {
+            .name = measures[m].name, .unit = "ns/item", .against = "a box"};
+        bench_record(b, &f, ns[m], ns[BOX]);
+    }
 }
 
-int main(int argc, char **argv)
-{
-    int64_t rounds = 7, items = 100000;
-    struct errbuf eb;
-    if ((argc > 1 && text_parse_int(argv[1], ROUNDS_MIN, 1000, "ROUNDS",
-                                    &rounds, &eb) != 0) ||
-        (argc > 2 && text_parse_int(argv[2], SIDE_MAX, 1000000000, "ITEMS",
-                                    &items, &eb) != 0)) {
-        fprintf(stderr, "bench_chan: %s\n", eb.text);
-        return 2;
-    }
-    double *ns[MEASURES];
-    for (int m = 0; m < MEASURES; m++)
-        ns[m] = mem_new((size_t)rounds * sizeof(*ns[m]));
-    for (int64_t r = 0; r < rounds; r++)
-        for (int m = 0; m < MEASURES; m++)
-            ns[m][r] = measure((enum measure)m, items);
-    report(ns, (size_t)rounds);
-    for (int m = 0; m < MEASURES; m++)
-        free(ns[m]);
-    return 0;
-}
+const struct section section_chan = {
+    .name = "chan",
+    .about = "channels, against a box of mutex and conditions with one place",
+    .round = run_round,
+};
