@@ -114,6 +114,23 @@ void battle_enlist(struct battle *b, unsigned i)
     battle_await(b, "a lane of a new worker", has_lane, f);
 }
 
+static bool has_ended(void *arg)
+{
+    const struct fighter *f = arg;
+    return worker_has_ended(f->w);
+}
+
+/* Its exit code, or -signal. */
+static int await_end(struct battle *b, struct fighter *f)
+{
+    battle_await(b, "the end of a worker", has_ended, f);
+    int rc = worker_wait(f->w, 0);
+    worker_free(f->w);
+    f->w = NULL;
+    f->paused = false;
+    return rc;
+}
+
 void battle_signal(struct battle *b, unsigned i, int sig)
 {
     struct fighter *f = &b->army[i];
@@ -122,23 +139,18 @@ void battle_signal(struct battle *b, unsigned i, int sig)
         f->paused = sig == SIGSTOP;
     if (sig != SIGKILL)
         return;
-    int rc = worker_wait(f->w, BATTLE_PATIENCE_MS);
+    int rc = await_end(b, f);
     if (rc != -SIGKILL)
         battle_breach(b, "worker %u had ended by itself with %d", i, rc);
-    worker_free(f->w);
-    f->w = NULL;
-    f->paused = false;
 }
 
 void battle_discharge(struct battle *b, unsigned i)
 {
     struct fighter *f = &b->army[i];
     worker_signal(f->w, SIGTERM);
-    int rc = worker_wait(f->w, BATTLE_PATIENCE_MS);
+    int rc = await_end(b, f);
     if (rc != 0)
         battle_breach(b, "worker %u, told to end, ended with %d", i, rc);
-    worker_free(f->w);
-    f->w = NULL;
 }
 
 bool battle_has_fallen(struct battle *b, unsigned i)

@@ -85,7 +85,49 @@ static void keep_files(struct battle *b)
     free(data);
 }
 
-static void show_state(struct battle *b)
+static void show_last_line(const char *path)
+{
+    char *line = NULL, *last = NULL;
+    size_t cap = 0;
+    FILE *log = fopen(path, "re");
+    while (log != NULL && getline(&line, &cap, log) >= 0) {
+        free(last);
+        last = mem_strdup(line);
+    }
+    printf("%s", last != NULL ? last : "no log\n");
+    free(line);
+    free(last);
+    if (log != NULL)
+        (void)fclose(log);
+}
+
+static void show_workers(const struct battle *b)
+{
+    for (unsigned i = 0; i < b->army_size; i++) {
+        const struct fighter *f = &b->army[i];
+        printf("  worker %u%s: ", i, f->paused ? ", paused" : "");
+        if (f->w == NULL)
+            printf("none\n");
+        else
+            show_last_line(worker_log(f->w));
+    }
+}
+
+/* Those that did not end, and whose process is there. */
+static void show_runs(const struct battle *b)
+{
+    size_t n;
+    struct run *runs = record_read(b->record, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (runs[i].exit < 0 && kill(runs[i].pid, 0) == 0)
+            printf("  process %d runs job %s since %lld ms\n", runs[i].pid,
+                   runs[i].id,
+                   (long long)(clock_boot_ms() - runs[i].started_at_ms));
+    }
+    free(runs);
+}
+
+static void show_redis(const struct battle *b)
 {
     static const char script[] =
         "local q = 'belt:{q}' local out = { "
@@ -111,7 +153,9 @@ void battle_await(struct battle *b, const char *what, wait_cond cond, void *arg)
     if (wait_until(cond, arg, BATTLE_PATIENCE_MS))
         return;
     battle_breach(b, "waited in vain for: %s", what);
-    show_state(b);
+    show_workers(b);
+    show_runs(b);
+    show_redis(b);
     (void)fflush(stdout);
     keep_files(b);
     exit(1);
@@ -128,8 +172,7 @@ void battle_let_pass(struct battle *b, unsigned ms)
     battle_await(b, "time to pass", is_past, &until_ms);
 }
 
-/* Pushes more if little is ready: for conditions that need work to go on. */
-static void top_up(struct battle *b)
+void battle_top_up(struct battle *b)
 {
     long long backlog = feed_backlog(&b->feed);
     if (backlog >= 0 && backlog < BACKLOG / 4)
@@ -147,7 +190,7 @@ static bool have_started(void *arg)
     record_follow(&s->b->tail);
     if (s->b->tail.starts >= s->wanted)
         return true;
-    top_up(s->b);
+    battle_top_up(s->b);
     return false;
 }
 

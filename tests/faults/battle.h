@@ -27,7 +27,8 @@
  * of a promise are told and counted.
  */
 enum { ARMY_MAX = 8, BATTLE_PATH_MAX = 256 };
-enum { BATTLE_PATIENCE_MS = 120 * 1000 }; /* for what must come about */
+/* For what must come about; less than CTest's, so that it says what did not. */
+enum { BATTLE_PATIENCE_MS = 120 * 1000 };
 
 struct battle;
 
@@ -114,6 +115,9 @@ void battle_await(struct battle *b, const char *what, wait_cond cond,
 
 /* Lets time pass that is part of the fault (an outage of so many ms). */
 void battle_let_pass(struct battle *b, unsigned ms);
+
+/* Pushes some jobs if few are ready: for a wait that needs work to go on. */
+void battle_top_up(struct battle *b);
 
 /* Waits until n more runs have begun, with enough jobs for that. */
 void battle_await_starts(struct battle *b, unsigned n);

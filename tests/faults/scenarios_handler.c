@@ -3,6 +3,7 @@
  *
  * Thread: the test's.
  */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,10 @@
 
 /* ---- killed ---- */
 
-/* Signals a process only if it runs the handler, whatever its number was. */
+/*
+ * Kills a process only if it runs the handler, whatever its number was, and
+ * waits for its end.
+ */
 static bool kill_handler(int pid)
 {
     char link[64], program[BATTLE_PATH_MAX];
@@ -31,20 +35,39 @@ static bool kill_handler(int pid)
                 memcmp(program, BATTLE_HANDLER_BIN, (size_t)n) == 0;
     bool killed =
         ours && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+    if (killed)
+        (void)poll(&end, 1, BATTLE_PATIENCE_MS);
     (void)close(fd);
     return killed;
 }
 
+/* The newest that runs, plus 1; 0: there was none. */
+static size_t kill_newest(struct battle *b)
+{
+    size_t n;
+    struct run *runs = record_read(b->record, &n);
+    while (n > 0 && (runs[n - 1].exit >= 0 || !kill_handler(runs[n - 1].pid)))
+        n--;
+    free(runs);
+    return n;
+}
+
+/*
+ * What was hit behind its last line may have ended by itself, and is no
+ * strike. Handlers are short and may all be gone when we come: then there have
+ * to be more jobs, or the battle would wait for ever for the next handler.
+ */
 static bool has_killed_one(void *arg)
 {
     struct battle *b = arg;
-    size_t n;
-    struct run *runs = record_read(b->record, &n);
-    bool killed = false;
-    for (size_t i = n; i > 0 && !killed; i--) {
-        if (runs[i - 1].exit < 0)
-            killed = kill_handler(runs[i - 1].pid);
+    size_t n, hit = kill_newest(b);
+    if (hit == 0) {
+        battle_top_up(b);
+        return false;
     }
+    struct run *runs = record_read(b->record, &n);
+    bool killed = runs[hit - 1].exit < 0;
     free(runs);
     return killed;
 }

@@ -1,6 +1,7 @@
 /*
  * Claims about the audit of a battle: each of its books is read. Somebody
- * changes one of them when all is done, and a breach must come of it.
+ * changes one of them when all is done, and a breach must come of it. And
+ * about a strike that comes when all is done.
  */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/faults/battle.h"
+#include "tests/faults/scenarios.h"
 #include "tests/unit/unit.h"
 
 enum { JOBS = 60 };
@@ -146,11 +147,40 @@ static void each_book_is_read(void **state)
     }
 }
 
+static void kill_when_all_is_done(struct battle *b)
+{
+    assert_true(queue_at_rest(b->redis, "q", BATTLE_PATIENCE_MS));
+    strike_kill_handler(b);
+}
+
+static void one_was_killed(struct battle *b)
+{
+    size_t n, killed = 0;
+    struct run *runs = record_read(b->record, &n);
+    for (size_t i = 0; i < n; i++)
+        killed += runs[i].exit < 0;
+    free(runs);
+    assert_int_equal(killed, 1);
+}
+
+static void a_handler_is_killed_though_none_ran(void **state)
+{
+    const struct scenario s = {.name = "late strike",
+                               .workers = 2,
+                               .kinds = kinds,
+                               .no_reruns = true,
+                               .heal = kill_when_all_is_done,
+                               .judge = one_was_killed};
+    (void)state;
+    assert_int_equal(battle_run(&s, 1, JOBS, true, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(untouched_books_agree),
         cmocka_unit_test(each_book_is_read),
+        cmocka_unit_test(a_handler_is_killed_though_none_ran),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
