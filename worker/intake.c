@@ -25,6 +25,10 @@ enum { SEND_MAX = 256 }; /* jobs that go into the channel at once */
 /* Settling a failure makes an envelope grow; it must still be read. */
 #define ENVELOPE_SLACK (64 * 1024)
 
+_Static_assert(sizeof((struct delivery){0}.queue) ==
+                   sizeof((struct keys){0}.queue),
+               "the name is copied whole");
+
 static void on_stamped(void *arg, int err, const struct reply *r);
 static void judge(struct lane *lane, struct slot *s) ON_LOOP;
 static void send_stamp(struct lane *lane, struct slot *s) ON_LOOP;
@@ -44,11 +48,13 @@ static void judge(struct lane *lane, struct slot *s)
 {
     const struct worker_config *cfg = lane->agent->cfg;
     struct delivery *d = s->d;
-    unsigned recovered =
-        job_recoveries_since(d->job, lane_now_ms(lane) - RECOVERY_WINDOW_MS);
+    unsigned recovered = 0;
+    if (d->job->recovered_count > 0)
+        recovered = job_recoveries_since(d->job, lane_now_ms(lane) -
+                                                     RECOVERY_WINDOW_MS);
     d->lane = lane;
     d->fence = cfg->fence ? s->fence : 0;
-    (void)snprintf(d->queue, sizeof(d->queue), "%s", lane->keys.queue);
+    memcpy(d->queue, lane->keys.queue, sizeof(d->queue));
     if (cfg->max_recoveries > 0 && recovered >= cfg->max_recoveries) {
         char text[128];
         (void)snprintf(text, sizeof(text),
@@ -72,12 +78,6 @@ static void judge(struct lane *lane, struct slot *s)
         s->state = SLOT_GIVE_BACK;
 }
 
-static void set_invalid(struct slot *s, const char *why)
-{
-    s->invalid = mem_strdup(why);
-    s->state = SLOT_FINISHED;
-}
-
 /* The envelope with a fresh id in front. */
 static void stamp_text(struct job *job, struct buf *out)
 {
@@ -85,38 +85,47 @@ static void stamp_text(struct job *job, struct buf *out)
     job_rewrite(job, NULL, 0, 0, out);
 }
 
+static struct slot *take_invalid(struct lane *lane, struct bytes raw,
+                                 const char *why) ON_LOOP;
+
+static struct slot *take_invalid(struct lane *lane, struct bytes raw,
+                                 const char *why)
+{
+    struct slot *s = slot_new(raw.p, raw.len);
+    s->invalid = mem_strdup(why);
+    s->state = SLOT_FINISHED;
+    ledger_append(&lane->ledger, s);
+    return s;
+}
+
 struct slot *lane_take(struct lane *lane, struct bytes raw, int64_t fence)
 {
     const struct worker_config *cfg = lane->agent->cfg;
     struct errbuf eb;
     struct job *job;
-    struct slot *s = slot_new(raw.p, raw.len);
-    s->fence = fence;
+    struct slot *s;
     if (job_parse(raw.p, raw.len, cfg->max_job_bytes + ENVELOPE_SLACK, &job,
-                  &eb) != 0) {
-        set_invalid(s, eb.text);
-        ledger_append(&lane->ledger, s);
-        return s;
-    }
+                  &eb) != 0)
+        return take_invalid(lane, raw, eb.text);
     if (job->id[0] == '\0' && cfg->at_most_once) {
         struct buf out = {0};
         stamp_text(job, &out);
-        struct slot *stamped = NULL;
         job_free(job);
-        slot_free(s);
-        stamped = lane_take(lane, (struct bytes){out.data, out.len}, fence);
+        s = lane_take(lane, (struct bytes){out.data, out.len}, fence);
         buf_done(&out);
-        return stamped;
+        return s;
     }
     if (job->id[0] == '\0' ||
         (cfg->fence && fence == 0 && !cfg->at_most_once)) {
-        s->state = SLOT_STAMPING;
         job_free(job);
+        s = slot_new(raw.p, raw.len);
+        s->state = SLOT_STAMPING;
         ledger_append(&lane->ledger, s);
         send_stamp(lane, s);
         return s;
     }
-    slot_set_delivery(s, delivery_new(job));
+    s = slot_of(delivery_new(job));
+    s->fence = fence;
     judge(lane, s);
     ledger_append(&lane->ledger, s);
     return s;

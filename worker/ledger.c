@@ -46,6 +46,13 @@ struct slot *slot_new(const char *raw, size_t len)
     return s;
 }
 
+struct slot *slot_of(struct delivery *d)
+{
+    struct slot *s = mem_new(sizeof(*s));
+    slot_set_delivery(s, d);
+    return s;
+}
+
 void slot_set_delivery(struct slot *s, struct delivery *d)
 {
     free(s->own_raw);

@@ -70,6 +70,9 @@ void ledger_done(struct ledger *l);
 /* Makes a slot with its own copy of raw. Free with slot_free. */
 struct slot *slot_new(const char *raw, size_t len);
 
+/* Makes a slot of d, which it takes, and of its job's bytes. */
+struct slot *slot_of(struct delivery *d);
+
 /* Gives the slot its delivery, whose job's bytes take the place of its own. */
 void slot_set_delivery(struct slot *s, struct delivery *d);
 

@@ -1,7 +1,7 @@
 /*
  * Settle: tells Redis how jobs ended.
  *
- * Everything that finished in one turn of the loop goes in one call: the run
+ * Everything that finished by one turn of the loop goes in one call: the run
  * of finished slots at the front by count, the others by value, and what
  * comes of them (retry, dead, kept results, counters) with it, so that each
  * job ends in one atomic step. The slots leave the ledger when the call is
@@ -24,6 +24,7 @@
 #include "worker/lane.h"
 
 enum {
+    GATHER_MAX = 100,      /* finished jobs that wait for an answer */
     CRASHES_MAX = 3,       /* then the job is a poison pill */
     KEEP_FIELDS = 14,      /* names and values */
     SAID_MAX = 256,        /* types that were said to have no handler */
@@ -37,16 +38,19 @@ const char *const counter_names[COUNTERS] = {"done",     "retried",   "dead",
                                              "put_off",  "discarded", "invalid",
                                              "released", "stale"};
 
-/* One call under construction. */
+/*
+ * One call under construction. The arrays have max elements each, and are made
+ * when the first of them is needed: most jobs are done and nothing is kept.
+ */
 struct work {
     struct lane *lane;
     int64_t now_ms;
     struct settle call;
     struct ref *refs;
     struct settle_add *adds;
+    struct buf *envelopes; /* one for each add */
     struct settle_keep *keeps;
     struct bytes (*fields)[KEEP_FIELDS];
-    struct buf *envelopes;  /* one for each add */
     char (*numbers)[3][24]; /* of kept jobs */
     struct settle_count counts[SETTLE_COUNTERS];
     size_t bytes;
@@ -129,11 +133,21 @@ static void count(struct work *w, struct slot *s, enum counter c)
     s->counter = c;
 }
 
+/* Returns the buffer for the envelope of the next add. */
+static struct buf *next_envelope(struct work *w)
+{
+    if (w->adds == NULL) {
+        w->adds = mem_new(w->max * sizeof(*w->adds));
+        w->envelopes = mem_new(w->max * sizeof(*w->envelopes));
+    }
+    return &w->envelopes[w->call.add_count];
+}
+
 /* Adds the job's new envelope to retry or dead. */
 static void add(struct work *w, const struct slot *s, bool dead,
                 int64_t delay_ms, const struct job_change *changes, size_t n)
 {
-    struct buf *out = &w->envelopes[w->call.add_count];
+    struct buf *out = next_envelope(w);
     job_rewrite(s->d->job, changes, n, w->now_ms - RECOVERY_WINDOW_MS, out);
     w->adds[w->call.add_count++] = (struct settle_add){
         .dead = dead, .delay_ms = delay_ms, .envelope = {out->data, out->len}};
@@ -157,6 +171,11 @@ static void keep(struct work *w, const struct slot *s, const char *state,
     const struct outcome *o = &s->d->outcome;
     if (job->keep_ms <= 0)
         return;
+    if (w->keeps == NULL) {
+        w->keeps = mem_new(w->max * sizeof(*w->keeps));
+        w->fields = mem_new(w->max * sizeof(*w->fields));
+        w->numbers = mem_new(w->max * sizeof(*w->numbers));
+    }
     unsigned k = w->call.keep_count++;
     char(*n)[24] = w->numbers[k];
     const struct buf *text =
@@ -279,7 +298,7 @@ static void put_off(struct work *w, struct slot *s)
 
 static void bury_invalid(struct work *w, struct slot *s)
 {
-    struct buf *out = &w->envelopes[w->call.add_count];
+    struct buf *out = next_envelope(w);
     job_build_invalid(s->raw, s->raw_len, INVALID_RAW_MAX, s->invalid,
                       w->now_ms, out);
     w->adds[w->call.add_count++] =
@@ -326,12 +345,6 @@ static void work_begin(struct work *w, struct lane *lane)
     size_t n = lane->ledger.count[SLOT_FINISHED];
     *w = (struct work){.lane = lane, .now_ms = lane_now_ms(lane)};
     w->max = n < QUEUE_BATCH_MAX ? (unsigned)n : QUEUE_BATCH_MAX;
-    w->refs = mem_new(w->max * sizeof(*w->refs));
-    w->adds = mem_new(w->max * sizeof(*w->adds));
-    w->keeps = mem_new(w->max * sizeof(*w->keeps));
-    w->fields = mem_new(w->max * sizeof(*w->fields));
-    w->numbers = mem_new(w->max * sizeof(*w->numbers));
-    w->envelopes = mem_new(w->max * sizeof(*w->envelopes));
     for (unsigned c = 0; c < SETTLE_COUNTERS; c++)
         w->counts[c].name = counter_names[c];
 }
@@ -374,6 +387,8 @@ static void gather(struct work *w, struct batch *b)
         if (w->bytes >= QUEUE_BATCH_MAX_BYTES)
             break;
         add_slot(w, s);
+        if (w->refs == NULL)
+            w->refs = mem_new(w->max * sizeof(*w->refs));
         w->refs[n] = (struct ref){{s->raw, s->raw_len}, front};
         w->bytes += s->raw_len <= REF_BYTES_MAX ? s->raw_len : 64;
         chosen[n++] = s;
@@ -412,6 +427,17 @@ static void settle_some(struct lane *lane)
     work_end(&w);
 }
 
+/*
+ * While a call is under way what finishes gathers for the next one, as small
+ * segments do in TCP (RFC 896): the busier Redis, the fewer the calls. Many
+ * need not wait, so that a long round trip does not hold up the lane.
+ */
+static bool is_due(const struct lane *lane)
+{
+    size_t n = lane->ledger.count[SLOT_FINISHED];
+    return n >= GATHER_MAX || (n > 0 && lane->unacked == NULL);
+}
+
 void lane_settle(struct lane *lane)
 {
     if (lane->state != LANE_UP)
@@ -422,7 +448,7 @@ void lane_settle(struct lane *lane)
             timer_in(lane->renew_timer, 0);
         return;
     }
-    while (lane->state == LANE_UP && lane->ledger.count[SLOT_FINISHED] > 0)
+    while (lane->state == LANE_UP && is_due(lane))
         settle_some(lane);
     lane_release(lane);
 }

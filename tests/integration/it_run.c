@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "tests/integration/runs.h"
 #include "tests/unit/unit.h"
 
@@ -163,6 +164,51 @@ static void five_equal_ones_at_once_meet_an_idle_worker(void **state)
     runs_end(w);
 }
 
+static bool eight_are_active(void *arg)
+{
+    (void)arg;
+    return queue_active(runs_redis, "q") == 8;
+}
+
+static bool eight_ended(void *arg)
+{
+    (void)arg;
+    return file_lines(runs_out()) == 8;
+}
+
+/* They begin when Redis has stopped to listen, and end one by one. */
+static void what_ends_while_redis_is_busy_is_told_together(void **state)
+{
+    static const char settles[] =
+        "local n, h = 0, redis.call('HGETALL', KEYS[1]) for i = 1, #h, 2 do "
+        "if h[i]:find(':settles', 1, true) then n = n + h[i + 1] end end "
+        "return n";
+    static const char handler[] =
+        "while [ ! -e $out.go ]; do sleep 0.01; done\n"
+        "sleep 0.$(cat)\n" WRITE_ID;
+    (void)state;
+    struct worker *w = runs_worker("--threads", "8", "--handler",
+                                   runs_handler("x", handler), NULL);
+    runs_await_idle(1);
+    for (int i = 1; i <= 8; i++)
+        runs_push("{\"type\":\"x\",\"payload\":%d}", i);
+    assert_true(wait_until(eight_are_active, NULL, RUN_MS));
+    char *go = mem_printf("%s.go", runs_out());
+    redis_do(runs_redis, "CLIENT PAUSE 60000 WRITE");
+    FILE *f = fopen(go, "we");
+    assert_non_null(f);
+    (void)fclose(f);
+    assert_true(wait_until(eight_ended, NULL, RUN_MS));
+    redis_do(runs_redis, "CLIENT UNPAUSE");
+    runs_await_stat("done", 8);
+    /* The first, the others, and one that may have been late. */
+    assert_in_range(redis_int(runs_redis, "EVAL %s 1 belt:{q}:lanes", settles),
+                    2, 3);
+    (void)remove(go);
+    free(go);
+    runs_end(w);
+}
+
 static void an_id_that_was_given_is_kept(void **state)
 {
     (void)state;
@@ -244,6 +290,7 @@ int main(void)
         TEST(five_equal_ones_waiting_are_five_jobs),
         TEST(jobs_that_meet_an_idle_worker_get_ids_too),
         TEST(five_equal_ones_at_once_meet_an_idle_worker),
+        TEST(what_ends_while_redis_is_busy_is_told_together),
         TEST(an_id_that_was_given_is_kept),
         TEST(results_are_kept_as_long_as_asked_for),
         TEST(a_long_result_is_cut),
