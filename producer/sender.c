@@ -1,8 +1,9 @@
 /*
  * Sender: batches of jobs in flight.
  *
- * The first batch travels alone: it makes Redis know the script, and answers
- * come in the order of the calls only for scripts that it knows.
+ * The first batch travels alone, by script: what is wrong with the queue, or
+ * with what we may do, is then told exactly. The others go by transaction,
+ * unless that is forbidden.
  *
  * Thread: main, which is also the loop.
  */
@@ -19,6 +20,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/redis/queue.h"
+#include "producer/append.h"
 #include "producer/complain.h"
 
 enum {
@@ -39,6 +41,8 @@ struct batch {
     size_t ends[BATCH_JOBS];
     unsigned count;
     uint64_t first_line, last_line;
+    bool appended; /* by a transaction */
+    struct errbuf refusal;
 };
 
 STAILQ_HEAD(batches, batch);
@@ -53,7 +57,8 @@ struct sender {
     struct batches spare; /* owned */
     unsigned flight;
     size_t flight_bytes;
-    bool known; /* the first batch came through */
+    bool known;      /* the first batch came through */
+    bool may_append; /* transactions are allowed */
 
     int status; /* 0 until it stopped */
     char why[512];
@@ -164,6 +169,21 @@ void sender_add(struct sender *s, uint64_t line)
         sender_flush(s);
 }
 
+static int send_batch(struct sender *s, struct batch *batch,
+                      const struct bytes *envelopes) ON_LOOP
+{
+    struct conn *c = client_conn(s->client);
+
+    if (!s->known)
+        append_probe(c, &s->may_append);
+    batch->appended = s->known && s->may_append;
+    if (batch->appended)
+        return append_send(c, &s->keys, envelopes, batch->count,
+                           &batch->refusal, on_pushed, batch);
+    return queue_push(c, &s->keys, false, envelopes, batch->count, on_pushed,
+                      batch);
+}
+
 void sender_flush(struct sender *s)
 {
     struct bytes envelopes[BATCH_JOBS];
@@ -181,9 +201,7 @@ void sender_flush(struct sender *s)
     s->open = NULL;
     batch->state = BATCH_SENT;
     STAILQ_INSERT_TAIL(&s->sent, batch, link);
-    int rc = queue_push(client_conn(s->client), &s->keys, false, envelopes,
-                        batch->count, on_pushed, batch);
-    if (rc == 0) {
+    if (send_batch(s, batch, envelopes) == 0) {
         s->flight++;
         s->flight_bytes += batch->text.len;
         return;
@@ -238,7 +256,8 @@ static void on_pushed(void *arg, int err, const struct reply *r)
     struct sender *s = batch->sender;
     struct errbuf eb;
     int64_t depth;
-    int rc = queue_push_result(err, r, &depth, &eb);
+    int rc = batch->appended ? append_result(err, r, &batch->refusal, &eb)
+                             : queue_push_result(err, r, &depth, &eb);
 
     s->flight--;
     s->flight_bytes -= batch->text.len;
@@ -251,6 +270,8 @@ static void on_pushed(void *arg, int err, const struct reply *r)
     batch->state = rc == ERR_UNKNOWN ? BATCH_UNKNOWN : BATCH_REFUSED;
     if (err != 0)
         sender_stop(s, EX_TEMPFAIL, "connection lost");
+    else if (rc == ERR_UNKNOWN)
+        sender_stop(s, EX_TEMPFAIL, eb.text);
     else
         sender_stop(s, client_push_status(rc, &eb), eb.text);
 }

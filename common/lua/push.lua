@@ -1,12 +1,15 @@
 -- push: put envelopes into the ready list.
 -- KEYS 1 ready (list)  2 config (hash)  3 stats (hash)  4 stats of the minute
--- ARGV 1 "0" append, "1" put in front  2 format of the caller  3... envelopes
+-- ARGV 1 "0" append, "1" put in front, "2" an RPUSH has appended them just
+--        before, in the same transaction
+--      2 format of the caller  3... envelopes, or with "2" how many
 -- Returns { "OK", depth } or { "FORMAT", format of the queue }.
 -- Moves: producer -> ready. With "1" the first envelope ends up first.
 -- No harmless write comes first, so that it is refused at maxmemory.
 local ready, config = KEYS[1], KEYS[2]
-local front, format = ARGV[1] == '1', tonumber(ARGV[2])
-local n = #ARGV - 2
+local front, there = ARGV[1] == '1', ARGV[1] == '2'
+local format = tonumber(ARGV[2])
+local n = there and tonumber(ARGV[3]) or #ARGV - 2
 
 if n < 1 or n > 1000 then
   return redis.error_reply('ERR push takes 1 to 1000 envelopes, not ' .. n)
@@ -24,11 +27,16 @@ if not tonumber(current) then
 end
 current = tonumber(current)
 if current > format then
+  if there then
+    redis.call('LTRIM', ready, 0, -1 - n)
+  end
   return { 'FORMAT', current }
 end
 
 local depth
-if front then
+if there then
+  depth = redis.call('LLEN', ready)
+elseif front then
   local reversed = {}
   for i = 1, n do
     reversed[i] = ARGV[#ARGV + 1 - i]

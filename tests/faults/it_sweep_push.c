@@ -219,11 +219,19 @@ static void a_push_that_was_not_sent_is_not_there(void **state)
     }
 }
 
-/* The first call meets NOSCRIPT, and so none of these brings a job. */
+/*
+ * The first call meets NOSCRIPT, and so none of these brings a job. MULTI,
+ * EVAL and EXEC are the probe, which only many lines need.
+ */
 static void what_comes_before_the_push_brings_nothing(void **state)
 {
     static const char *const commands[] = {"SADD", "push"};
+    static const char *const probe[] = {"MULTI", "EVAL", "EXEC"};
     (void)state;
+    for (unsigned i = 0; i < 3 * POINTS; i++)
+        assert_int_equal(
+            cut_push(points[i % POINTS], probe[i / POINTS], 1, 5, EX_TEMPFAIL),
+            0);
     for (unsigned i = 0; i < 2 * POINTS; i++) {
         const char *command = commands[i / POINTS];
         const char *point = points[i % POINTS];
@@ -251,14 +259,28 @@ static void a_push_whose_answer_is_lost_is_unknown(void **state)
     }
 }
 
-/* Thousands of lines: those of the batches before are acknowledged. */
+/*
+ * Thousands of lines: the first batch is acknowledged, and of the others,
+ * which are transactions, the second is there whole or not at all. The first
+ * MULTI and EXEC are a probe.
+ */
 static void what_was_acknowledged_before_stays_so(void **state)
 {
+    static const struct {
+        const char *command;
+        unsigned nth;
+    } commands[] = {{"MULTI", 2}, {"RPUSH", 1}, {"EVAL", 2}, {"EXEC", 2}};
     (void)state;
-    for (unsigned i = 0; i < POINTS; i++) {
-        bool before = strcmp(points[i], "before") == 0;
-        unsigned there = cut_push(points[i], "push", 3, 2500, EX_TEMPFAIL);
-        assert_true(before ? there == 1000 : there >= 2000);
+    for (unsigned i = 0; i < 4 * POINTS; i++) {
+        const char *command = commands[i / POINTS].command;
+        const char *point = points[i % POINTS];
+        bool before = strcmp(point, "before") == 0;
+        bool exec = strcmp(command, "EXEC") == 0;
+        unsigned there = cut_push(point, command, commands[i / POINTS].nth,
+                                  2500, EX_TEMPFAIL);
+        assert_true(there == 1000 || there == 2000 || there == 2500);
+        assert_true(!before || there == 1000);
+        assert_true(!exec || before || there >= 2000);
     }
 }
 

@@ -20,6 +20,9 @@ static struct redis *server;
 static int setup(void **state)
 {
     (void)state;
+    redis_do(server, "ACL SETUSER default +@all");
+    redis_do(server, "CONFIG SET maxmemory 0");
+    redis_do(server, "CONFIG RESETSTAT");
     redis_do(server, "FLUSHALL");
     return 0;
 }
@@ -226,6 +229,106 @@ static void slow_input_is_pushed_as_it_comes(void **state)
     cli_result_done(&r);
 }
 
+/* How often Redis ran a command since setup. */
+static int runs_of(const char *command)
+{
+    redisReply *r = redis_cmd(server, "INFO commandstats");
+    char name[64];
+
+    snprintf(name, sizeof(name), "cmdstat_%s:calls=", command);
+    const char *at = strstr(r->str, name);
+    int n = at ? atoi(at + strlen(name)) : 0;
+    freeReplyObject(r);
+    return n;
+}
+
+static void push_2500(void)
+{
+    struct buf b = {0};
+
+    append_lines(&b, 0, 2500);
+    struct cli_result r =
+        push_buf(&b, (const char *const[]){"push", "--ndjson", NULL});
+    assert_int_equal(r.status, 0);
+    assert_int_equal(redis_int(server, "LLEN %s", READY), 2500);
+    expect_run(0, 2500, 0);
+    assert_int_equal(redis_int(server, "HINCRBY %s:stats pushed 0", READY),
+                     2500);
+    cli_result_done(&r);
+    buf_done(&b);
+}
+
+/* Of three batches the first goes by script; a probe comes before it. */
+static void batches_are_transactions(void **state)
+{
+    (void)state;
+    push_2500();
+    assert_int_equal(runs_of("exec"), 1 + 2);
+}
+
+static void who_may_not_multi_pushes_by_script(void **state)
+{
+    (void)state;
+    redis_do(server, "ACL SETUSER default -multi");
+    push_2500();
+    redis_do(server, "ACL SETUSER default +multi -eval");
+    redis_do(server, "DEL %s %s:stats", READY, READY);
+    push_2500();
+}
+
+static int skip_of(const char *err)
+{
+    const char *p = strstr(err, "to resume behind them: --skip ");
+
+    if (!p)
+        fail_msg("no --skip in: %s", err);
+    return atoi(strstr(p, "--skip ") + 7);
+}
+
+/*
+ * Two lines with a change between them, so that the second meets it in a
+ * transaction. Expects an end with this status and word, and that Redis has so
+ * many jobs.
+ */
+static void change_meets(const char *change, int status, const char *word,
+                         int there)
+{
+    static const char line[] = "{\"type\":\"t\"}\n";
+    struct cli_result r;
+    struct cli c;
+    int one = 1;
+
+    redis_do(server, "FLUSHALL");
+    cli_start(&c, server, -1, (const char *const[]){"push", "--ndjson", NULL});
+    assert_true(cli_write(&c, line, sizeof(line) - 1));
+    assert_true(wait_until(queue_has, &one, PATIENCE_MS));
+    redis_do(server, change);
+    assert_true(cli_write(&c, line, sizeof(line) - 1));
+    cli_finish(&c, &r);
+    assert_int_equal(r.status, status);
+    if (strstr(r.err, word) == NULL)
+        fail_msg("no %s in: %s", word, r.err);
+    assert_int_equal(skip_of(r.err), 1);
+    bool unknown = strstr(r.err, "outcome unknown: lines 2 to 2") != NULL;
+    assert_true(unknown == (there == 2));
+    assert_int_equal(redis_int(server, "LLEN %s", READY), there);
+    cli_result_done(&r);
+}
+
+static void what_a_transaction_meets_is_told(void **state)
+{
+    (void)state;
+    change_meets("HSET " READY ":config format 2", 78, "has format 2", 1);
+    change_meets("CONFIG SET maxmemory 1", 75, "OOM", 1);
+    redis_do(server, "CONFIG SET maxmemory 0");
+    change_meets("ACL SETUSER default -rpush", 77, "NOPERM", 1);
+    redis_do(server, "ACL SETUSER default +rpush");
+    change_meets("ACL SETUSER default -eval", 77, "NOPERM", 1);
+    redis_do(server, "ACL SETUSER default +eval");
+    /* The RPUSH then runs by itself. */
+    change_meets("ACL SETUSER default -multi", 75, "NOPERM", 2);
+}
+
 static void a_line_of_100_mb_is_skipped_in_constant_memory(void **state)
 {
     char *block = malloc(1 << 20);
@@ -271,15 +374,6 @@ static void big_jobs_up_to_the_limit_arrive(void **state)
     assert_int_equal(redis_int(server, "LLEN %s", READY), 4);
     cli_result_done(&r);
     buf_done(&b);
-}
-
-static int skip_of(const char *err)
-{
-    const char *p = strstr(err, "to resume behind them: --skip ");
-
-    if (!p)
-        fail_msg("no --skip in: %s", err);
-    return atoi(strstr(p, "--skip ") + 7);
 }
 
 static void an_interrupted_push_tells_exactly_where_to_resume(void **state)
@@ -372,6 +466,9 @@ int main(void)
         cmocka_unit_test_setup(the_printed_ids_are_those_in_redis_in_order,
                                setup),
         cmocka_unit_test_setup(slow_input_is_pushed_as_it_comes, setup),
+        cmocka_unit_test_setup(batches_are_transactions, setup),
+        cmocka_unit_test_setup(who_may_not_multi_pushes_by_script, setup),
+        cmocka_unit_test_setup(what_a_transaction_meets_is_told, setup),
         cmocka_unit_test_setup(a_line_of_100_mb_is_skipped_in_constant_memory,
                                setup),
         cmocka_unit_test_setup(big_jobs_up_to_the_limit_arrive, setup),

@@ -41,6 +41,23 @@ static void push_puts_jobs_at_either_end(void **state)
     ROWS(rows);
 }
 
+static void push_looks_behind_an_rpush(void **state)
+{
+    static const struct row rows[] = {
+        {"and counts", "RPUSH @ready x a b c", SCRIPT_push, "2 1 3", "OK 4",
+         "LRANGE @ready 0 -1 => x a b c\nHGET @stats pushed => 3\n"
+         "HGET @minute pushed => 3\nTTL @minute => 86#"},
+        {"and takes back from a newer queue",
+         "RPUSH @ready x a b c\nHSET @config format 2", SCRIPT_push, "2 1 3",
+         "FORMAT 2", "LRANGE @ready 0 -1 => x\nEXISTS @stats => 0"},
+        {"and takes back all that there is",
+         "RPUSH @ready a\nHSET @config format 2", SCRIPT_push, "2 1 1",
+         "FORMAT 2", "EXISTS @ready => 0"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
 static char *repeated(const char *before, const char *word, int n)
 {
     struct buf b = {0};
@@ -312,6 +329,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(push_puts_jobs_at_either_end),
+        TEST(push_looks_behind_an_rpush),
         TEST(push_takes_at_most_a_thousand),
         TEST(push_takes_at_most_64_mib_but_one_of_any_size),
         TEST(fetch_moves_from_the_head),

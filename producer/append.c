@@ -1,0 +1,128 @@
+/*
+ * Append: a transaction that pushes many envelopes.
+ *
+ * The script travels as text, because in a transaction NOSCRIPT would come
+ * too late: the RPUSH has run by then. A command that Redis refuses to queue
+ * makes EXEC answer EXECABORT, which means that nothing ran; the reason was
+ * the answer of that command, so the first such answer is kept.
+ *
+ * Thread: main, which is also the loop.
+ */
+#include "producer/append.h"
+
+#include <assert.h>
+
+#include "common/base/clock.h"
+#include "common/redis/script.h"
+
+static void on_probed(void *arg, int err, const struct reply *r);
+static void on_queued(void *arg, int err, const struct reply *r);
+
+/* Sends what is in a, and empties it. */
+static int call(struct conn *c, struct args *a, conn_reply_cb cb,
+                void *arg) ON_LOOP;
+
+static int call(struct conn *c, struct args *a, conn_reply_cb cb, void *arg)
+{
+    int rc = conn_call(c, a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
+
+    args_clear(a);
+    return rc;
+}
+
+void append_probe(struct conn *c, bool *ret)
+{
+    struct args a = {0};
+
+    *ret = false;
+    args_str(&a, "MULTI");
+    (void)call(c, &a, NULL, NULL);
+    args_str(&a, "EVAL");
+    args_str(&a, "return 1");
+    args_str(&a, "0");
+    (void)call(c, &a, NULL, NULL);
+    args_str(&a, "EXEC");
+    (void)call(c, &a, on_probed, ret);
+    args_done(&a);
+}
+
+static void on_probed(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    bool *may = arg;
+    int64_t one;
+
+    *may = err == 0 && reply_int(reply_at(r, 0), &one);
+}
+
+static void add_script(struct args *a, const struct keys *k, const char *minute,
+                       unsigned n)
+{
+    args_str(a, "EVAL");
+    args_str(a, script_source(SCRIPT_push));
+    args_int(a, 4);
+    args_str(a, k->ready);
+    args_str(a, k->config);
+    args_str(a, k->stats);
+    args_str(a, minute);
+    args_str(a, "2");
+    args_int(a, QUEUE_FORMAT);
+    args_int(a, n);
+}
+
+int append_send(struct conn *c, const struct keys *k,
+                const struct bytes *envelopes, unsigned n,
+                struct errbuf *refusal, conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    char minute[KEY_MAX];
+
+    assert(n > 0 && n <= QUEUE_BATCH_MAX);
+    refusal->text[0] = '\0';
+    args_str(&a, "MULTI");
+    int rc = call(c, &a, on_queued, refusal);
+    if (rc == 0) {
+        args_str(&a, "RPUSH");
+        args_str(&a, k->ready);
+        for (unsigned i = 0; i < n; i++)
+            args_mem(&a, envelopes[i].p, envelopes[i].len);
+        rc = call(c, &a, on_queued, refusal);
+        assert(rc == 0); /* a connection goes down between callbacks only */
+        keys_stats_minute(k, clock_wall_ms(), minute);
+        add_script(&a, k, minute, n);
+        rc = call(c, &a, on_queued, refusal);
+        assert(rc == 0);
+        args_str(&a, "EXEC");
+        rc = call(c, &a, cb, arg);
+        assert(rc == 0);
+    }
+    args_done(&a);
+    return rc;
+}
+
+static void on_queued(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct errbuf *refusal = arg;
+
+    if (err == 0 && reply_is_error(r) && refusal->text[0] == '\0')
+        errbuf_set(refusal, ERR_REDIS, "%s", reply_error(r));
+}
+
+int append_result(int err, const struct reply *r, const struct errbuf *refusal,
+                  struct errbuf *eb)
+{
+    const char *why = refusal->text;
+    int64_t depth;
+
+    if (err == 0 && reply_is_error(r)) {
+        int rc = reply_error_is(r, "EXECABORT") ? ERR_REDIS : ERR_UNKNOWN;
+        return errbuf_set(eb, rc, "push: %s",
+                          why[0] != '\0' ? why : reply_error(r));
+    }
+    if (err == 0 && reply_is_error(reply_at(r, 0)))
+        return queue_push_result(0, reply_at(r, 0), &depth, eb);
+    int rc = queue_push_result(err, reply_at(r, 1), &depth, eb);
+    /* Without a clear word of the script the envelopes may be there. */
+    return rc == ERR_REDIS ? ERR_UNKNOWN : rc;
+}
