@@ -26,8 +26,13 @@
 /* One line for each section. */
 #define BENCH_SECTIONS(X)                                                      \
     X(chan)                                                                    \
+    X(textbook)                                                                \
     X(push)                                                                    \
-    X(settle)
+    X(settle)                                                                  \
+    X(latency)                                                                 \
+    X(exec)                                                                    \
+    X(memory)                                                                  \
+    X(ten_million)
 
 struct bench {
     struct redis *redis; /* of the section; setup and round find it empty */
@@ -164,6 +169,20 @@ void bench_expect_done(struct bench *b, const char *queue, int64_t jobs,
 
 /* FLUSHALL. */
 void bench_empty(struct bench *b);
+
+/*
+ * A copy of this process that runs body and ends, with 0 unless it fails; it
+ * is killed when this one ends. bench_join waits for it, after sending sig
+ * unless that is 0, and fails unless it ended with 0 (or by sig).
+ */
+pid_t bench_fork(void (*body)(void *arg), void *arg);
+void bench_join(pid_t pid, int sig);
+
+/* Memory that such copies share with this process, zeroed; never freed. */
+void *bench_shared(size_t size);
+
+/* Bytes of a line of /proc/PID/status, as "VmRSS". */
+double bench_memory(pid_t pid, const char *field);
 
 /* ---- the textbook: one hiredis client, a hundred commands in flight ---- */
 

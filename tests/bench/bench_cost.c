@@ -6,22 +6,13 @@
  *
  * Thread: main.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "tests/bench/bench.h"
-
-enum { ARGS_MAX = 40 };
 
 /* The number behind "\nfield" and the separator, or -1. */
 static double find_number(const char *text, const char *field)
@@ -81,17 +72,12 @@ static double now_s(void)
     return (double)clock_us() / 1e6;
 }
 
-static double seconds(struct timeval t)
-{
-    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
-}
-
 static double own_cpu_s(void)
 {
-    struct rusage used;
+    struct timespec t;
 
-    getrusage(RUSAGE_SELF, &used);
-    return seconds(used.ru_utime) + seconds(used.ru_stime);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 void cost_begin(struct bench *b, struct cost_mark *m)
@@ -112,67 +98,4 @@ void cost_end(struct bench *b, const struct cost_mark *m, struct cost *ret)
         (long long)bench_info(b, "stats", "total_commands_processed") -
         m->commands;
     ret->scripts = scripts_called(b) - m->scripts;
-}
-
-/* ---- programs ---- */
-
-static void child(struct bench *b, const char *const *argv, int in,
-                  const char *log, pid_t parent)
-{
-    int out = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (in < 0)
-        in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (getppid() != parent || out < 0 || in < 0 || dup2(in, 0) < 0 ||
-        dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
-        setenv("BELT_REDIS_URL", redis_url(b->redis), 1) != 0)
-        _exit(127);
-    (void)signal(SIGPIPE, SIG_DFL);
-    const char *args[ARGS_MAX] = {NULL};
-    for (int i = 0; argv[i] != NULL && i < ARGS_MAX - 1; i++)
-        args[i] = argv[i];
-    /* execv takes char *const[] for history's sake and changes nothing. */
-    execv(args[0], (char **)(void *)args);
-    _exit(127);
-}
-
-static void show(const char *path)
-{
-    char line[512];
-    FILE *f = fopen(path, "re");
-
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-        fputs(line, stderr);
-    if (f != NULL)
-        fclose(f);
-}
-
-void bench_run(struct bench *b, const char *const *argv, int in,
-               struct cost *ret)
-{
-    char *log = mem_printf("%s/program.log", redis_dir(b->redis));
-    pid_t parent = getpid(), pid;
-    struct rusage used;
-    struct cost_mark m;
-    int status;
-
-    fflush(NULL);
-    cost_begin(b, &m);
-    pid = fork();
-    if (pid == 0)
-        child(b, argv, in, log, parent);
-    if (pid < 0 || wait4(pid, &status, 0, &used) != pid)
-        bench_fail("%s: %s", argv[0], strerror(errno));
-    cost_end(b, &m, ret);
-    ret->cpu_s = seconds(used.ru_utime) + seconds(used.ru_stime);
-    ret->peak_kib = used.ru_maxrss;
-    if (status != 0) {
-        show(log);
-        bench_fail("%s ended with %s %d", argv[0],
-                   WIFSIGNALED(status) ? "signal" : "exit code",
-                   WIFSIGNALED(status) ? WTERMSIG(status)
-                                       : WEXITSTATUS(status));
-    }
-    free(log);
 }

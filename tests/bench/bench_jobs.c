@@ -11,12 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/mem.h"
@@ -212,49 +209,50 @@ void textbook_settle(struct bench *b, const char *queue, int64_t count,
 
 /* ---- Belt ---- */
 
-void bench_push_file(struct bench *b, const char *queue, const char *path,
-                     struct cost *ret)
+/* From a file, or from in if path is "-". */
+static void push_lines(struct bench *b, const char *queue, const char *path,
+                       int in, struct cost *ret)
 {
     const char *argv[] = {BELT_BIN, "push", "--ndjson", "-q",
                           queue,    path,   NULL};
 
-    bench_run(b, argv, -1, ret);
+    bench_run(b, argv, in, ret);
 }
 
-/* A process that writes the batch; its end of the pipe is *ret_fd. */
-static pid_t start_writer(const struct batch *jobs, int *ret_fd)
+void bench_push_file(struct bench *b, const char *queue, const char *path,
+                     struct cost *ret)
 {
-    pid_t parent = getpid(), pid;
-    int fds[2];
+    push_lines(b, queue, path, -1, ret);
+}
 
-    fflush(NULL);
-    if (pipe2(fds, O_CLOEXEC) != 0 || (pid = fork()) < 0)
-        bench_fail("writer: %s", strerror(errno));
-    if (pid == 0) {
-        FILE *out = fdopen(fds[1], "w");
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        close(fds[0]);
-        if (out == NULL || getppid() != parent)
-            _exit(1);
-        setvbuf(out, NULL, _IOFBF, CHUNK);
-        _exit(write_batch(jobs, out) ? 0 : 1);
-    }
-    close(fds[1]);
-    *ret_fd = fds[0];
-    return pid;
+struct writer {
+    const struct batch *jobs;
+    int fds[2];
+};
+
+static void write_all(void *arg)
+{
+    const struct writer *w = arg;
+    FILE *out = fdopen(w->fds[1], "w");
+
+    close(w->fds[0]);
+    if (out == NULL || setvbuf(out, NULL, _IOFBF, CHUNK) != 0 ||
+        !write_batch(w->jobs, out))
+        bench_fail("belt push did not read all of its input");
 }
 
 void bench_push(struct bench *b, const struct batch *jobs, struct cost *ret)
 {
-    const char *argv[] = {BELT_BIN,    "push", "--ndjson", "-q",
-                          jobs->queue, "-",    NULL};
-    int fd, status;
-    pid_t writer = start_writer(jobs, &fd);
+    struct writer w = {.jobs = jobs};
+    pid_t pid;
 
-    bench_run(b, argv, fd, ret);
-    close(fd);
-    if (waitpid(writer, &status, 0) != writer || status != 0)
-        bench_fail("belt push did not read all of its input");
+    if (pipe2(w.fds, O_CLOEXEC) != 0)
+        bench_fail("pipe: %s", strerror(errno));
+    pid = bench_fork(write_all, &w);
+    close(w.fds[1]);
+    push_lines(b, jobs->queue, "-", w.fds[0], ret);
+    close(w.fds[0]);
+    bench_join(pid, 0);
 }
 
 void bench_worker(struct bench *b, const char *const *flags, struct cost *ret)

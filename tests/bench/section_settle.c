@@ -175,6 +175,11 @@ static double scripts(const struct cell *c)
     return (double)c->settle.scripts / jobs_in(c);
 }
 
+static double peak_mib(const struct cell *c)
+{
+    return (double)c->settle.peak_kib / 1024;
+}
+
 static const struct view views[] = {
     {"rate", "jobs/s", "LMOVE+LREM", GOAL_RATIO_MIN, 1.5, rate, take_rate},
     {"Redis CPU push to settled", "us/job", "textbook", GOAL_RATIO_MAX, 0.5,
@@ -185,6 +190,7 @@ static const struct view views[] = {
     {"commands and those in scripts", "/job", "LMOVE+LREM", GOAL_NONE, 0,
      commands, take_commands},
     {"script calls", "/job", NULL, GOAL_NONE, 0, scripts, NULL},
+    {"worker's peak", "MiB", NULL, GOAL_NONE, 0, peak_mib, NULL},
 };
 enum { VIEWS = sizeof(views) / sizeof(views[0]) };
 

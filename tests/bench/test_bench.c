@@ -26,8 +26,12 @@ static const struct {
     size_t figures;
 } wanted[] = {
     {"chan", "rendezvous, 1:1", 7},
+    {"textbook", "LMOVE+LREM rate", 6},
     {"push", "one job p99", 6},
-    {"settle", "20 KB 3q 16t rate", 109},
+    {"settle", "20 KB 3q 16t rate", 127},
+    {"latency", "push to handler start p99", 3},
+    {"exec", "3 pipes made and closed", 8},
+    {"memory", "commands of an idle worker, 1 queue", 9},
 };
 enum { WANTED = sizeof(wanted) / sizeof(wanted[0]) };
 
