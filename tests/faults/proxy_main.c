@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/queue.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ struct proxy_main {
     struct event_base *base;
     struct hub *hub;
     const char *path; /* of the control socket */
-    int fd;
+    int fd, signals;
     LIST_HEAD(, control) controls; /* owned */
     struct bufferevent *waits;     /* whoever said late; NULL: nobody */
 };
@@ -230,22 +231,56 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     (void)event_base_loopbreak(arg);
 }
 
+/*
+ * What ends us is blocked, and read, from before the first socket is there to
+ * the end: at no moment would it leave one behind. A handler would not do: the
+ * thread sanitizer can lose a signal at the first call that blocks.
+ */
+static int open_signals(void)
+{
+    sigset_t ends;
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigaddset(&ends, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
+    return signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
 static int serve(struct proxy_main *m)
 {
-    struct event *term = evsignal_new(m->base, SIGTERM, on_signal, m->base);
-    struct event *intr = evsignal_new(m->base, SIGINT, on_signal, m->base);
+    struct event *end =
+        event_new(m->base, m->signals, EV_READ, on_signal, m->base);
     struct event *control =
         event_new(m->base, m->fd, EV_READ | EV_PERSIST, on_control, m);
-    (void)event_add(term, NULL);
-    (void)event_add(intr, NULL);
+    (void)event_add(end, NULL);
     (void)event_add(control, NULL);
     int rc = event_base_dispatch(m->base);
     while (!LIST_EMPTY(&m->controls))
         end_control(LIST_FIRST(&m->controls));
     event_free(control);
-    event_free(intr);
-    event_free(term);
+    event_free(end);
     return rc < 0 ? EX_OSERR : 0;
+}
+
+/* Makes the sockets, serves, removes them. Returns the exit code. */
+static int run(struct proxy_main *m, const char *upstream, unsigned links,
+               const char *const *paths)
+{
+    int rc = EX_OSERR;
+    m->hub = hub_new(m->base, upstream, links, paths);
+    if (m->hub == NULL)
+        return rc;
+    m->fd = sock_listen(m->path, SOCK_NONBLOCK);
+    if (m->fd >= 0) {
+        rc = serve(m);
+        (void)close(m->fd);
+        (void)unlink(m->path);
+    } else {
+        (void)fprintf(stderr, "fault_proxy: %s: %s\n", m->path,
+                      strerror(errno));
+    }
+    hub_free(m->hub);
+    return rc;
 }
 
 int main(int argc, char **argv)
@@ -255,23 +290,18 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: fault_proxy CONTROL UPSTREAM LINK...\n");
         return EX_USAGE;
     }
+    m.signals = open_signals();
+    if (m.signals < 0) {
+        perror("fault_proxy: signalfd");
+        return EX_OSERR;
+    }
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void)signal(SIGPIPE, SIG_IGN);
     m.base = event_base_new();
     m.path = argv[1];
-    m.hub = hub_new(m.base, argv[2], (unsigned)argc - 3,
-                    (const char *const *)&argv[3]);
-    if (m.hub != NULL)
-        m.fd = sock_listen(m.path, SOCK_NONBLOCK);
-    int rc = EX_OSERR;
-    if (m.fd >= 0) {
-        rc = serve(&m);
-        (void)close(m.fd);
-        (void)unlink(m.path);
-    } else if (m.hub != NULL) {
-        (void)fprintf(stderr, "fault_proxy: %s: %s\n", m.path, strerror(errno));
-    }
-    hub_free(m.hub);
+    int rc =
+        run(&m, argv[2], (unsigned)argc - 3, (const char *const *)&argv[3]);
     event_base_free(m.base);
+    (void)close(m.signals);
     return rc;
 }

@@ -14,7 +14,9 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "tests/faults/proxy_fixture.h"
+#include "tests/support/tmp.h"
 #include "tests/support/wait.h"
+#include "tests/support/worker.h"
 #include "tests/unit/unit.h"
 
 /* ---- what is not hurt ---- */
@@ -314,6 +316,27 @@ static void it_leaves_no_socket_behind(void **state)
     assert_int_equal(sockets(), before);
 }
 
+/* Looks without a pause: a handler that comes later is to come too late. */
+static void a_signal_at_its_first_socket_ends_it_in_order(void **state)
+{
+    char control[TMP_DIR_MAX + 32], link[TMP_DIR_MAX + 32];
+    const char *argv[] = {FAULT_PROXY_BIN, control,
+                          redis_url(redis) + strlen("unix://"), link, NULL};
+    unsigned before = sockets();
+    (void)state;
+    (void)snprintf(control, sizeof(control), "%s/c.sock", redis_dir(redis));
+    (void)snprintf(link, sizeof(link), "%s/l.sock", redis_dir(redis));
+    for (int i = 0; i < 10; i++) {
+        struct worker *program = worker_exec(redis, argv, NULL);
+        while (access(link, F_OK) != 0)
+            assert_false(worker_has_ended(program));
+        worker_signal(program, SIGTERM);
+        assert_int_equal(worker_wait(program, PATIENCE_MS), 0);
+        worker_free(program);
+        assert_int_equal(sockets(), before);
+    }
+}
+
 static void it_ends_with_its_parent(void **state)
 {
     unsigned before = sockets();
@@ -345,6 +368,7 @@ int main(void)
         CLAIM(ten_thousand_commands_are_answered_in_order),
         CLAIM(redis_may_go_and_come_back),
         CLAIM(it_leaves_no_socket_behind),
+        CLAIM(a_signal_at_its_first_socket_ends_it_in_order),
         CLAIM(it_ends_with_its_parent),
     };
     return cmocka_run_group_tests(tests, proxy_setup, proxy_teardown);
