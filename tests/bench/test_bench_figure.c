@@ -8,36 +8,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "tests/bench/bench_figure.h"
-
-enum { FAILED = 9 };
-
-/* Whatever fails does so in a process of its own (fails, below). */
-void bench_fail(const char *fmt, ...)
-{
-    (void)fmt;
-    _exit(FAILED);
-}
-
-static bool fails(void (*what)(struct bench *b), struct bench *b)
-{
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        what(b);
-        _exit(0);
-    }
-    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
-    return WIFEXITED(status) && WEXITSTATUS(status) == FAILED;
-}
+#include "tests/bench/fails.h"
 
 static const struct section section = {.name = "section"};
 
