@@ -250,27 +250,51 @@ static void a_second_request_of_a_connection_is_not_read(void **state)
     assert_string_equal(answer.body, "alive\n");
 }
 
-/* Sockets of the process; those that its children would inherit. */
+/* Which socket a descriptor of the process is: false if it is none. */
+static bool socket_at(pid_t pid, int fd, char name[64])
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+    ssize_t n = readlink(path, name, 63);
+    name[n > 0 ? n : 0] = '\0';
+    return strncmp(name, "socket:", 7) == 0;
+}
+
+/* The flags of a descriptor; -1 if there is none. */
+static long flags_at(pid_t pid, int fd)
+{
+    char path[64], line[128];
+    long flags = -1;
+    (void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)pid, fd);
+    FILE *f = fopen(path, "re");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (strncmp(line, "flags:", 6) == 0)
+            flags = strtol(line + 6, NULL, 8);
+    }
+    if (f != NULL)
+        (void)fclose(f);
+    return flags;
+}
+
+/*
+ * Sockets of the process; those that its children would inherit. It may close
+ * one while we look: flags count if the same socket was there before and after.
+ */
 static unsigned sockets(pid_t pid, unsigned *ret_inherited)
 {
+    char before[64], after[64];
     unsigned n = 0;
     *ret_inherited = 0;
     for (int fd = 0; fd < 256; fd++) {
-        char path[64], target[64] = "", line[128];
-        (void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
-        if (readlink(path, target, sizeof(target) - 1) < 0 ||
-            strncmp(target, "socket:", 7) != 0)
-            continue;
-        n++;
-        (void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)pid, fd);
-        FILE *f = fopen(path, "re");
-        assert_non_null(f);
-        while (fgets(line, sizeof(line), f) != NULL) {
-            if (strncmp(line, "flags:", 6) == 0 &&
-                (strtol(line + 6, NULL, 8) & O_CLOEXEC) == 0)
-                ++*ret_inherited;
+        while (socket_at(pid, fd, before)) {
+            long flags = flags_at(pid, fd);
+            if (!socket_at(pid, fd, after) || strcmp(before, after) != 0)
+                continue;
+            assert_true(flags >= 0);
+            n++;
+            *ret_inherited += (flags & O_CLOEXEC) == 0;
+            break;
         }
-        (void)fclose(f);
     }
     return n;
 }
