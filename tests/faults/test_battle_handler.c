@@ -281,11 +281,12 @@ static void the_deaf_does_not_hear_term(void **state)
 
 /*
  * Stopped after it has begun, while the next delivery begins or also ends;
- * then let go. Its exit code.
+ * then let go. Its exit code. It takes long enough to be seen and stopped
+ * before it goes on, however busy the machine is.
  */
 static int overtaken_by(struct fixture *f, const char *payload, int code)
 {
-    pid_t pid = start(f, "{\"n\":7,\"do\":\"deaf:50\"}");
+    pid_t pid = start(f, "{\"n\":7,\"do\":\"deaf:1500\"}");
     bool begun = wait_until(ignores_term, &pid, PATIENCE_MS);
     assert_int_equal(kill(pid, SIGSTOP), 0);
     f->fence = 2;

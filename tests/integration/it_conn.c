@@ -332,7 +332,7 @@ static void a_reply_over_the_limit_takes_it_down(void **state)
 
 static void blocking_calls_are_no_round_trips(void **state)
 {
-    static const char *const words[] = {"BLPOP", "none", "0.2", NULL};
+    static const char *const words[] = {"BLPOP", "none", "1", NULL};
     struct fixture *f = *state;
 
     loop_role_assert();
@@ -344,7 +344,7 @@ static void blocking_calls_are_no_round_trips(void **state)
     assert_int_equal(conn_rtt_us(f->c), before);
     CALL(f, "PING");
     fixture_wait_answers(f);
-    assert_true(conn_rtt_us(f->c) > 0 && conn_rtt_us(f->c) < 200 * 1000);
+    assert_true(conn_rtt_us(f->c) > 0 && conn_rtt_us(f->c) < 1000 * 1000);
 }
 
 static void note_fds(bool open[FD_LIMIT])

@@ -378,6 +378,7 @@ static void every_failed_call_may_restart_at_the_price_of_one(void **state)
     loop_role_assert();
     fake->first = "+PONG\r\n";
     fake->later = "nonsense\r\n";
+    f->cfg.reconnect_max_ms = 4 * PATIENCE_MS;
     fake_listen(fake);
     fixture_up(f);
     args_str(&args, "GET");
@@ -390,10 +391,8 @@ static void every_failed_call_may_restart_at_the_price_of_one(void **state)
         assert_true(f->answers[i].err == ERR_UNKNOWN ||
                     f->answers[i].err == ERR_REFUSED);
     assert_int_equal(f->answers[0].err, ERR_UNKNOWN);
-    int64_t began_ms = clock_ms();
-    fixture_wait_ups(f, 2);
+    fixture_wait_ups(f, 2); /* which would not see the longest pause end */
     assert_int_equal(f->downs, 1);
-    assert_true(clock_ms() - began_ms < 1000); /* and not the longest pause */
 }
 
 static void freeing_fails_what_is_pending(void **state)

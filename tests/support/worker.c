@@ -23,6 +23,7 @@
 #include "tests/support/wait.h"
 
 enum { WORKERS_MAX = 64, ARGS_MAX = 64, FILES_MAX = 256 };
+enum { START_MS = 60 * 1000 }; /* a sanitized worker on a busy machine */
 
 struct worker {
     pid_t pid; /* 0: ended */
@@ -217,7 +218,7 @@ static bool lanes_are_up(void *arg)
 bool worker_is_up(struct worker *w, unsigned n)
 {
     struct lanes_wanted l = {w, n};
-    return wait_until(lanes_are_up, &l, 10000);
+    return wait_until(lanes_are_up, &l, START_MS);
 }
 
 /* ---- queues ---- */
