@@ -27,11 +27,8 @@ struct job {
     char *raw; /* owned: the envelope exactly as it is in Redis */
     size_t raw_len;
 
-    char id[ID_MAX_LEN + 1];         /* "" if the envelope has none */
-    char type[JOB_TYPE_MAX_LEN + 1]; /* UTF-8, no control characters */
-    struct json_span payload;        /* into raw, or the constant "null" */
-    struct json_span backoff;        /* into raw; absent: default policy */
-    char traceparent[64];            /* meta.traceparent, "" if none */
+    struct json_span payload; /* into raw, or the constant "null" */
+    struct json_span backoff; /* into raw; absent: default policy */
 
     int64_t created_at_ms; /* 0: unknown */
     int64_t attempt;       /* attempts already made */
@@ -42,8 +39,13 @@ struct job {
     int64_t crashes;       /* attempts that ended by a signal */
     int64_t put_offs;      /* times put off in a row */
     int64_t put_off_since_ms;
-    int64_t recovered_ms[JOB_RECOVERED_MAX]; /* newest first */
     unsigned recovered_count;
+
+    /* Beyond their ends, or recovered_count, these are not initialised. */
+    int64_t recovered_ms[JOB_RECOVERED_MAX]; /* newest first */
+    char id[ID_MAX_LEN + 1];                 /* "" if the envelope has none */
+    char type[JOB_TYPE_MAX_LEN + 1];         /* UTF-8, no control characters */
+    char traceparent[64];                    /* meta.traceparent, "" if none */
 };
 
 /*

@@ -15,7 +15,8 @@
 #include "common/base/mem.h"
 #include "common/job/json_escape.h"
 
-enum { NAME_CAP = 64 }; /* what json_string_is can compare, with its NUL */
+enum { NAME_CAP = 64 };     /* what json_string_is can compare, with its NUL */
+enum { INT64_DIGITS = 19 }; /* at most; as many never overflow a uint64_t */
 
 /* Returns the four hex digits at p as a number, or -1. */
 static int32_t hex4(const char *p, const char *end)
@@ -160,22 +161,20 @@ bool json_string_is(struct json_span value, const char *text)
 int json_int_value(struct json_span value, int64_t *ret_n)
 {
     const char *p = value.p, *end = value.p + value.len;
-    int64_t n = 0; /* negative throughout: INT64_MIN has no counterpart */
+    uint64_t n = 0;
 
-    if (value.len == 0)
-        return ERR_INVALID;
-    const bool negative = *p == '-';
+    const bool negative = p < end && *p == '-';
     if (negative)
         p++;
-    if (p == end)
+    if (p == end || end - p > INT64_DIGITS)
         return ERR_INVALID;
     for (; p < end; p++) {
-        if (*p < '0' || *p > '9' || __builtin_mul_overflow(n, 10, &n) ||
-            __builtin_sub_overflow(n, *p - '0', &n))
+        if (*p < '0' || *p > '9')
             return ERR_INVALID;
+        n = n * 10 + (uint64_t)(*p - '0');
     }
-    if (!negative && n == INT64_MIN)
+    if (n > (uint64_t)INT64_MAX + negative)
         return ERR_INVALID;
-    *ret_n = negative ? n : -n;
+    *ret_n = negative ? (int64_t)(0 - n) : (int64_t)n;
     return 0;
 }

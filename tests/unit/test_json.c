@@ -174,21 +174,33 @@ static void invalid_utf8_is_refused_where_it_begins(void **state)
     }
 }
 
+/* From the beginning of the string and from its end: tail bytes follow. */
+static void assert_special_is_seen(size_t pad, size_t tail)
+{
+    char text[128];
+    const size_t len = 1 + pad + 1 + tail + 1;
+
+    memset(text, 'z', len);
+    text[0] = text[len - 1] = '"';
+    for (int c = 0; c < 0x20; c++) {
+        text[1 + pad] = (char)c;
+        assert_refused_at(text, len, 1 + pad);
+    }
+    text[1 + pad] = '\x80';
+    assert_refused_at(text, len, 1 + pad);
+    text[1 + pad] = '\\'; /* before a quote it would be an escape */
+    if (tail > 0)
+        assert_refused_at(text, len, 1 + pad);
+    text[1 + pad] = '"';
+    assert_refused_at(text, len, 2 + pad);
+}
+
 static void a_special_byte_is_seen_at_every_distance(void **state)
 {
     (void)state;
-    for (size_t pad = 0; pad < 40; pad++) {
-        char text[64] = "\"";
-        memset(text + 1, 'z', pad);
-        for (int c = 0; c < 0x20; c++) {
-            memcpy(text + 1 + pad, (char[]){(char)c, '~', '"', 0}, 4);
-            assert_refused_at(text, pad + 4, pad + 1);
-        }
-        memcpy(text + 1 + pad, "\\q\"", 4);
-        assert_refused_at(text, pad + 4, pad + 1);
-        memcpy(text + 1 + pad, "\"~\"", 4);
-        assert_refused_at(text, pad + 4, pad + 2);
-    }
+    for (size_t pad = 0; pad < 50; pad++)
+        for (size_t tail = 0; tail < 50; tail++)
+            assert_special_is_seen(pad, tail);
 }
 
 static char *nested(const char *open, size_t levels, const char *inside,
