@@ -42,6 +42,7 @@ struct bulk {
     struct event *input;      /* owned; NULL: reading never waits */
     struct event *ticker;     /* owned; NULL: nobody watches */
     struct event *signals[2]; /* owned */
+    int64_t now_ms;           /* of this turn: one clock for many lines */
     bool readable;            /* input says so */
     bool ended;               /* no more lines */
     uint64_t bad;
@@ -70,13 +71,14 @@ static void trim(const char **p, size_t *n)
         --*n;
 }
 
-static int append_job(const struct options *o, const char *p, size_t n,
+static int append_job(const struct bulk *b, const char *p, size_t n,
                       struct buf *out, struct errbuf *eb)
 {
+    const struct options *o = b->o;
     struct job_spec spec = {
         .type = o->type,
         .payload = {p, n},
-        .created_at_ms = clock_wall_ms(),
+        .created_at_ms = b->now_ms,
         .max_attempts = o->max_attempts,
         .timeout_ms = o->timeout_ms,
         .keep_ms = o->keep_ms,
@@ -84,8 +86,7 @@ static int append_job(const struct options *o, const char *p, size_t n,
 
     if (o->type)
         return job_build(&spec, (size_t)o->max_bytes, out, eb);
-    return job_complete(p, n, NULL, spec.created_at_ms, (size_t)o->max_bytes,
-                        out, eb);
+    return job_complete(p, n, NULL, b->now_ms, (size_t)o->max_bytes, out, eb);
 }
 
 static void take_line(struct bulk *b, const char *p, size_t n)
@@ -99,7 +100,7 @@ static void take_line(struct bulk *b, const char *p, size_t n)
     struct buf *out = sender_begin(b->sender, n, number);
     if (sender_has_stopped(b->sender))
         return;
-    if (append_job(b->o, p, n, out, &eb) == 0)
+    if (append_job(b, p, n, out, &eb) == 0)
         sender_add(b->sender, number);
     else
         tell_bad(b, eb.text);
@@ -114,11 +115,13 @@ static void fill(struct bulk *b)
         sender_stop(b->sender, EX_IOERR, eb.text);
     }
     client_turn(b->client, false);
+    b->now_ms = clock_wall_ms();
 }
 
 /* Takes lines until there is no room, or no line without waiting. */
 static void take_lines(struct bulk *b)
 {
+    b->now_ms = clock_wall_ms();
     while (!b->ended && !sender_has_stopped(b->sender) &&
            sender_has_room(b->sender)) {
         const char *p;

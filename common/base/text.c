@@ -54,14 +54,21 @@ bool text_is_name(const char *s, size_t n)
     return true;
 }
 
+/* Bit c % 64 of word c / 64: whether c may be in an id. */
+static const uint64_t id_bytes[4] = {
+    UINT64_C(0x07ff600000000000), /* - . 0-9 : */
+    UINT64_C(0x07fffffe87fffffe), /* A-Z _ a-z */
+};
+
 bool text_is_id(const char *s, size_t n)
 {
     if (n == 0 || n > ID_MAX_LEN)
         return false;
-    for (size_t i = 0; i < n; i++)
-        if (!is_alnum(s[i]) && s[i] != '.' && s[i] != '_' && s[i] != ':' &&
-            s[i] != '-')
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if ((id_bytes[c / 64] >> c % 64 & 1) == 0)
             return false;
+    }
     return true;
 }
 

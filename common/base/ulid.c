@@ -28,8 +28,9 @@ enum { FREE_BITS = 5 * (ULID_LEN - ULID_PREFIX_LEN) };
 static struct mutex last_mu = {PTHREAD_MUTEX_INITIALIZER};
 /* last_mu guards what follows: the id made last. */
 static int64_t last_ms = -1;
-static pid_t last_pid; /* a fork must not repeat its parent's ids */
 static uint8_t last_random[RANDOM_BYTES];
+
+static pthread_once_t fork_watched = PTHREAD_ONCE_INIT;
 
 static const char base32[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -63,16 +64,27 @@ static void add_locked(unsigned bit)
     }
 }
 
+/* A child draws fresh bits: it must not go on with its parent's. */
+static void on_fork(void)
+{
+    last_ms = -1;
+}
+
+static void watch_forks(void)
+{
+    if (pthread_atfork(NULL, NULL, on_fork) != 0)
+        abort();
+}
+
 static void next_locked(unsigned bit)
 {
     int64_t now_ms = clock_wall_ms();
-    pid_t pid = getpid();
-    if (now_ms == last_ms && pid == last_pid) {
+    pthread_once(&fork_watched, watch_forks);
+    if (now_ms == last_ms) {
         add_locked(bit);
         return;
     }
     last_ms = now_ms;
-    last_pid = pid;
     random_bytes(last_random, sizeof(last_random));
     last_random[0] &= 0x7f;
 }

@@ -4,6 +4,7 @@
 #include "common/base/buf.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,21 @@ static void everything_appended_stays_in_order(void **state)
     assert_memory_equal(b.data, expected, sizeof(expected));
     buf_done(&b);
     assert_null(b.data);
+}
+
+static void integers_are_written_as_c_writes_them(void **state)
+{
+    static const int64_t some[] = {0,  1,   -1,        9,         10,
+                                   99, 100, INT64_MAX, INT64_MIN, -1234567890};
+    (void)state;
+    for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
+        struct buf b = {0};
+        char text[24];
+        (void)snprintf(text, sizeof(text), "%lld", (long long)some[i]);
+        buf_int(&b, some[i]);
+        assert_string_equal(b.data, text);
+        buf_done(&b);
+    }
 }
 
 static void growth_keeps_all_bytes_and_the_nul(void **state)
@@ -241,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_appended_stays_in_order),
+        cmocka_unit_test(integers_are_written_as_c_writes_them),
         cmocka_unit_test(growth_keeps_all_bytes_and_the_nul),
         cmocka_unit_test(reserve_prevents_later_moves),
         cmocka_unit_test(appending_nothing_makes_a_string),
