@@ -81,6 +81,7 @@ struct conn {
 
     /* The session. */
     struct reader *reader; /* owned; NULL when there is none */
+    bool reading;          /* on_bytes frees it: a reply of it is lent */
     struct calls pending;  /* in the order of their replies */
     int blocking;          /* of the pending ones */
     uint64_t queued;       /* bytes given to the transport */
@@ -162,7 +163,8 @@ static void end_session(struct conn *c) ON_LOOP
     if (c->state == UP && clock_ms() - c->up_since_ms >= STEADY_MS)
         c->pause_ms = 0;
     transport_close(c->transport);
-    reader_free(c->reader);
+    if (!c->reading)
+        reader_free(c->reader);
     c->reader = NULL;
     c->queued = c->received = c->moved = 0;
     c->blocking = 0;
@@ -393,22 +395,18 @@ static void deliver(struct conn *c, const struct reply *r) ON_LOOP
         done.cb(done.arg, 0, r);
 }
 
-static void on_bytes(void *arg, const char *p, size_t n)
+static void read_replies(struct conn *c, const char *p, size_t n) ON_LOOP
 {
-    loop_role_assert();
-    struct conn *c = arg;
     unsigned life = c->life;
 
-    c->received += n;
     while (n > 0) {
         size_t part = n < FEED_BYTES ? n : FEED_BYTES;
-        struct reply *r = NULL;
+        const struct reply *r = NULL;
         struct errbuf eb;
         int rc;
         reader_feed(c->reader, p, part);
         while ((rc = reader_next(c->reader, &r, &eb)) == 0 && r) {
             deliver(c, r);
-            reader_free_reply(r);
             if (c->life != life)
                 return;
         }
@@ -419,6 +417,20 @@ static void on_bytes(void *arg, const char *p, size_t n)
         p += part;
         n -= part;
     }
+}
+
+static void on_bytes(void *arg, const char *p, size_t n)
+{
+    loop_role_assert();
+    struct conn *c = arg;
+    struct reader *reader = c->reader;
+
+    c->received += n;
+    c->reading = true;
+    read_replies(c, p, n);
+    c->reading = false;
+    if (c->reader != reader)
+        reader_free(reader);
 }
 
 static void greet(struct conn *c, const char *const *words,

@@ -21,13 +21,10 @@ void reader_free(struct reader *rd);         /* NULL is a no-op */
 void reader_feed(struct reader *rd, const char *p, size_t n);
 
 /*
- * Returns the next complete reply, owned, or NULL through ret when bytes are
- * missing. ERR_TOO_BIG, or ERR_REDIS for what is no RESP: after either the
- * stream cannot be read on.
+ * Lends the next complete reply until the next call or reader_free, or NULL
+ * through ret when bytes are missing. ERR_TOO_BIG, or ERR_REDIS for what is no
+ * RESP: after either the stream cannot be read on.
  */
-int reader_next(struct reader *rd, struct reply **ret, struct errbuf *eb);
-
-/* Frees a reply of reader_next. NULL is a no-op. */
-void reader_free_reply(struct reply *r);
+int reader_next(struct reader *rd, const struct reply **ret, struct errbuf *eb);
 
 #endif

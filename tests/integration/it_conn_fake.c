@@ -326,11 +326,14 @@ static void close_and_open(void *arg, int err, const struct reply *r)
     loop_role_assert();
     struct answer *a = arg;
     struct conn *c = a->f->c;
+    int64_t n = 0;
 
     fixture_on_reply(arg, err, r);
     conn_close(c);
     assert_false(conn_is_up(c));
     conn_open(c);
+    assert_true(reply_int(r, &n)); /* lent until we return */
+    assert_int_equal(n, 1);
 }
 
 /* Three answers arrive together: the first callback ends their session. */

@@ -248,7 +248,7 @@ static void on_said(struct bufferevent *bev, void *arg)
     struct liar *l = p->liar;
     struct evbuffer *in = bufferevent_get_input(bev);
     size_t len = evbuffer_get_length(in);
-    struct reply *command = NULL;
+    const struct reply *command = NULL;
     struct buf out = {0};
     bool cut = false;
 
@@ -268,7 +268,6 @@ static void on_said(struct bufferevent *bev, void *arg)
             out.len = before + rnd(l, out.len - before);
         l->lies += lie;
         l->cuts += cut;
-        reader_free_reply(command);
     }
     if (cut) {
         (void)send(bufferevent_getfd(bev), out.data, out.len, MSG_NOSIGNAL);

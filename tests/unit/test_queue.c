@@ -78,40 +78,53 @@ static const read_fn readers[] = {
     read_rebind, queue_release_result, read_leave,   read_reap};
 enum { READERS = sizeof(readers) / sizeof(readers[0]) };
 
-static struct reply *read_reply(const char *text)
+static struct reader *reader;
+
+static int setup(void **state)
 {
-    struct reader *rd = reader_new(1 << 20);
-    struct reply *r = NULL;
+    (void)state;
+    reader = reader_new(1 << 20);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    reader_free(reader);
+    return 0;
+}
+
+/* Lends the reply that text is, until the next one. */
+static const struct reply *read_reply(const char *text)
+{
+    const struct reply *r = NULL;
     struct errbuf eb;
-    reader_feed(rd, text, strlen(text));
-    if (reader_next(rd, &r, &eb) != 0)
+    reader_feed(reader, text, strlen(text));
+    if (reader_next(reader, &r, &eb) != 0)
         fail_msg("%s", eb.text);
     assert_non_null(r);
-    reader_free(rd);
     return r;
 }
 
 static void expect_all(const char *text, int err)
 {
-    struct reply *r = read_reply(text);
+    const struct reply *r = read_reply(text);
     for (unsigned i = 0; i < READERS; i++) {
         struct errbuf eb = {""};
         assert_int_equal(readers[i](0, r, &eb), err);
         assert_true(eb.text[0] != '\0');
     }
-    reader_free_reply(r);
 }
 
 static void errors_of_redis_keep_their_text(void **state)
 {
     (void)state;
-    struct reply *r = read_reply("-OOM command not allowed\r\n");
+    const struct reply *r = read_reply("-OOM command not allowed\r\n");
     for (unsigned i = 0; i < READERS; i++) {
         struct errbuf eb;
         assert_int_equal(readers[i](0, r, &eb), ERR_REDIS);
         assert_non_null(strstr(eb.text, "OOM command not allowed"));
     }
-    reader_free_reply(r);
 }
 
 static void nonsense_is_an_error_of_redis(void **state)
@@ -127,17 +140,15 @@ static void nonsense_is_an_error_of_redis(void **state)
 static void short_answers_are_errors_of_redis(void **state)
 {
     (void)state;
-    struct reply *r = read_reply("*1\r\n$2\r\nOK\r\n");
+    const struct reply *r = read_reply("*1\r\n$2\r\nOK\r\n");
     for (unsigned i = 0; i < READERS; i++) {
         if (readers[i] == queue_settle_result ||
             readers[i] == queue_release_result)
             continue; /* nothing behind OK is read */
         assert_int_equal(readers[i](0, r, NULL), ERR_REDIS);
     }
-    reader_free_reply(r);
     r = read_reply("*1\r\n$4\r\nMORE\r\n");
     assert_int_equal(read_fetch(0, r, NULL), ERR_REDIS);
-    reader_free_reply(r);
 }
 
 static void lost_calls_keep_their_code(void **state)
@@ -152,22 +163,19 @@ static void lost_calls_keep_their_code(void **state)
 static void states_become_codes(void **state)
 {
     (void)state;
-    struct reply *r = read_reply("*1\r\n$6\r\nFENCED\r\n");
+    const struct reply *r = read_reply("*1\r\n$6\r\nFENCED\r\n");
     for (unsigned i = 0; i < READERS; i++) {
         if (readers[i] != read_block) /* no script */
             assert_int_equal(readers[i](0, r, NULL), ERR_FENCED);
     }
-    reader_free_reply(r);
     r = read_reply("*2\r\n$6\r\nFORMAT\r\n:7\r\n");
     struct errbuf eb;
     assert_int_equal(read_register(0, r, &eb), ERR_INVALID);
     assert_non_null(strstr(eb.text, "format 7"));
     assert_int_equal(read_push(0, r, &eb), ERR_INVALID);
-    reader_free_reply(r);
     r = read_reply("*1\r\n$5\r\nTAKEN\r\n");
     assert_int_equal(read_register(0, r, NULL), ERR_MISSING);
     assert_int_equal(read_rebind(0, r, NULL), ERR_MISSING);
-    reader_free_reply(r);
 }
 
 /* A server that is none of ours could otherwise make sums overflow. */
@@ -179,34 +187,29 @@ static void numbers_that_cannot_be_are_refused(void **state)
         "*2\r\n$2\r\nOK\r\n:9007199254740993\r\n"};
     (void)state;
     for (int i = 0; i < 3; i++) {
-        struct reply *r = read_reply(answers[i]);
+        const struct reply *r = read_reply(answers[i]);
         assert_int_equal(read_push(0, r, NULL), ERR_REDIS);
         assert_int_equal(read_register(0, r, NULL), ERR_REDIS);
         assert_int_equal(read_leave(0, r, NULL), ERR_REDIS);
-        reader_free_reply(r);
     }
-    struct reply *r = read_reply("*3\r\n$2\r\nOK\r\n:-1\r\n:0\r\n");
+    const struct reply *r = read_reply("*3\r\n$2\r\nOK\r\n:-1\r\n:0\r\n");
     assert_int_equal(read_reap(0, r, NULL), ERR_REDIS);
-    reader_free_reply(r);
     r = read_reply("*3\r\n:-1\r\n:0\r\n:0\r\n");
     assert_int_equal(read_promote(0, r, NULL), ERR_REDIS);
-    reader_free_reply(r);
 }
 
 static void fences_of_all_jobs_fit(void **state)
 {
     struct fetch_result res;
     (void)state;
-    struct reply *r = read_reply("*4\r\n$4\r\nMORE\r\n"
-                                 ":9223372036854775806\r\n"
-                                 "$1\r\na\r\n$1\r\nb\r\n");
+    const struct reply *r = read_reply("*4\r\n$4\r\nMORE\r\n"
+                                       ":9223372036854775806\r\n"
+                                       "$1\r\na\r\n$1\r\nb\r\n");
     assert_int_equal(queue_fetch_result(0, r, &res, NULL), ERR_REDIS);
-    reader_free_reply(r);
     r = read_reply("*4\r\n$4\r\nMORE\r\n:9223372036854775805\r\n"
                    "$1\r\na\r\n$1\r\nb\r\n");
     assert_int_equal(queue_fetch_result(0, r, &res, NULL), 0);
     assert_int_equal(res.fence, INT64_MAX - 2);
-    reader_free_reply(r);
 }
 
 /* Anybody may put a job into scheduled that is due in a million years. */
@@ -215,10 +218,10 @@ static void far_times_are_cut(void **state)
     struct renew_result res;
     int64_t moved, next_ms;
     (void)state;
-    struct reply *r = read_reply("*3\r\n:1\r\n:9223372036854775807\r\n:0\r\n");
+    const struct reply *r =
+        read_reply("*3\r\n:1\r\n:9223372036854775807\r\n:0\r\n");
     assert_int_equal(queue_promote_result(0, r, &moved, &next_ms, NULL), 0);
     assert_int_equal(next_ms, QUEUE_WAIT_MAX_MS);
-    reader_free_reply(r);
     r = read_reply("*11\r\n$2\r\nOK\r\n:1764000000000\r\n:2\r\n:1\r\n:0\r\n"
                    ":3\r\n:0\r\n:7\r\n:9223372036854775807\r\n$1\r\nx\r\n"
                    ":-9223372036854775808\r\n");
@@ -226,7 +229,6 @@ static void far_times_are_cut(void **state)
     assert_int_equal(res.next_due_ms, QUEUE_WAIT_MAX_MS);
     assert_int_equal(res.oldest_left_ms, -QUEUE_WAIT_MAX_MS);
     assert_int_equal(res.ready, 7);
-    reader_free_reply(r);
 }
 
 static void no_reply_has_no_shape(void **state)
@@ -254,5 +256,5 @@ int main(void)
         cmocka_unit_test(far_times_are_cut),
         cmocka_unit_test(no_reply_has_no_shape),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }

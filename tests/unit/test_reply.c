@@ -3,32 +3,48 @@
  */
 #include "common/redis/reply.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/buf.h"
 #include "common/redis/reader.h"
 #include "tests/unit/unit.h"
 
-enum { LIMIT = 100 * 1000 };
+enum { LIMIT = 100 * 1000, ELEMENTS = 900 };
 
-/* Returns the owned reply that n bytes are, read byte by byte. */
-static struct reply *read_bytes(const char *p, size_t n)
+static struct reader *reader;
+
+static int setup(void **state)
 {
-    struct reader *rd = reader_new(LIMIT);
-    struct reply *r = NULL;
+    (void)state;
+    reader = reader_new(LIMIT);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    reader_free(reader);
+    return 0;
+}
+
+/* Lends the reply that n bytes are, read byte by byte, until the next one. */
+static const struct reply *read_bytes(const char *p, size_t n)
+{
+    const struct reply *r = NULL;
     struct errbuf eb;
 
     for (size_t i = 0; i < n; i++) {
         assert_null(r);
-        reader_feed(rd, p + i, 1);
-        if (reader_next(rd, &r, &eb) != 0)
+        reader_feed(reader, p + i, 1);
+        if (reader_next(reader, &r, &eb) != 0)
             fail_msg("%s", eb.text);
     }
     assert_non_null(r);
-    reader_free(rd);
     return r;
 }
 
-static struct reply *read_reply(const char *text)
+static const struct reply *read_reply(const char *text)
 {
     return read_bytes(text, strlen(text));
 }
@@ -57,11 +73,10 @@ static void integers_are_checked(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct reply *r = read_reply(cases[i].text);
+        const struct reply *r = read_reply(cases[i].text);
         int64_t n = 1234;
         assert_int_equal(reply_int(r, &n), cases[i].ok);
         assert_int_equal(n, cases[i].ok ? cases[i].n : 1234);
-        reader_free_reply(r);
     }
 }
 
@@ -84,17 +99,16 @@ static void errors_have_a_class_even_when_a_script_wrapped_them(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct reply *r = read_reply(cases[i].text);
+        const struct reply *r = read_reply(cases[i].text);
         assert_int_equal(reply_error_is(r, cases[i].code), cases[i].is);
         assert_int_equal(reply_is_error(r), cases[i].text[0] == '-');
-        reader_free_reply(r);
     }
 }
 
 static void strings_keep_their_bytes(void **state)
 {
     static const char text[] = "*3\r\n$3\r\na\0b\r\n+OK\r\n$-1\r\n";
-    struct reply *r = read_bytes(text, sizeof(text) - 1);
+    const struct reply *r = read_bytes(text, sizeof(text) - 1);
     const char *p = NULL;
     size_t n = 0;
 
@@ -107,12 +121,11 @@ static void strings_keep_their_bytes(void **state)
     assert_true(reply_is_nil(reply_at(r, 2)));
     assert_false(reply_str(reply_at(r, 2), &p, &n));
     assert_false(reply_str(r, &p, &n));
-    reader_free_reply(r);
 }
 
 static void an_array_has_its_elements_and_no_more(void **state)
 {
-    struct reply *r = read_reply("*2\r\n:1\r\n*1\r\n:2\r\n");
+    const struct reply *r = read_reply("*2\r\n:1\r\n*1\r\n:2\r\n");
     int64_t n = 0;
 
     (void)state;
@@ -125,7 +138,41 @@ static void an_array_has_its_elements_and_no_more(void **state)
     assert_int_equal(n, 2);
     assert_string_equal(reply_error(r), "");
     assert_false(reply_is_nil(r));
-    reader_free_reply(r);
+}
+
+/* More than one block of the arena, in pieces that end anywhere. */
+static void a_long_reply_has_each_of_its_elements(void **state)
+{
+    struct buf b = {0};
+    const struct reply *r = NULL;
+    const char *p;
+    size_t len;
+    int64_t n;
+
+    (void)state;
+    buf_printf(&b, "*%d\r\n", ELEMENTS);
+    for (int i = 0; i < ELEMENTS; i += 3)
+        buf_printf(&b, "$40\r\n%040d\r\n*1\r\n:%d\r\n*-1\r\n", i, i);
+    for (int round = 0; round < 3; round++) {
+        for (size_t at = 0; at < b.len; at += 1000) {
+            assert_null(r);
+            reader_feed(reader, b.data + at,
+                        b.len - at < 1000 ? b.len - at : 1000);
+            assert_int_equal(reader_next(reader, &r, NULL), 0);
+        }
+        assert_int_equal(reply_len(r), ELEMENTS);
+        for (int i = 0; i < ELEMENTS; i += 3) {
+            assert_true(reply_str(reply_at(r, (size_t)i), &p, &len));
+            assert_int_equal(len, 40);
+            assert_int_equal(strtol(p, NULL, 10), i);
+            assert_int_equal(p[40], 0);
+            assert_true(reply_int(reply_at(reply_at(r, (size_t)i + 1), 0), &n));
+            assert_int_equal(n, i);
+            assert_true(reply_is_nil(reply_at(r, (size_t)i + 2)));
+        }
+        assert_int_equal(reader_next(reader, &r, NULL), 0);
+    }
+    buf_done(&b);
 }
 
 static void a_reply_over_the_limit_is_refused(void **state)
@@ -139,7 +186,7 @@ static void a_reply_over_the_limit_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(bombs) / sizeof(bombs[0]); i++) {
         struct reader *rd = reader_new(LIMIT);
-        struct reply *r = NULL;
+        const struct reply *r = NULL;
         struct errbuf eb;
         reader_feed(rd, bombs[i], strlen(bombs[i]));
         assert_int_equal(reader_next(rd, &r, &eb), ERR_TOO_BIG);
@@ -152,7 +199,7 @@ static void a_string_over_the_limit_is_refused(void **state)
 {
     char part[1000];
     struct reader *rd = reader_new(LIMIT);
-    struct reply *r = NULL;
+    const struct reply *r = NULL;
     struct errbuf eb;
     int rc = 0, parts = 0;
 
@@ -174,17 +221,15 @@ static void the_limit_is_of_one_reply(void **state)
 {
     static const char three[] = "*2\r\n:1\r\n$2\r\nab\r\n+OK\r\n:7\r\n";
     struct reader *rd = reader_new(1000);
-    struct reply *r = NULL;
+    const struct reply *r = NULL;
     struct errbuf eb;
     int replies = 0;
 
     (void)state;
     for (int i = 0; i < 10 * 1000; i++) {
         reader_feed(rd, three, sizeof(three) - 1);
-        while (reader_next(rd, &r, &eb) == 0 && r) {
-            reader_free_reply(r);
+        while (reader_next(rd, &r, &eb) == 0 && r)
             replies++;
-        }
     }
     assert_int_equal(replies, 30 * 1000);
     reader_free(rd);
@@ -193,7 +238,7 @@ static void the_limit_is_of_one_reply(void **state)
 static void a_line_without_end_is_refused(void **state)
 {
     struct reader *rd = reader_new((size_t)1 << 30);
-    struct reply *r = NULL;
+    const struct reply *r = NULL;
     struct errbuf eb;
     int rc = 0, fed = 0;
 
@@ -218,7 +263,7 @@ static void what_is_no_resp_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct reader *rd = reader_new(LIMIT);
-        struct reply *r = NULL;
+        const struct reply *r = NULL;
         struct errbuf eb = {""};
         reader_feed(rd, cases[i], strlen(cases[i]));
         if (reader_next(rd, &r, &eb) != ERR_REDIS)
@@ -235,6 +280,7 @@ int main(void)
         cmocka_unit_test(errors_have_a_class_even_when_a_script_wrapped_them),
         cmocka_unit_test(strings_keep_their_bytes),
         cmocka_unit_test(an_array_has_its_elements_and_no_more),
+        cmocka_unit_test(a_long_reply_has_each_of_its_elements),
         cmocka_unit_test(a_reply_over_the_limit_is_refused),
         cmocka_unit_test(a_string_over_the_limit_is_refused),
         cmocka_unit_test(the_limit_is_of_one_reply),
@@ -242,5 +288,5 @@ int main(void)
         cmocka_unit_test(what_is_no_resp_is_refused),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }
