@@ -13,12 +13,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#if defined(__has_include) && __has_include(<sanitizer/asan_interface.h>)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
-#endif
+/* Of the address sanitizer, where there is one. */
+void asan_poison(void *p, size_t n) __asm__("__asan_poison_memory_region")
+    __attribute__((weak));
+void asan_unpoison(void *p, size_t n) __asm__("__asan_unpoison_memory_region")
+    __attribute__((weak));
 
 struct arena_block {
     struct arena_block *next;
@@ -47,6 +46,12 @@ static void *cut_big(struct arena *a, size_t n)
     return b->bytes;
 }
 
+static void forbid(struct arena_block *b)
+{
+    if (asan_poison != NULL)
+        asan_poison(b->bytes, ROOM_BYTES);
+}
+
 static int add_block(struct arena *a)
 {
     struct arena_block *b = a->free;
@@ -57,7 +62,7 @@ static int add_block(struct arena *a)
     } else if ((b = malloc(BLOCK_BYTES)) == NULL) {
         return -1;
     } else {
-        ASAN_POISON_MEMORY_REGION(b->bytes, ROOM_BYTES);
+        forbid(b);
     }
     b->next = a->blocks;
     a->blocks = b;
@@ -77,7 +82,8 @@ void *arena_cut(struct arena *a, size_t n)
         return NULL;
     char *p = a->at;
     a->at += whole;
-    ASAN_UNPOISON_MEMORY_REGION(p, n);
+    if (asan_unpoison != NULL)
+        asan_unpoison(p, n);
     return p;
 }
 
@@ -101,7 +107,7 @@ void arena_clear(struct arena *a)
     while (a->blocks != NULL) {
         struct arena_block *b = a->blocks;
         a->blocks = b->next;
-        ASAN_POISON_MEMORY_REGION(b->bytes, ROOM_BYTES);
+        forbid(b);
         b->next = a->free;
         a->free = b;
     }
