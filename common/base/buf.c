@@ -69,14 +69,8 @@ void buf_char(struct buf *b, char c)
 
 void buf_int(struct buf *b, int64_t n)
 {
-    char digits[24], *end = digits + sizeof(digits), *p = end;
-    uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
-    do
-        *--p = (char)('0' + rest % 10);
-    while ((rest /= 10) > 0);
-    if (n < 0)
-        *--p = '-';
-    buf_append(b, p, (size_t)(end - p));
+    buf_reserve(b, INT_TEXT_MAX);
+    b->len += text_format_int(n, b->data + b->len);
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

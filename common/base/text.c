@@ -332,3 +332,18 @@ const char *text_nearest(const char *word, const char *const *words, size_t n)
     }
     return nearest;
 }
+
+size_t text_format_int(int64_t n, char out[INT_TEXT_MAX])
+{
+    char digits[INT_TEXT_MAX], *end = digits + sizeof(digits), *p = end;
+    uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+
+    *--p = '\0';
+    do
+        *--p = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (n < 0)
+        *--p = '-';
+    memcpy(out, p, (size_t)(end - p));
+    return (size_t)(end - p) - 1;
+}

@@ -42,4 +42,10 @@ size_t text_utf8_error(const char *s, size_t n);
 /* The nearest of n words within an edit distance of 2, or NULL. */
 const char *text_nearest(const char *word, const char *const *words, size_t n);
 
+/* Room for any int64_t and its NUL. */
+#define INT_TEXT_MAX 21
+
+/* Writes n in decimal, and a NUL; returns its length. */
+size_t text_format_int(int64_t n, char out[INT_TEXT_MAX]);
+
 #endif

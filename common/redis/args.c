@@ -13,17 +13,15 @@
 #include "common/redis/conn_priv.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <hiredis/hiredis.h>
-
 #include "common/base/mem.h"
+#include "common/base/text.h"
 
-enum { NUM_CELL = 24 };             /* "-9223372036854775808" and a NUL */
-#define WIRE_MAX_BYTES (512U << 20) /* hiredis 0.14 counts in an int */
+enum { NUM_CELL = 24 };             /* INT_TEXT_MAX, rounded up */
+enum { HEAD_MAX = 24 };             /* "$", a number and "\r\n" */
+#define WIRE_MAX_BYTES (512U << 20) /* what Redis takes as one bulk */
 
 void args_clear(struct args *a)
 {
@@ -79,27 +77,41 @@ void args_int(struct args *a, int64_t n)
         grow_nums(a);
     char *cell = a->nums + a->nums_len;
     a->nums_len += NUM_CELL;
-    int len = snprintf(cell, NUM_CELL, "%" PRId64, n);
-    assert(len > 0 && len < NUM_CELL);
-    args_mem(a, cell, (size_t)len);
+    args_mem(a, cell, text_format_int(n, cell));
+}
+
+/* "*3\r\n" or "$3\r\n". Returns the place behind it. */
+static char *put_head(char *p, char kind, size_t n)
+{
+    *p++ = kind;
+    p += text_format_int((int64_t)n, p);
+    memcpy(p, "\r\n", 2);
+    return p + 2;
 }
 
 struct wire *wire_new(const struct args *a)
 {
-    size_t total = 0;
+    size_t total = HEAD_MAX;
 
     assert(a->argc > 0);
     for (int i = 0; i < a->argc; i++) {
-        if (a->lens[i] > WIRE_MAX_BYTES - total)
+        if (a->lens[i] > WIRE_MAX_BYTES || total > WIRE_MAX_BYTES)
             return NULL;
-        total += a->lens[i];
+        total += HEAD_MAX + a->lens[i] + 2;
     }
-    char *bytes;
-    long long n = redisFormatCommandArgv(&bytes, a->argc, a->argv, a->lens);
-    if (n < 0)
+    struct wire *w = mem_try(sizeof(*w) + total);
+    if (!w)
         return NULL;
-    struct wire *w = mem_new(sizeof(*w));
-    *w = (struct wire){.refs = 1, .bytes = bytes, .len = (size_t)n};
+    char *p = put_head(w->bytes, '*', (size_t)a->argc);
+    for (int i = 0; i < a->argc; i++) {
+        p = put_head(p, '$', a->lens[i]);
+        memcpy(p, a->argv[i], a->lens[i]);
+        p += a->lens[i];
+        memcpy(p, "\r\n", 2);
+        p += 2;
+    }
+    w->refs = 1;
+    w->len = (size_t)(p - w->bytes);
     return w;
 }
 
@@ -116,6 +128,5 @@ void wire_unref(struct wire *w)
     assert(w->refs > 0);
     if (--w->refs > 0)
         return;
-    redisFreeCommand(w->bytes);
     free(w);
 }

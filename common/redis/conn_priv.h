@@ -9,8 +9,8 @@
  */
 struct wire {
     int refs;
-    char *bytes; /* owned */
     size_t len;
+    char bytes[];
 };
 
 /* Returns an owned reference, or NULL when the command is too big to send. */
