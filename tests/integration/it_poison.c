@@ -154,7 +154,8 @@ static void one_trial(void)
     struct fleet f = {.r = r,
                       .handler = story_script(r, "x", "x",
                                               "n=$(cat)\n"
-                                              "[ $n = 13 ] && kill -9 $PPID\n"
+                                              "[ $n = 13 ] && kill -9 $PPID &&"
+                                              " exec sleep 1000\n"
                                               "sleep 0.03\n"
                                               "echo $n >> told\n")};
     queue_fill(r, "q", "x", 0, INNOCENT + 1);
