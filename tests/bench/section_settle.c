@@ -160,6 +160,16 @@ static double client_us(const struct cell *c)
     return 1e6 * c->take.cpu_s / jobs_in(c);
 }
 
+static double both_us(const struct cell *c)
+{
+    return redis_us(c) + worker_us(c);
+}
+
+static double take_both_us(const struct cell *c)
+{
+    return take_redis_us(c) + client_us(c);
+}
+
 static double commands(const struct cell *c)
 {
     return (double)c->settle.commands / jobs_in(c);
@@ -187,6 +197,8 @@ static const struct view views[] = {
     {"Redis CPU of settling", "us/job", "LMOVE+LREM", GOAL_NONE, 0, redis_us,
      take_redis_us},
     {"worker CPU", "us/job", "the client", GOAL_NONE, 0, worker_us, client_us},
+    {"CPU of Redis and worker", "us/job", "LMOVE+LREM", GOAL_NONE, 0, both_us,
+     take_both_us},
     {"commands and those in scripts", "/job", "LMOVE+LREM", GOAL_NONE, 0,
      commands, take_commands},
     {"script calls", "/job", NULL, GOAL_NONE, 0, scripts, NULL},

@@ -28,7 +28,7 @@ static const struct {
     {"chan", "rendezvous, 1:1", 7},
     {"textbook", "LMOVE+LREM rate", 6},
     {"push", "one job p99", 6},
-    {"settle", "20 KB 3q 16t rate", 127},
+    {"settle", "20 KB 3q 16t rate", 145},
     {"latency", "push to handler start p99", 3},
     {"exec", "3 pipes made and closed", 8},
     {"memory", "commands of an idle worker, 1 queue", 9},
