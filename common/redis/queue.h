@@ -73,6 +73,25 @@ int queue_fetch_result(int err, const struct reply *r, struct fetch_result *ret,
 /* Lends job i of a fetch result until the callback returns. */
 bool queue_fetch_job(const struct reply *r, size_t i, struct bytes *ret);
 
+/*
+ * The same in two commands that are sent together: the script moves many jobs
+ * without reading them, then a plain LRANGE does. held is how many jobs the
+ * lane has in active; count jobs came behind them. refused: nothing was done,
+ * and fetch is to be used.
+ */
+int queue_fetch_bulk(struct conn *c, const struct keys *k, const char *lane,
+                     unsigned n, size_t max_bytes, size_t held,
+                     conn_reply_cb cb, void *arg) ON_LOOP;
+int queue_fetch_bulk_result(int err, const struct reply *r,
+                            struct fetch_result *ret, bool *ret_refused,
+                            struct errbuf *eb);
+int queue_list_active(struct conn *c, const struct keys *k, const char *lane,
+                      size_t from, conn_reply_cb cb, void *arg) ON_LOOP;
+int queue_list_active_result(int err, const struct reply *r, size_t *ret_count,
+                             struct errbuf *eb);
+/* Lends job i of the list until the callback returns. */
+bool queue_list_active_job(const struct reply *r, size_t i, struct bytes *ret);
+
 /* The plain commands of waiting and of delivery at most once. */
 int queue_block(struct conn *c, const struct keys *k, const char *lane,
                 int64_t timeout_ms, conn_reply_cb cb, void *arg) ON_LOOP;

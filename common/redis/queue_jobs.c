@@ -67,6 +67,83 @@ bool queue_fetch_job(const struct reply *r, size_t i, struct bytes *ret)
     return queue_bytes_at(r, i + 2, ret);
 }
 
+int queue_fetch_bulk(struct conn *c, const struct keys *k, const char *lane,
+                     unsigned n, size_t max_bytes, size_t held,
+                     conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    char active[KEY_MAX];
+    keys_active(k, lane, active);
+    script_args(&a, SCRIPT_fetch_bulk, 5);
+    args_str(&a, k->ready);
+    args_str(&a, active);
+    args_str(&a, k->leases);
+    args_str(&a, k->config);
+    args_str(&a, k->fence);
+    args_str(&a, lane);
+    args_int(&a, n);
+    args_int(&a, (int64_t)max_bytes);
+    args_int(&a, (int64_t)held);
+    return queue_send(c, SCRIPT_fetch_bulk, &a, cb, arg);
+}
+
+int queue_fetch_bulk_result(int err, const struct reply *r,
+                            struct fetch_result *ret, bool *ret_refused,
+                            struct errbuf *eb)
+{
+    int64_t count = 0;
+    int rc = queue_check(err, r, "fetch_bulk", eb);
+    if (rc != 0)
+        return rc;
+    struct fetch_result res = {0};
+    bool refused = reply_str_is(reply_at(r, 0), "NO");
+    if (reply_str_is(reply_at(r, 0), "PAUSED")) {
+        res.paused = true;
+    } else if (!refused) {
+        res.more = reply_str_is(reply_at(r, 0), "MORE");
+        if ((!res.more && !reply_str_is(reply_at(r, 0), "EMPTY")) ||
+            !reply_int(reply_at(r, 1), &res.fence) ||
+            !queue_count_at(r, 2, &count) || count > QUEUE_BATCH_MAX ||
+            res.fence > INT64_MAX - count)
+            return queue_unexpected("fetch_bulk", eb);
+        res.count = (size_t)count;
+    }
+    *ret = res;
+    *ret_refused = refused;
+    return 0;
+}
+
+int queue_list_active(struct conn *c, const struct keys *k, const char *lane,
+                      size_t from, conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    char active[KEY_MAX];
+    keys_active(k, lane, active);
+    args_str(&a, "LRANGE");
+    args_str(&a, active);
+    args_int(&a, (int64_t)from);
+    args_int(&a, -1);
+    int rc = conn_call(c, &a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
+    args_done(&a);
+    return rc;
+}
+
+int queue_list_active_result(int err, const struct reply *r, size_t *ret_count,
+                             struct errbuf *eb)
+{
+    if (err != 0)
+        return errbuf_set(eb, err, "list: %s", err_str(err));
+    if (reply_is_error(r))
+        return errbuf_set(eb, ERR_REDIS, "list: %s", reply_error(r));
+    *ret_count = reply_len(r);
+    return 0;
+}
+
+bool queue_list_active_job(const struct reply *r, size_t i, struct bytes *ret)
+{
+    return queue_bytes_at(r, i, ret);
+}
+
 /* Redis takes seconds with fractions; 0 would wait for ever. */
 static void args_seconds(struct args *a, char buf[32], int64_t ms)
 {

@@ -14,6 +14,7 @@
     X(push)                                                                    \
     X(register)                                                                \
     X(fetch)                                                                   \
+    X(fetch_bulk)                                                              \
     X(stamp)                                                                   \
     X(settle)                                                                  \
     X(release)                                                                 \

@@ -154,6 +154,25 @@ static void run_rpoplpush(struct world *w, struct key *k,
     move_end(w, k, c->count == 3 ? key_of(w, c->words[2]) : NULL, false, true);
 }
 
+/* SORT from BY nosort LIMIT 0 n STORE to: copies, in place of what was there.
+ */
+static void run_sort(struct world *w, struct key *k, const struct command *c)
+{
+    int64_t n;
+    struct key *to = c->count == 9 ? key_of(w, c->words[8]) : NULL;
+    if (to == NULL || !text_named(c->words[3], "nosort") ||
+        !text_named(c->words[5], "0") || !number(c, 6, &n)) {
+        unknown(w, k, c);
+        return;
+    }
+    while (to->len > 0)
+        list_remove(w, to, to->first, HOW_REMOVED);
+    for (const struct element *e = k->first; e != NULL && n > 0; e = e->next) {
+        list_add(w, to, e->bytes, false);
+        n--;
+    }
+}
+
 /* ---- sets ---- */
 
 static void add_lease(struct world *w, struct key *k, struct text lane)
@@ -331,6 +350,7 @@ static const struct verb {
     {"RPUSHX", LIST, run_rpush},
     {"LPUSHX", LIST, run_lpush},
     {"RPOPLPUSH", LIST, run_rpoplpush},
+    {"SORT", LIST, run_sort},
     {"ZADD", SET, run_zadd},
     {"ZREM", SET, run_zrem},
     {"HINCRBY", HASH, run_hincrby},

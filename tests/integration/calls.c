@@ -39,6 +39,14 @@ const struct call calls[] = {
     {"fetch some", SCRIPT_fetch,
      LANE "RPUSH @ready " J(1) " " J(2) " " J(3) "\nSET @fence abc",
      "L 2 1000 " ULID, "MORE # *", ""},
+    {"fetch in bulk: all", SCRIPT_fetch_bulk,
+     LANE "RPUSH @ready " J(1) " {`type`:`j2`} " J(4) " " J(
+         5) "\n"
+            "RPUSH @active:L " J(3),
+     "L 10 100000 1", "EMPTY 1 4", ""},
+    {"fetch in bulk: some", SCRIPT_fetch_bulk,
+     LANE "RPUSH @ready " J(1) " " J(2) " " J(3) "\nSET @fence abc",
+     "L 2 100000 0", "MORE # 2", ""},
     {"stamp", SCRIPT_stamp, LANE "RPUSH @active:L " J(1) " {`type`:`j2`}",
      "L 1 {`type`:`j2`} {`id`:`abcdefgh`,`type`:`j2`}", "OK 1", ""},
     {"stamp with a token only", SCRIPT_stamp,

@@ -174,6 +174,11 @@ static void say_script(struct liar *l, struct buf *out, enum script s)
                    rnd(l, 2) == 0 ? "MORE" : "EMPTY");
         say_jobs(l, out, n);
         break;
+    case SCRIPT_fetch_bulk:
+        buf_printf(out, "*3\r\n+%s\r\n:7\r\n",
+                   rnd(l, 2) == 0 ? "MORE" : "EMPTY");
+        say_int(out, n);
+        break;
     case SCRIPT_rebind:
         buf_printf(out, "*%u\r\n+OK\r\n", n + 3);
         say_int(out, clock_wall_ms());

@@ -134,6 +134,95 @@ static void fetch_moves_from_the_head(void **state)
     ROWS(rows);
 }
 
+static void fetch_bulk_moves_as_fetch_does(void **state)
+{
+    static const struct row rows[] = {
+        {"all there is", LEASE "RPUSH @ready {`id`:`a`} b", SCRIPT_fetch_bulk,
+         "L 10 100000 0", "EMPTY 1 2",
+         "EXISTS @ready => 0\nLRANGE @active:L 0 -1 => {`id`:`a`} b\n"
+         "GET @fence => 2"},
+        {"n of them, behind those held, which keep their order",
+         LEASE "RPUSH @ready a b c d e\nRPUSH @active:L x y\nSET @fence 40",
+         SCRIPT_fetch_bulk, "L 4 100000 2", "MORE 41 4",
+         "LRANGE @ready 0 -1 => e\nLRANGE @active:L 0 -1 => x y a b c d\n"
+         "GET @fence => 44"},
+        {"numbers, empty ones and equal ones stay what they are",
+         LEASE "RPUSH @ready 7 '' 7 -1 007", SCRIPT_fetch_bulk, "L 10 100000 0",
+         "EMPTY 1 5", "LRANGE @active:L 0 -1 => 7 '' 7 -1 007"},
+        {"nothing", LEASE, SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY 0 0",
+         "EXISTS @active:L => 0\nEXISTS @fence => 0"},
+        {"a paused queue", LEASE "HSET @config paused 1\nRPUSH @ready a",
+         SCRIPT_fetch_bulk, "L 10 100000 0", "PAUSED", "LLEN @ready => 1"},
+        {"without a lease", "RPUSH @ready a\nZADD @leases NOW+60000 M",
+         SCRIPT_fetch_bulk, "L 10 100000 0", "FENCED",
+         "LLEN @ready => 1\nEXISTS @active:L => 0"},
+        {"a fence that is no number", LEASE "RPUSH @ready a\nSET @fence abc",
+         SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY # 1",
+         "LLEN @active:L => 1"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void
+fetch_bulk_leaves_to_fetch_what_it_does_not_make_cheaper(void **state)
+{
+    static const struct row rows[] = {
+        {"more held than believed",
+         LEASE "RPUSH @ready a b c\n"
+               "RPUSH @active:L x",
+         SCRIPT_fetch_bulk, "L 10 100000 0", "NO",
+         "LRANGE @ready 0 -1 => a b c\nLRANGE @active:L 0 -1 => x"},
+        {"less held than believed", LEASE "RPUSH @ready a b c",
+         SCRIPT_fetch_bulk, "L 10 100000 1", "NO", "LLEN @ready => 3"},
+        {"more held than come", LEASE "RPUSH @ready a b c\nRPUSH @active:L x y",
+         SCRIPT_fetch_bulk, "L 10 100000 2", "NO",
+         "LRANGE @ready 0 -1 => a b c\nLRANGE @active:L 0 -1 => x y"},
+        {"more bytes than asked for", LEASE "RPUSH @ready a b c",
+         SCRIPT_fetch_bulk, "L 10 10 0", "NO", "LLEN @ready => 3"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+/* 4 MB in all; behind small ones, where the first look does not see it. */
+static void fetch_bulk_is_bounded_in_bytes(void **state)
+{
+    char *small = repeated("RPUSH @ready", " 0123456789abcdef", 400);
+    char *big = mem_new(50001), *push;
+    (void)state;
+    memset(big, 'x', 50000);
+    push = mem_printf("RPUSH @ready %s %s %s %s", big, big, big, big);
+    table_do(LEASE);
+    for (int i = 0; i < 20; i++)
+        table_do(push);
+    free(table_run_script(SCRIPT_fetch_bulk, "L 1000 1000000 0"));
+    assert_in_range(redis_int(table_redis(), "LLEN belt:{q}:active:L"), 10, 20);
+    table_do("DEL @ready @active:L");
+    table_do(small);
+    for (int i = 0; i < 20; i++)
+        table_do(push);
+    for (int i = 0; i < 50; i++)
+        table_do(small);
+    free(table_run_script(SCRIPT_fetch_bulk, "L 1000 100000 0"));
+    assert_in_range(redis_int(table_redis(), "LLEN belt:{q}:active:L"), 100,
+                    404);
+    free(push);
+    free(small);
+    free(big);
+}
+
+/* As an ACL may have it. */
+static void fetch_bulk_without_a_right_to_sort_does_nothing(void **state)
+{
+    (void)state;
+    table_do(LEASE "RPUSH @ready a b c\nRPUSH @active:L x");
+    redis_do(table_redis(), "ACL SETUSER default -sort");
+    table_call(SCRIPT_fetch_bulk, "L 10 100000 1", "NO");
+    redis_do(table_redis(), "ACL SETUSER default +sort");
+    table_check("LRANGE @ready 0 -1 => a b c\nLRANGE @active:L 0 -1 => x");
+}
+
 static void fetch_takes_at_most_a_thousand(void **state)
 {
     char *push = repeated("RPUSH @ready", " {`id`:`a`}", 1500);
@@ -333,6 +422,10 @@ int main(void)
         TEST(push_takes_at_most_a_thousand),
         TEST(push_takes_at_most_64_mib_but_one_of_any_size),
         TEST(fetch_moves_from_the_head),
+        TEST(fetch_bulk_moves_as_fetch_does),
+        TEST(fetch_bulk_leaves_to_fetch_what_it_does_not_make_cheaper),
+        TEST(fetch_bulk_is_bounded_in_bytes),
+        TEST(fetch_bulk_without_a_right_to_sort_does_nothing),
         TEST(fetch_takes_at_most_a_thousand),
         TEST(fetch_respects_bytes_whatever_the_sizes),
         TEST(fetch_stamps_what_has_no_id),

@@ -21,6 +21,12 @@ static const struct row good[SCRIPT_COUNT] = {
                       SCRIPT_fetch, "L 10 1000 01ABCDEFGHJKMNPQRSTVWXY",
                       "EMPTY 1 {`id`:`j1`} {`id`:`ULID`,`type`:`j2`}",
                       "LLEN @active:L => 3\nEXISTS @ready => 0"},
+    [SCRIPT_fetch_bulk] = {"fetch in bulk",
+                           LANE "RPUSH @ready {`id`:`j1`} {`id`:`j2`}\n"
+                                "RPUSH @active:L {`id`:`j3`}",
+                           SCRIPT_fetch_bulk, "L 10 100000 1", "EMPTY 1 2",
+                           "LRANGE @active:L 0 -1 => {`id`:`j3`} {`id`:`j1`} "
+                           "{`id`:`j2`}\nEXISTS @ready => 0"},
     [SCRIPT_stamp] = {"stamp", LANE "RPUSH @active:L {`type`:`j1`}",
                       SCRIPT_stamp,
                       "L 0 {`type`:`j1`} {`id`:`abcdefgh`,`type`:`j1`}", "OK 1",

@@ -26,6 +26,7 @@ static const char *const script_keys[SCRIPT_COUNT] = {
     [SCRIPT_push] = "@ready @config @stats @minute",
     [SCRIPT_register] = "@leases @lanes @reaped @config @active:$1",
     [SCRIPT_fetch] = "@ready @active:$1 @leases @config @fence",
+    [SCRIPT_fetch_bulk] = "@ready @active:$1 @leases @config @fence",
     [SCRIPT_stamp] = "@active:$1 @leases @fence",
     [SCRIPT_settle] =
         "@active:$1 @leases @retry @dead @config @stats @minute @lanes",
