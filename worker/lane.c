@@ -80,6 +80,7 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     lane->promote_timer = event_new(a->base, -1, 0, on_promote_timer, lane);
     lane->reap_timer = event_new(a->base, -1, 0, on_reap_timer, lane);
     lane->poll_timer = event_new(a->base, -1, 0, on_poll_timer, lane);
+    lane->settle_timer = event_new(a->base, -1, 0, on_settle_timer, lane);
     lane->cmd = new_conn(lane, false);
     lane->wait = new_conn(lane, true);
     return lane;
@@ -99,6 +100,7 @@ void lane_free(struct lane *lane)
     event_free(lane->promote_timer);
     event_free(lane->reap_timer);
     event_free(lane->poll_timer);
+    event_free(lane->settle_timer);
     free(lane);
 }
 
@@ -336,6 +338,7 @@ static void stop_calls(struct lane *lane)
     lane->empty = lane->oom = lane->burst_checked = false;
     (void)event_del(lane->renew_timer);
     (void)event_del(lane->promote_timer);
+    (void)event_del(lane->settle_timer);
     (void)event_del(lane->reap_timer);
     (void)event_del(lane->poll_timer);
 }

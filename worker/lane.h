@@ -55,6 +55,8 @@ struct lane {
 
     struct ledger ledger;
     struct batch *unacked, *unacked_last; /* owned, oldest first */
+    uint64_t front_number;  /* of the slot that others wait behind */
+    int64_t front_since_us; /* since when it is that one */
 
     bool fetching; /* a fetch is under way */
     unsigned fetching_n;
@@ -67,6 +69,7 @@ struct lane {
     bool burst_checked; /* empty while nothing of ours was left */
 
     struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
+    struct event *settle_timer;
     int64_t promote_at_ms;    /* 0: timer not set */
     bool promoting, renewing; /* calls under way */
     int64_t asked_boot_ms;    /* CLOCK_BOOTTIME of the last call for a lease */
@@ -137,6 +140,7 @@ void lane_send_held(struct lane *lane) ON_LOOP;
 /* Sends what is finished, and what is to be given back. */
 void lane_settle(struct lane *lane) ON_LOOP;
 void lane_release(struct lane *lane) ON_LOOP;
+void on_settle_timer(evutil_socket_t fd, short what, void *arg);
 void batch_free(struct batch *b);
 extern const char *const counter_names[COUNTERS];
 

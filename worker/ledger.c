@@ -103,6 +103,7 @@ bool slot_equal(const struct slot *a, const struct slot *b)
 
 void ledger_append(struct ledger *l, struct slot *s)
 {
+    s->number = ++l->taken;
     link_before(l, s, NULL);
     hash_add(l, s);
     count_slot(l, s, true);
@@ -124,14 +125,17 @@ void ledger_replace(struct ledger *l, struct slot *s, struct delivery *d)
     hash_add(l, s);
 }
 
-size_t ledger_front_finished(const struct ledger *l, size_t max)
+size_t ledger_front_finished(const struct ledger *l, size_t max,
+                             const struct slot **ret_next)
 {
+    const struct slot *s = l->first;
     size_t n = 0;
-    for (const struct slot *s = l->first; s != NULL && n < max; s = s->next) {
-        if (s->state != SLOT_FINISHED)
-            break;
+    while (s != NULL && n < max && s->state == SLOT_FINISHED) {
+        s = s->next;
         n++;
     }
+    if (ret_next != NULL)
+        *ret_next = s;
     return n;
 }
 

@@ -42,6 +42,7 @@ struct slot {
     struct slot *prev, *next; /* places; a batch chains by next too */
     struct slot *hash_next;
     uint64_t hash;
+    uint64_t number; /* of those that the ledger was given */
     const char *raw; /* the bytes in Redis: of own_raw or of the job */
     size_t raw_len;
     char *own_raw;      /* owned, or NULL */
@@ -60,6 +61,7 @@ struct ledger {
     size_t len, bytes;
     size_t count[SLOT_STATES];
     size_t recovered, near; /* among unfinished slots */
+    uint64_t taken;         /* slots that were ever appended */
     struct slot **buckets;
 };
 
@@ -91,8 +93,12 @@ void ledger_set_state(struct ledger *l, struct slot *s, enum slot_state state);
 /* Takes d, whose job's bytes are from now on those of the slot (stamp). */
 void ledger_replace(struct ledger *l, struct slot *s, struct delivery *d);
 
-/* Slots at the front that are finished, at most max. */
-size_t ledger_front_finished(const struct ledger *l, size_t max);
+/*
+ * Slots at the front that are finished, at most max. ret_next, if not NULL,
+ * is the one behind them, NULL at the end.
+ */
+size_t ledger_front_finished(const struct ledger *l, size_t max,
+                             const struct slot **ret_next);
 
 /* Takes the first slot off; the ledger must not be empty. Returns owned. */
 struct slot *ledger_shift(struct ledger *l);

@@ -24,6 +24,7 @@
 #include "worker/lane.h"
 
 enum {
+    FRONT_MS = 5,          /* then those behind the front do not wait */
     GATHER_MAX = 100,      /* finished jobs that wait for an answer */
     CRASHES_MAX = 3,       /* then the job is a poison pill */
     KEEP_FIELDS = 14,      /* names and values */
@@ -340,11 +341,9 @@ static void add_slot(struct work *w, struct slot *s)
 
 /* ---- the call ---- */
 
-static void work_begin(struct work *w, struct lane *lane)
+static void work_begin(struct work *w, struct lane *lane, unsigned max)
 {
-    size_t n = lane->ledger.count[SLOT_FINISHED];
-    *w = (struct work){.lane = lane, .now_ms = lane_now_ms(lane)};
-    w->max = n < QUEUE_BATCH_MAX ? (unsigned)n : QUEUE_BATCH_MAX;
+    *w = (struct work){.lane = lane, .now_ms = lane_now_ms(lane), .max = max};
     for (unsigned c = 0; c < SETTLE_COUNTERS; c++)
         w->counts[c].name = counter_names[c];
 }
@@ -373,7 +372,7 @@ static void gather(struct work *w, struct batch *b)
 {
     struct ledger *l = &w->lane->ledger;
     struct slot *chosen[QUEUE_BATCH_MAX];
-    size_t front = ledger_front_finished(l, w->max), i = 0, n = 0;
+    size_t front = ledger_front_finished(l, w->max, NULL), i = 0, n = 0;
     struct slot *s = l->first;
     for (; i < front && w->bytes < QUEUE_BATCH_MAX_BYTES; i++, s = s->next) {
         add_slot(w, s);
@@ -403,12 +402,12 @@ static void gather(struct work *w, struct batch *b)
     }
 }
 
-static void settle_some(struct lane *lane) ON_LOOP;
+static void settle_some(struct lane *lane, unsigned n) ON_LOOP;
 
-static void settle_some(struct lane *lane)
+static void settle_some(struct lane *lane, unsigned n)
 {
     struct work w;
-    work_begin(&w, lane);
+    work_begin(&w, lane, n);
     struct batch *b = batch_begin(lane, false);
     gather(&w, b);
     w.call.selective = w.refs;
@@ -428,14 +427,43 @@ static void settle_some(struct lane *lane)
 }
 
 /*
- * While a call is under way what finishes gathers for the next one, as small
- * segments do in TCP (RFC 896): the busier Redis, the fewer the calls. Many
- * need not wait, so that a long round trip does not hold up the lane.
+ * Whether the job in front is a long one, so that those behind it are to be
+ * settled one by one. Mostly it ends in a moment, and they go by count.
  */
-static bool is_due(const struct lane *lane)
+static bool front_is_long(struct lane *lane, const struct slot *front)
+{
+    int64_t now_us = clock_us();
+    if (front->number != lane->front_number) {
+        lane->front_number = front->number;
+        lane->front_since_us = now_us;
+    }
+    return now_us - lane->front_since_us >= FRONT_MS * 1000LL;
+}
+
+/*
+ * How many jobs the next call may settle, 0: none yet. While a call is under
+ * way what finishes gathers for the next one, as small segments do in TCP
+ * (RFC 896): the busier Redis, the fewer the calls. Many need not wait, so that
+ * a long round trip does not hold up the lane.
+ */
+static unsigned due(struct lane *lane) ON_LOOP;
+
+static unsigned due(struct lane *lane)
 {
     size_t n = lane->ledger.count[SLOT_FINISHED];
-    return n >= GATHER_MAX || (n > 0 && lane->unacked == NULL);
+    if (n > QUEUE_BATCH_MAX)
+        n = QUEUE_BATCH_MAX;
+    if (n == 0 || (n < GATHER_MAX && lane->unacked != NULL))
+        return 0;
+    const struct slot *front;
+    size_t in_front = ledger_front_finished(&lane->ledger, n, &front);
+    if (in_front < n && !lane->agent->cfg->at_most_once &&
+        !front_is_long(lane, front)) {
+        if (!evtimer_pending(lane->settle_timer, NULL))
+            timer_in(lane->settle_timer, FRONT_MS);
+        n = in_front;
+    }
+    return n >= GATHER_MAX || lane->unacked == NULL ? (unsigned)n : 0;
 }
 
 void lane_settle(struct lane *lane)
@@ -448,9 +476,19 @@ void lane_settle(struct lane *lane)
             timer_in(lane->renew_timer, 0);
         return;
     }
-    while (lane->state == LANE_UP && is_due(lane))
-        settle_some(lane);
+    unsigned n;
+    while (lane->state == LANE_UP && (n = due(lane)) > 0)
+        settle_some(lane, n);
     lane_release(lane);
+}
+
+void on_settle_timer(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    (void)fd;
+    (void)what;
+    agent_turn(lane->agent);
 }
 
 static void on_settled(void *arg, int err, const struct reply *r)

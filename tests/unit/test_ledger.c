@@ -167,7 +167,7 @@ static void do_change(struct ledger *l, enum slot_state from,
 
 static void do_settle_front(struct ledger *l, struct list *r)
 {
-    size_t n = ledger_front_finished(l, 1 + next_random(8));
+    size_t n = ledger_front_finished(l, 1 + next_random(8), NULL);
     for (size_t i = 0; i < n; i++) {
         struct slot *s = ledger_shift(l);
         assert_int_equal(s->state, SLOT_FINISHED);
@@ -276,16 +276,16 @@ static void the_finished_run_at_the_front_is_counted(void **state)
     struct ledger l;
     (void)state;
     ledger_init(&l);
-    assert_int_equal(ledger_front_finished(&l, 10), 0);
+    assert_int_equal(ledger_front_finished(&l, 10, NULL), 0);
     append(&l, "a", SLOT_FINISHED);
     append(&l, "b", SLOT_FINISHED);
     append(&l, "c", SLOT_FINISHED);
     struct slot *open = append(&l, "d", SLOT_OUT);
     append(&l, "e", SLOT_FINISHED);
-    assert_int_equal(ledger_front_finished(&l, 10), 3);
-    assert_int_equal(ledger_front_finished(&l, 2), 2);
+    assert_int_equal(ledger_front_finished(&l, 10, NULL), 3);
+    assert_int_equal(ledger_front_finished(&l, 2, NULL), 2);
     ledger_set_state(&l, open, SLOT_FINISHED);
-    assert_int_equal(ledger_front_finished(&l, 10), 5);
+    assert_int_equal(ledger_front_finished(&l, 10, NULL), 5);
     empty(&l);
 }
 
