@@ -1,4 +1,4 @@
-# Writes OUT, which has a line [SCRIPT_name] = "..." for each name.lua of
+# Writes OUT, which has [SCRIPT_name] = {SHA-1, text} for each name.lua of
 # FILES. Every byte is escaped, so nothing in a script can end the string.
 set(text "")
 foreach(file ${FILES})
@@ -10,6 +10,7 @@ foreach(file ${FILES})
   endif()
   string(REGEX REPLACE "(................................................................)"
     "\\1\"\n\"" bytes "${bytes}")
-  string(APPEND text "[SCRIPT_${name}] =\n\"${bytes}\",\n")
+  file(SHA1 ${file} sha)
+  string(APPEND text "[SCRIPT_${name}] = {\"${sha}\",\n\"${bytes}\"},\n")
 endforeach()
 file(WRITE ${OUT} "${text}")

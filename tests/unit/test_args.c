@@ -83,6 +83,18 @@ static void sha1_is_sha1(void **state)
     assert_string_equal(hex, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
 }
 
+static void each_script_has_the_sha_of_its_text(void **state)
+{
+    char hex[41];
+
+    (void)state;
+    for (int s = 0; s < SCRIPT_COUNT; s++) {
+        const char *text = script_source((enum script)s);
+        sha1_hex(text, strlen(text), hex);
+        assert_string_equal(script_sha((enum script)s), hex);
+    }
+}
+
 static void a_script_call_begins_with_its_sha(void **state)
 {
     struct args a = {0};
@@ -105,6 +117,7 @@ int main(void)
         cmocka_unit_test(thousands_of_numbers_stay_what_they_are),
         cmocka_unit_test(a_command_too_big_to_send_is_refused),
         cmocka_unit_test(sha1_is_sha1),
+        cmocka_unit_test(each_script_has_the_sha_of_its_text),
         cmocka_unit_test(a_script_call_begins_with_its_sha),
     };
 
