@@ -13,8 +13,8 @@
 struct event_base;
 
 /*
- * A connection to Redis: libevent's bufferevent carries the bytes, hiredis'
- * reader and our args.c speak RESP2 (redis.io/docs/reference/protocol-spec).
+ * A connection to Redis: transport.h carries the bytes, hiredis' reader and our
+ * args.c speak RESP2 (redis.io/docs/reference/protocol-spec).
  *
  * It resolves, connects, sends AUTH, SELECT and CLIENT SETNAME, and is then
  * up. Calls are pipelined and answered in order. When the connection is lost,

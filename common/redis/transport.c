@@ -2,9 +2,11 @@
  * Transport: the bytes below the protocol.
  *
  * Addresses are tried in turn, each with its share of the time that is left.
- * The socket is ours and not the bufferevent's: libevent closes its own only
- * in a later turn of the loop, and after transport_close nothing may leave
- * any more.
+ *
+ * No bufferevent: it asks how much there is and then reads 4 KiB of it, and it
+ * waits for the socket to be writable before each write. We read what there is
+ * into one chunk, and write at the end of the loop's turn, all that was queued
+ * in it at once; only what the kernel does not take waits.
  *
  * A callback may close the transport under the function that called it. life
  * changes with every close, so such a function can tell, and returns.
@@ -26,7 +28,6 @@
 #include <unistd.h>
 
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
@@ -36,10 +37,8 @@
 
 enum {
     ADDRS_MAX = 16,
-    LIBEVENT_READ = 4096,    /* what libevent 2.1 reads at a time */
-    CHUNK_BYTES = 32 * 1024, /* what we read behind a full one of those */
+    CHUNK_BYTES = 64 * 1024, /* of the stack */
     BURST_BYTES = 1 << 20,   /* per turn, so that others get theirs */
-    WRITE_BYTES = 1 << 20,   /* libevent's default is 16 KiB */
     COPY_BYTES = 1024,       /* up to this, cheaper than a writev entry */
     KEEPALIVE_IDLE_S = 15,   /* a peer that vanished is noticed in 30 s */
     KEEPALIVE_INTERVAL_S = 5,
@@ -63,17 +62,22 @@ struct transport {
     int naddrs, next_addr;
     int64_t deadline_ms; /* of getting connected */
 
-    int fd;                     /* owned; -1: none */
-    struct event connecting;    /* waits for fd to be connected */
-    struct event expiry;        /* of the look-up */
-    struct bufferevent *stream; /* owned; NULL until connected */
+    int fd;                  /* owned; -1: none */
+    struct event connecting; /* waits for fd to be connected */
+    struct event expiry;     /* of the look-up */
+
+    bool is_open;
+    struct event readable;
+    struct event writable; /* or the end of this turn */
+    bool writing;          /* writable will come */
+    struct evbuffer *out;  /* owned; unsent */
 };
 
 static void on_resolved(void *arg, const struct addrinfo *ai, const char *why);
 static void on_connected(evutil_socket_t fd, short what, void *arg);
 static void on_expiry(evutil_socket_t fd, short what, void *arg);
-static void on_readable(struct bufferevent *bev, void *arg);
-static void on_event(struct bufferevent *bev, short what, void *arg);
+static void on_readable(evutil_socket_t fd, short what, void *arg);
+static void on_writable(evutil_socket_t fd, short what, void *arg);
 
 static void connect_next(struct transport *t, int err) ON_LOOP;
 
@@ -87,8 +91,13 @@ struct transport *transport_new(struct event_base *base, const struct url *url,
     t->ev = *ev;
     t->fd = -1;
     t->resolver = resolver_new(base);
+    t->out = evbuffer_new();
+    if (!t->out)
+        abort();
     evtimer_assign(&t->expiry, base, on_expiry, t);
     event_assign(&t->connecting, base, -1, EV_WRITE, on_connected, t);
+    event_assign(&t->readable, base, -1, EV_READ, on_readable, t);
+    event_assign(&t->writable, base, -1, EV_WRITE, on_writable, t);
     return t;
 }
 
@@ -98,6 +107,7 @@ void transport_free(struct transport *t)
         return;
     transport_close(t);
     resolver_free(t->resolver);
+    evbuffer_free(t->out);
     explicit_bzero(&t->url, sizeof(t->url));
     free(t);
 }
@@ -118,7 +128,7 @@ static void lose(struct transport *t, int err, const char *why)
 
 void transport_open(struct transport *t, int64_t deadline_ms)
 {
-    assert(t->fd == -1 && !t->stream);
+    assert(t->fd == -1);
     t->deadline_ms = deadline_ms;
     t->naddrs = t->next_addr = 0;
     if (t->url.is_unix) {
@@ -246,12 +256,11 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
         connect_next(t, err);
         return;
     }
-    t->stream = bufferevent_socket_new(t->base, fd, 0);
-    if (!t->stream)
-        abort();
-    bufferevent_setcb(t->stream, on_readable, NULL, on_event, t);
-    bufferevent_set_max_single_write(t->stream, WRITE_BYTES);
-    bufferevent_enable(t->stream, EV_READ | EV_WRITE);
+    event_assign(&t->readable, t->base, fd, EV_READ | EV_PERSIST, on_readable,
+                 t);
+    event_assign(&t->writable, t->base, fd, EV_WRITE, on_writable, t);
+    event_add(&t->readable, NULL);
+    t->is_open = true;
     t->ev.on_open(t->ev.arg);
 }
 
@@ -260,84 +269,91 @@ void transport_close(struct transport *t)
     t->life++;
     resolver_cancel(t->resolver);
     evtimer_del(&t->expiry);
-    if (t->stream) {
-        bufferevent_disable(t->stream, EV_READ | EV_WRITE);
-        bufferevent_setcb(t->stream, NULL, NULL, NULL, NULL);
-        bufferevent_setfd(t->stream, -1);
-        bufferevent_free(t->stream);
-        t->stream = NULL;
-    }
+    event_del(&t->readable);
+    event_del(&t->writable);
+    t->is_open = t->writing = false;
+    (void)evbuffer_drain(t->out, evbuffer_get_length(t->out));
     drop_socket(t);
 }
 
-/* libevent's reads are small; big replies come in bigger ones. */
-static void read_more(struct transport *t)
+static void lose_stream(struct transport *t, int err)
 {
-    char chunk[CHUNK_BYTES];
-    unsigned life = t->life;
+    struct errbuf eb;
 
-    for (int got = 0; got < BURST_BYTES;) {
-        ssize_t n = recv(t->fd, chunk, sizeof(chunk), 0);
-        /* The end of the stream, and errors, libevent meets again itself. */
-        if (n <= 0)
-            return;
-        t->ev.on_bytes(t->ev.arg, chunk, (size_t)n);
-        if (t->life != life || n < (ssize_t)sizeof(chunk))
-            return;
-        got += (int)n;
-    }
+    errbuf_set(&eb, ERR_CLOSED, "lost: %s", strerror(err));
+    lose(t, ERR_CLOSED, eb.text);
 }
 
-static void on_readable(struct bufferevent *bev, void *arg)
+static bool try_later(int err)
+{
+    return err == EAGAIN || err == EINTR;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
     struct transport *t = arg;
-    struct evbuffer *in = bufferevent_get_input(bev);
-    size_t total = evbuffer_get_length(in), n;
     unsigned life = t->life;
+    char chunk[CHUNK_BYTES];
 
-    while ((n = evbuffer_get_contiguous_space(in)) > 0) {
-        t->ev.on_bytes(t->ev.arg, (char *)evbuffer_pullup(in, (ssize_t)n), n);
-        if (t->life != life)
+    (void)what;
+    for (int got = 0; got < BURST_BYTES; got += CHUNK_BYTES) {
+        ssize_t n = read(fd, chunk, sizeof(chunk));
+        if (n < 0 && try_later(errno))
             return;
-        evbuffer_drain(in, n);
+        if (n < 0) {
+            lose_stream(t, errno);
+            return;
+        }
+        if (n == 0) {
+            lose(t, ERR_CLOSED, "closed by the server");
+            return;
+        }
+        t->ev.on_bytes(t->ev.arg, chunk, (size_t)n);
+        if (t->life != life || n < CHUNK_BYTES)
+            return;
     }
-    if (total >= LIBEVENT_READ)
-        read_more(t);
 }
 
-static void on_event(struct bufferevent *bev, short what, void *arg)
+static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
-    struct errbuf eb;
+    struct transport *t = arg;
+    unsigned life = t->life;
 
-    (void)bev;
-    if (what & BEV_EVENT_EOF)
-        errbuf_set(&eb, ERR_CLOSED, "closed by the server");
-    else
-        errbuf_set(&eb, ERR_CLOSED, "lost: %s",
-                   strerror(EVUTIL_SOCKET_ERROR()));
-    lose(arg, ERR_CLOSED, eb.text);
+    t->writing = false;
+    if (evbuffer_write(t->out, fd) < 0 && !try_later(errno)) {
+        int err = errno;
+        on_readable(fd, what, t); /* what was said before the end */
+        if (t->life == life)
+            lose_stream(t, err);
+        return;
+    }
+    if (evbuffer_get_length(t->out) > 0) {
+        t->writing = true;
+        event_add(&t->writable, NULL);
+    }
 }
 
 void transport_write(struct transport *t, const void *p, size_t n,
                      void (*release)(const void *p, size_t n, void *extra),
                      void *extra)
 {
-    assert(t->stream);
-    struct evbuffer *out = bufferevent_get_output(t->stream);
+    assert(t->is_open && n > 0);
     bool copy = n <= COPY_BYTES;
-    int rc = copy ? evbuffer_add(out, p, n)
-                  : evbuffer_add_reference(out, p, n, release, extra);
+    int rc = copy ? evbuffer_add(t->out, p, n)
+                  : evbuffer_add_reference(t->out, p, n, release, extra);
     if (rc != 0)
         abort(); /* out of memory, as mem_new */
     if (copy)
         release(p, n, extra);
+    /* Active events of this turn run first, and may write more. */
+    if (!t->writing)
+        event_active(&t->writable, EV_WRITE, 0);
+    t->writing = true;
 }
 
 size_t transport_unsent(const struct transport *t)
 {
-    if (!t->stream)
-        return 0;
-    return evbuffer_get_length(bufferevent_get_output(t->stream));
+    return evbuffer_get_length(t->out);
 }

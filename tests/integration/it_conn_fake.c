@@ -275,6 +275,36 @@ static void what_is_said_before_closing_is_told(void **state)
     assert_string_equal(f->why, "ERR max number of clients reached");
 }
 
+static bool is_all_sent(void *arg)
+{
+    loop_role_assert();
+    return conn_unsent_bytes(arg) == 0;
+}
+
+/* We write before we look: the end is met by the write. */
+static void what_is_said_before_a_write_fails_is_told(void **state)
+{
+    struct fake *fake = *state;
+    struct fixture *f = fake->f;
+
+    loop_role_assert();
+    fake->first = "+PONG\r\n";
+    fake_listen(fake);
+    fixture_up(f);
+    struct answer *a = CALL(f, "GET", "x");
+    assert_true(loop_until(f->base, is_all_sent, f->c, PATIENCE_MS));
+    int fd = bufferevent_getfd(fake->peers[0].bev);
+    assert_int_equal(send(fd, ":7\r\n", 4, 0), 4);
+    assert_int_equal(shutdown(fd, SHUT_RDWR), 0);
+    struct answer *b = CALL(f, "GET", "y");
+    fixture_wait_answers(f);
+    assert_int_equal(a->err, 0);
+    assert_int_equal(a->n, 7);
+    assert_int_equal(b->err, ERR_REFUSED);
+    fixture_wait_downs(f, 1);
+    assert_int_equal(f->down_err, ERR_CLOSED);
+}
+
 static void an_echo_is_no_redis(void **state)
 {
     struct fake *fake = *state;
@@ -490,6 +520,7 @@ int main(void)
         TEST(a_reply_that_stands_still_times_out),
         TEST(loading_is_told_and_tried_again),
         TEST(what_is_said_before_closing_is_told),
+        TEST(what_is_said_before_a_write_fails_is_told),
         TEST(an_echo_is_no_redis),
         TEST(a_reply_nobody_asked_for_takes_it_down),
         TEST(an_array_too_big_to_be_true_takes_it_down),
