@@ -93,12 +93,24 @@ static const char *scan_end(struct scan *s, const char *p)
     return p == s->end ? p : fail_at(s, p, "text behind the value");
 }
 
-int json_check(const char *text, size_t len, struct errbuf *eb)
+static int check(const char *text, size_t len, unsigned depth,
+                 struct errbuf *eb)
 {
-    struct scan s = {.start = text, .end = text + len, .eb = eb};
+    struct scan s = {
+        .start = text, .end = text + len, .eb = eb, .depth = depth};
     const char *p = scan_value(&s, skip_space(&s, text));
 
     return p && scan_end(&s, p) ? 0 : ERR_INVALID;
+}
+
+int json_check(const char *text, size_t len, struct errbuf *eb)
+{
+    return check(text, len, 0, eb);
+}
+
+int json_check_member(const char *text, size_t len, struct errbuf *eb)
+{
+    return check(text, len, 1, eb);
 }
 
 int json_scan_object(const char *text, size_t len, json_member_cb cb, void *arg,
@@ -113,7 +125,7 @@ int json_scan_array(const char *text, size_t len, json_member_cb cb, void *arg,
     return scan_text(text, len, JSON_IS_ARRAY, cb, arg, eb);
 }
 
-/* A name and its colon, up to the value. */
+/* A name and its colon, up to the value. ret may be NULL. */
 static const char *scan_name(struct scan *s, const char *p,
                              struct json_span *ret)
 {
@@ -122,7 +134,8 @@ static const char *scan_name(struct scan *s, const char *p,
     const char *behind = scan_string(s, p);
     if (!behind)
         return NULL;
-    *ret = (struct json_span){p, (size_t)(behind - p)};
+    if (ret)
+        *ret = (struct json_span){p, (size_t)(behind - p)};
     p = skip_space(s, behind);
     if (!at(s, p, ':'))
         return fail_expected(s, p, "':'");
@@ -181,7 +194,6 @@ static const char *scan_open(struct scan *s, const char *p, bool *ret_empty)
 {
     const bool object = *p == '{';
     const unsigned level = s->depth;
-    struct json_span name;
 
     if (level == JSON_DEPTH_MAX) {
         errbuf_set(s->eb, ERR_INVALID, "byte %zu: nested deeper than %d levels",
@@ -198,7 +210,7 @@ static const char *scan_open(struct scan *s, const char *p, bool *ret_empty)
     if (*ret_empty)
         return p + 1;
     s->depth++;
-    return object ? scan_name(s, p, &name) : p;
+    return object ? scan_name(s, p, NULL) : p;
 }
 
 /*
@@ -208,8 +220,6 @@ static const char *scan_open(struct scan *s, const char *p, bool *ret_empty)
 static const char *scan_next(struct scan *s, const char *p, unsigned base,
                              bool *ret_more)
 {
-    struct json_span name;
-
     *ret_more = false;
     while (s->depth > base) {
         const bool object = in_object(s);
@@ -217,7 +227,7 @@ static const char *scan_next(struct scan *s, const char *p, unsigned base,
         if (at(s, p, ',')) {
             *ret_more = true;
             p = skip_space(s, p + 1);
-            return object ? scan_name(s, p, &name) : p;
+            return object ? scan_name(s, p, NULL) : p;
         }
         if (!at(s, p, object ? '}' : ']'))
             return fail_expected(s, p, object ? "',' or '}'" : "',' or ']'");

@@ -47,6 +47,9 @@ typedef int (*json_member_cb)(void *arg, struct json_span key,
 /* The text is one JSON value; white space around it is allowed. */
 int json_check(const char *text, size_t len, struct errbuf *eb);
 
+/* The same for a value to be put into an object, which is a level more. */
+int json_check_member(const char *text, size_t len, struct errbuf *eb);
+
 /* The text is one JSON object. */
 int json_scan_object(const char *text, size_t len, json_member_cb cb, void *arg,
                      struct errbuf *eb);

@@ -203,7 +203,21 @@ static void build_refuses_and_leaves_the_buffer_alone(void **state)
         *state,
         (struct job_spec){.type = "t",
                           .payload = {.p = deep, .len = sizeof(deep)}},
-        9999, ERR_INVALID, "envelope: byte ");
+        9999, ERR_INVALID, "payload: byte 511: nested deeper");
+}
+
+static void a_payload_nests_as_deep_as_an_envelope_can_hold(void **state)
+{
+    struct fixture *f = *state;
+    char deep[2 * (JSON_DEPTH_MAX - 1)];
+    const struct job_spec spec = {.type = "t",
+                                  .payload = {.p = deep, .len = sizeof(deep)}};
+
+    memset(deep, '[', sizeof(deep) / 2);
+    memset(deep + sizeof(deep) / 2, ']', sizeof(deep) / 2);
+    buf_clear(&f->out);
+    assert_int_equal(job_build(&spec, 9999, &f->out, &f->eb), 0);
+    assert_int_equal(json_check(f->out.data, f->out.len, NULL), 0);
 }
 
 static int complete(struct fixture *f, const char *text, const char *type)
@@ -391,6 +405,7 @@ int main(void)
         TEST(build_writes_what_is_said),
         TEST(build_makes_a_fresh_id_each_time),
         TEST(build_refuses_and_leaves_the_buffer_alone),
+        TEST(a_payload_nests_as_deep_as_an_envelope_can_hold),
         TEST(complete_leaves_a_complete_envelope_alone),
         TEST(complete_puts_what_is_missing_in_front),
         TEST(complete_gives_a_fresh_id),

@@ -237,6 +237,8 @@ static void nesting_ends_at_the_limit_with_its_offset(void **state)
     (void)state;
     assert_int_equal(json_check(deep, strlen(deep), NULL), 0);
     assert_refused_at(deeper, strlen(deeper), JSON_DEPTH_MAX);
+    assert_int_equal(json_check_member(deep + 1, strlen(deep) - 2, NULL), 0);
+    assert_int_equal(json_check_member(deep, strlen(deep), NULL), ERR_INVALID);
     assert_int_equal(json_check(objects, strlen(objects), NULL), 0);
     assert_refused_at(more, strlen(more), (size_t)JSON_DEPTH_MAX * 5);
     /* The outermost object counts for callers that scan it. */
