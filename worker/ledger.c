@@ -149,30 +149,40 @@ struct slot *ledger_shift(struct ledger *l)
     return s;
 }
 
-/* The slot of equal bytes that stands first in the list: s itself or a twin. */
-static struct slot *first_equal(const struct ledger *l, struct slot *s)
+static bool has_twin(const struct ledger *l, const struct slot *s)
 {
     size_t equal = 0;
     for (struct slot *o = l->buckets[s->hash % BUCKETS]; o; o = o->hash_next)
         equal += slot_equal(o, s);
-    if (equal == 1)
-        return s;
-    struct slot *o = l->first;
-    while (!slot_equal(o, s))
-        o = o->next;
-    return o;
+    return equal > 1;
+}
+
+/* Takes s off; twin, or s itself, loses its place and has that of s. */
+static void remove_at(struct ledger *l, struct slot *s, struct slot *twin)
+{
+    hash_drop(l, s);
+    if (twin != s) {
+        unlink_slot(l, twin);
+        link_before(l, twin, s);
+    }
+    unlink_slot(l, s);
+    count_slot(l, s, false);
 }
 
 void ledger_remove(struct ledger *l, struct slot *s)
 {
-    struct slot *first = first_equal(l, s);
-    hash_drop(l, s);
-    if (first != s) {
-        unlink_slot(l, first);
-        link_before(l, first, s);
-    }
-    unlink_slot(l, s);
-    count_slot(l, s, false);
+    struct slot *o = has_twin(l, s) ? l->first : s;
+    while (!slot_equal(o, s))
+        o = o->next;
+    remove_at(l, s, o);
+}
+
+void ledger_remove_last(struct ledger *l, struct slot *s)
+{
+    struct slot *o = has_twin(l, s) ? l->last : s;
+    while (!slot_equal(o, s))
+        o = o->prev;
+    remove_at(l, s, o);
 }
 
 size_t ledger_index(const struct ledger *l, const struct slot *s)

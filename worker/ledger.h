@@ -13,7 +13,8 @@
  * Settling works like TCP's acknowledgement: the run of finished slots at the
  * front is settled by count, others by value. LREM removes the first equal
  * element, so ledger_remove gives up the place of the first equal slot, and
- * an unfinished twin takes the later place. Loop thread only.
+ * an unfinished twin takes the later place. Release takes the last equal one,
+ * which Redis finds sooner. Loop thread only.
  */
 enum slot_state {
     SLOT_STAMPING,  /* waits for its id or fencing token */
@@ -105,6 +106,9 @@ struct slot *ledger_shift(struct ledger *l);
 
 /* Takes s off as LREM does: see above. s is then owned by the caller. */
 void ledger_remove(struct ledger *l, struct slot *s);
+
+/* The same as LREM from the end: the last equal slot's place is given up. */
+void ledger_remove_last(struct ledger *l, struct slot *s);
 
 /* The place of s, from 0. */
 size_t ledger_index(const struct ledger *l, const struct slot *s);

@@ -553,7 +553,7 @@ void lane_release(struct lane *lane)
                  F_INT("jobs", (int64_t)n));
         struct slot **end = &b->slots;
         for (size_t i = first; i < first + n; i++) {
-            ledger_remove(l, chosen[i]);
+            ledger_remove_last(l, chosen[i]);
             end = chain(end, chosen[i]);
         }
         lane->empty = false;

@@ -4,7 +4,8 @@
 -- ARGV 1 lane id  2... references as in settle, in the order of the list
 -- Returns { "OK", how many }, { "REFUSED" } if one is not there, or
 -- { "FENCED" } without a lease.
--- Moves: active -> ready, to the head, in the same order.
+-- Moves: active -> ready, to the head, in the same order. Of equal jobs the last
+-- ones go: what did not run is at the end, where Redis finds it at once.
 local active, leases, ready = KEYS[1], KEYS[2], KEYS[3]
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
@@ -19,7 +20,7 @@ for i = 2, #ARGV do
     local index, sha = string.match(e, '^(%d+):(%x+)$')
     e = index and redis.call('LINDEX', active, index)
     if not e or redis.sha1hex(e) ~= sha then return { 'REFUSED' } end
-  elseif not redis.call('LPOS', active, e) then
+  elseif not redis.call('LPOS', active, e, 'RANK', -1) then
     return { 'REFUSED' }
   end
   values[#ARGV + 1 - i] = e -- reversed: LPUSH puts the last one first
@@ -28,7 +29,7 @@ end
 redis.call('LPUSH', ready, unpack(values))
 local state = 'OK'
 for _, e in ipairs(values) do
-  if redis.call('LREM', active, 1, e) == 0 then state = 'REFUSED' end
+  if redis.call('LREM', active, -1, e) == 0 then state = 'REFUSED' end
 end
 redis.pcall('HINCRBY', KEYS[4], 'released', #values)
 if redis.pcall('HINCRBY', KEYS[5], 'released', #values) == #values then

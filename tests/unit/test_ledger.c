@@ -37,10 +37,11 @@ static void list_ltrim(struct list *l, size_t n)
     list_take(l, 0, n);
 }
 
-/* LREM key 1 text */
-static void list_lrem(struct list *l, const char *text)
+/* LREM key 1 text, or -1: from the end */
+static void list_lrem(struct list *l, bool from_end, const char *text)
 {
-    for (size_t i = 0; i < l->len; i++) {
+    for (size_t n = 0; n < l->len; n++) {
+        size_t i = from_end ? l->len - 1 - n : n;
         if (strcmp(l->at[i], text) == 0) {
             list_take(l, i, 1);
             return;
@@ -182,8 +183,11 @@ static void do_remove(struct ledger *l, struct list *r, enum slot_state state)
     struct slot *s = random_slot(l, state);
     if (s == NULL)
         return;
-    ledger_remove(l, s);
-    list_lrem(r, s->raw);
+    if (state == SLOT_GIVE_BACK)
+        ledger_remove_last(l, s);
+    else
+        ledger_remove(l, s);
+    list_lrem(r, state == SLOT_GIVE_BACK, s->raw);
     slot_free(s);
 }
 
