@@ -32,8 +32,11 @@ end
 local function answer()
   local settles = redis.call('HGET', lanes, new .. ':settles') or ''
   if #settles > 15 or not string.find(settles, '^%d+$') then settles = '0' end
-  return { 'OK', now, tonumber(settles),
-    unpack(redis.call('LRANGE', KEYS[6], 0, -1)) }
+  local reply = { 'OK', now, tonumber(settles) }
+  for i, e in ipairs(redis.call('LRANGE', KEYS[6], 0, -1)) do
+    reply[3 + i] = e -- Lua unpacks 8000 at most
+  end
+  return reply
 end
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us

@@ -154,6 +154,19 @@ static void rebind_may_be_sent_again(void **state)
 }
 
 /* The lane has rebound from M to N when a copy of L → M runs at last. */
+/* Lua unpacks no more than 8000 at once. */
+static void rebind_returns_a_list_of_any_length(void **state)
+{
+    (void)state;
+    table_do(ALIVE);
+    free(table_run("EVAL 'for i = 1, 12000 do redis.call(`RPUSH`, KEYS[1], "
+                   "`job`) end' 1 @active:L"));
+    char *answer = table_run_script(SCRIPT_rebind, "L M 15000 {}");
+    assert_int_equal(strlen(answer),
+                     strlen("OK 1700000000000 0") + 12000 * strlen(" job"));
+    free(answer);
+}
+
 static void a_late_second_rebind_is_harmless(void **state)
 {
     (void)state;
@@ -336,6 +349,7 @@ int main(void)
         TEST(leave_ends_a_lease),
         TEST(rebind_moves_everything_to_the_new_id),
         TEST(rebind_may_be_sent_again),
+        TEST(rebind_returns_a_list_of_any_length),
         TEST(a_late_second_rebind_is_harmless),
         TEST(rebind_tells_how_many_settles_ran),
         TEST(a_count_of_settles_that_is_none_is_nought),
