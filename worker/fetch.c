@@ -4,19 +4,34 @@
  *     room ──► fetch ──MORE──► fetch …
  *                └──EMPTY──► BLMOVE on the second connection ──job──► fetch
  *
- * A fetch and a BLMOVE are never under way together, so that the order of the
- * active list stays known. What comes is taken in by intake.c.
+ * Where Redis is far away several fetches are under way (room.c). They are
+ * answered in the order in which they were executed, even if one had to be sent
+ * again because its script was not loaded. A fetch and a BLMOVE are never under
+ * way together. So the order of the active list stays known. What comes is
+ * taken in by intake.c.
  *
  * Thread: event loop only.
  */
+#include <stdlib.h>
+
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "worker/lane.h"
 
 enum {
     BLOCK_MAX_MS = 10000,
+    SMALL_FETCH = 64,     /* jobs: its time is that of the way */
     OOM_POLL_MS = 1000,   /* BLMOVE is refused at maxmemory, fetch is not */
     UNBLOCK_RETRY_MS = 10 /* the order overtook the BLMOVE */
+};
+
+struct fetch_call {
+    struct lane *lane;
+    unsigned n;
+    size_t bytes;
+    int64_t sent_us;
+    bool alone;
 };
 
 static void on_fetched(void *arg, int err, const struct reply *r);
@@ -26,7 +41,7 @@ static void on_unblocked(void *arg, int err, const struct reply *r);
 
 bool lane_is_quiescent(const struct lane *lane)
 {
-    return !lane->fetching && !lane->blocked;
+    return lane->fetches == 0 && !lane->blocked;
 }
 
 static void block(struct lane *lane) ON_LOOP;
@@ -44,67 +59,94 @@ static void block(struct lane *lane)
     lane->blocked = rc == 0;
 }
 
-static void fetch(struct lane *lane, unsigned n) ON_LOOP;
+static int fetch(struct lane *lane, unsigned n) ON_LOOP;
 
-static void fetch(struct lane *lane, unsigned n)
+static int fetch(struct lane *lane, unsigned n)
 {
     const struct worker_config *cfg = lane->agent->cfg;
-    size_t held = lane->ledger.bytes;
+    size_t held = lane->ledger.bytes + lane->fetching_bytes;
     size_t bytes =
         cfg->max_window_bytes > held ? cfg->max_window_bytes - held : 1;
     if (bytes > QUEUE_BATCH_MAX_BYTES)
         bytes = QUEUE_BATCH_MAX_BYTES;
+    struct fetch_call *f = mem_new(sizeof(*f));
+    *f = (struct fetch_call){.lane = lane,
+                             .n = n,
+                             .bytes = bytes,
+                             .sent_us = clock_us(),
+                             .alone = lane->fetches == 0};
     int rc = cfg->at_most_once
-                 ? queue_pop(lane->cmd, &lane->keys, n, on_popped, lane)
+                 ? queue_pop(lane->cmd, &lane->keys, n, on_popped, f)
                  : queue_fetch(lane->cmd, &lane->keys, lane->id, n, bytes,
-                               on_fetched, lane);
-    lane->fetching = rc == 0;
-    lane->fetching_n = rc == 0 ? n : 0;
+                               on_fetched, f);
+    if (rc != 0) {
+        free(f);
+        return rc;
+    }
+    lane->fetches++;
+    lane->fetching_n += n;
+    lane->fetching_bytes += bytes;
+    return 0;
+}
+
+/* It is not under way any more, however it went. Takes f. */
+static struct fetch_call end_fetch(struct fetch_call *f)
+{
+    struct fetch_call done = *f;
+    struct lane *lane = f->lane;
+    lane->fetches--;
+    lane->fetching_n -= f->n;
+    lane->fetching_bytes -= f->bytes;
+    free(f);
+    return done;
 }
 
 void lane_pump(struct lane *lane)
 {
     struct agent *a = lane->agent;
+    unsigned n;
     if (lane->state != LANE_UP)
         return;
     if (a->stage != AGENT_RUNNING || lane->paused) {
         lane_unblock(lane);
         return;
     }
-    if (!lane_is_quiescent(lane))
-        return;
-    unsigned n = agent_room(a, lane);
-    if (n == 0)
-        return;
-    if (a->cfg->burst) {
-        if (!lane->empty || (a->out == 0 && !lane->burst_checked))
-            fetch(lane, n);
-    } else if (!lane->empty) {
-        fetch(lane, n);
-    } else if (lane->oom) {
-        if (!evtimer_pending(lane->poll_timer, NULL))
-            timer_in(lane->poll_timer, OOM_POLL_MS);
-    } else {
+    while (!lane->blocked && (n = agent_room(a, lane)) > 0) {
+        bool look = !lane->empty ||
+                    (a->cfg->burst && a->out == 0 && !lane->burst_checked);
+        if (look && fetch(lane, n) == 0)
+            continue;
+        if (look || lane->fetches > 0 || a->cfg->burst)
+            return;
+        if (lane->oom) {
+            if (!evtimer_pending(lane->poll_timer, NULL))
+                timer_in(lane->poll_timer, OOM_POLL_MS);
+            return;
+        }
         block(lane);
+        return;
     }
 }
 
 static void on_fetched(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
-    struct lane *lane = arg;
+    struct fetch_call f = end_fetch(arg);
+    struct lane *lane = f.lane;
     struct errbuf eb;
     struct fetch_result res;
-    lane->fetching = false;
-    lane->fetching_n = 0;
     int rc = queue_fetch_result(err, r, &res, &eb);
     if (rc != 0) {
         lane_failed(lane, rc, &eb);
         return;
     }
+    if (f.alone && f.n <= SMALL_FETCH)
+        window_trip(&lane->agent->window, clock_us() - f.sent_us);
     lane->paused = res.paused;
     lane->empty = !res.more;
-    lane->burst_checked = res.count == 0 && lane->agent->out == 0;
+    lane->plenty = res.more;
+    lane->burst_checked =
+        res.count == 0 && lane->fetches == 0 && lane->agent->out == 0;
     for (size_t i = 0; i < res.count; i++) {
         struct bytes raw;
         if (queue_fetch_job(r, i, &raw))
@@ -118,11 +160,9 @@ static void on_fetched(void *arg, int err, const struct reply *r)
 static void on_popped(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
-    struct lane *lane = arg;
+    struct fetch_call f = end_fetch(arg);
+    struct lane *lane = f.lane;
     size_t n = err == 0 ? reply_len(r) : 0;
-    unsigned asked = lane->fetching_n;
-    lane->fetching = false;
-    lane->fetching_n = 0;
     if (err != 0 || reply_is_error(r)) {
         struct errbuf eb;
         lane_failed(lane,
@@ -131,7 +171,7 @@ static void on_popped(void *arg, int err, const struct reply *r)
                     &eb);
         return;
     }
-    lane->empty = n < asked;
+    lane->empty = n < f.n;
     lane->burst_checked = n == 0 && lane->agent->out == 0;
     for (size_t i = 0; i < n; i++) {
         struct bytes raw;

@@ -327,15 +327,17 @@ static void on_wait_id(void *arg, int err, const struct reply *r)
     bind_lane(lane);
 }
 
-/* Forgets what was under way; the ledger and the unanswered batches stay. */
+/*
+ * Forgets what was under way; the ledger and the unanswered batches stay.
+ * (Fetches end as their calls fail.)
+ */
 static void stop_calls(struct lane *lane)
 {
     lane->state = LANE_DOWN;
-    lane->fetching = lane->blocked = lane->unblocking = false;
+    lane->blocked = lane->unblocking = false;
     lane->promoting = lane->renewing = false;
-    lane->fetching_n = 0;
     lane->promote_at_ms = 0;
-    lane->empty = lane->oom = lane->burst_checked = false;
+    lane->empty = lane->plenty = lane->oom = lane->burst_checked = false;
     (void)event_del(lane->renew_timer);
     (void)event_del(lane->promote_timer);
     (void)event_del(lane->settle_timer);

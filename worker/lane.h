@@ -58,11 +58,13 @@ struct lane {
     uint64_t front_number;  /* of the slot that others wait behind */
     int64_t front_since_us; /* since when it is that one */
 
-    bool fetching; /* a fetch is under way */
-    unsigned fetching_n;
-    bool blocked;    /* BLMOVE is out */
-    bool unblocking; /* and was told to come back */
-    bool empty;      /* the last look found nothing */
+    unsigned fetches;      /* under way */
+    unsigned fetching_n;   /* jobs they may bring */
+    size_t fetching_bytes; /* and bytes */
+    bool blocked;          /* BLMOVE is out */
+    bool unblocking;       /* and was told to come back */
+    bool empty;            /* the last look found nothing */
+    bool plenty;           /* the last fetch left some: more may go ahead */
     bool paused;
     bool oom; /* BLMOVE is refused: poll, then try again */
     bool oom_said;
@@ -126,7 +128,7 @@ void lane_drop(struct lane *lane) ON_LOOP;
 void lane_pump(struct lane *lane) ON_LOOP;
 /* Takes the BLMOVE back, if one is out. */
 void lane_unblock(struct lane *lane) ON_LOOP;
-/* Neither a fetch nor a BLMOVE is under way. */
+/* No fetch and no BLMOVE is under way. */
 bool lane_is_quiescent(const struct lane *lane);
 
 /* ---- intake.c ---- */

@@ -30,7 +30,9 @@ static int64_t rtt_us(const struct agent *a)
 
 unsigned agent_window(struct agent *a)
 {
-    return window_size(&a->window, rtt_us(a), clock_us());
+    /* A pool that waits for Redis is not stuck in what it ran last. */
+    int64_t now_us = a->out > 0 ? clock_us() : a->window.last_done_us;
+    return window_size(&a->window, rtt_us(a), now_us);
 }
 
 /* May have jobs that this worker could fetch. */
@@ -63,8 +65,23 @@ static unsigned share(const struct agent *a, const struct lane *lane,
     return n > 0 ? n : 1;
 }
 
+/*
+ * Behind a fetch that is under way only a whole one goes, where plenty waits:
+ * so where Redis is near, there is one at a time. What is to be given back
+ * waits until all have come.
+ */
+static bool may_go_ahead(const struct agent *a, const struct lane *lane)
+{
+    return lane->plenty && lane->ledger.count[SLOT_GIVE_BACK] == 0 &&
+           lane->ledger.bytes + lane->fetching_bytes + QUEUE_BATCH_MAX_BYTES <=
+               a->cfg->max_window_bytes;
+}
+
 unsigned agent_room(struct agent *a, const struct lane *lane)
 {
+    bool ahead = lane->fetches > 0;
+    if (ahead && !may_go_ahead(a, lane))
+        return 0;
     unsigned size = agent_window(a);
     size_t held = 0, bytes = 0;
     for (unsigned i = 0; i < a->lane_count; i++) {
@@ -75,19 +92,20 @@ unsigned agent_room(struct agent *a, const struct lane *lane)
             return 0; /* it may take the next ones down with it */
         if (l->ledger.recovered > 0 && size > a->cfg->threads)
             size = a->cfg->threads;
-        if (l != lane && may_have_jobs(l) && comes_before(a, l, lane) &&
-            (l->fetching || !a->cfg->weighted))
+        if (l == lane || !may_have_jobs(l))
+            continue;
+        if (a->cfg->weighted
+                ? ahead || (l->fetches > 0 && comes_before(a, l, lane))
+                : comes_before(a, l, lane))
             return 0;
     }
     if (held >= size || (bytes >= a->cfg->max_window_bytes && held > 0))
         return 0;
     unsigned room = size - (unsigned)held, most = share(a, lane, size);
-    /* What one lane's list may hold, whatever it still has to settle. */
-    size_t len = lane->ledger.len;
-    if (len >= QUEUE_BATCH_MAX)
+    if (most > QUEUE_BATCH_MAX)
+        most = QUEUE_BATCH_MAX;
+    if (ahead && room < QUEUE_BATCH_MAX)
         return 0;
-    if (room > QUEUE_BATCH_MAX - len)
-        room = (unsigned)(QUEUE_BATCH_MAX - len);
     return room < most ? room : most;
 }
 

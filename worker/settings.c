@@ -98,7 +98,8 @@ static int set_threads(struct settings *s, const char *value, struct errbuf *eb)
 static int set_max_window(struct settings *s, const char *value,
                           struct errbuf *eb)
 {
-    return set_unsigned(value, 1, 1000, "window", &s->o->config.max_window, eb);
+    return set_unsigned(value, 1, 10000, "window", &s->o->config.max_window,
+                        eb);
 }
 
 static int set_max_recoveries(struct settings *s, const char *value,
@@ -330,7 +331,7 @@ static const struct setting rows[] = {
     ROW("--drain-timeout", "D", set_drain_timeout,
         "how long running jobs may go on after TERM", IN_WORKER, .def = "30s"),
     ROW("--max-window", "N", set_max_window, "jobs held, running and waiting",
-        IN_WORKER, .def = "1000"),
+        IN_WORKER, .def = "10000"),
     ROW("--max-window-bytes", "SIZE", set_max_window_bytes,
         "bytes of jobs held", IN_WORKER, .def = "64m"),
     ROW("--max-bytes", "SIZE", set_max_job_bytes, "of one envelope", IN_WORKER,

@@ -5,13 +5,30 @@
  */
 #include "worker/window.h"
 
-enum { SMOOTHING = 16 }; /* about the last 16 jobs count */
+enum {
+    SMOOTHING = 16, /* about the last 16 jobs count */
+    PACE_US = 5000,
+    PACE_SMOOTHING = 4,
+    TRIP_SMOOTHING = 64 /* upwards: one that had to wait is no longer way */
+};
 
 void window_init(struct window *w, unsigned threads, unsigned max)
 {
     *w = (struct window){.threads = threads,
                          .max = max > threads ? max : threads,
                          .service_us = -1};
+}
+
+/* One more, busy_us after the one before; many are told of at a time. */
+static void note_pace(struct window *w, int64_t busy_us)
+{
+    if (busy_us > 0 && w->busy_us >= PACE_US) {
+        double pace = (double)w->done / (double)w->busy_us;
+        w->pace += (pace - w->pace) / (w->pace > 0 ? PACE_SMOOTHING : 1);
+        w->busy_us = w->done = 0;
+    }
+    w->busy_us += busy_us;
+    w->done++;
 }
 
 void window_done(struct window *w, int64_t run_us, int64_t now_us)
@@ -21,12 +38,22 @@ void window_done(struct window *w, int64_t run_us, int64_t now_us)
         w->service_us = x;
     else
         w->service_us += (x - w->service_us) / SMOOTHING;
+    note_pace(w, now_us - w->last_done_us);
     w->last_done_us = now_us;
 }
 
 void window_busy(struct window *w, int64_t now_us)
 {
     w->last_done_us = now_us;
+}
+
+void window_trip(struct window *w, int64_t us)
+{
+    double x = us > 0 ? (double)us : 1;
+    if (w->trip_us <= 0 || x < w->trip_us)
+        w->trip_us = x;
+    else
+        w->trip_us += (x - w->trip_us) / TRIP_SMOOTHING;
 }
 
 unsigned window_size(const struct window *w, int64_t rtt_us, int64_t now_us)
@@ -38,6 +65,11 @@ unsigned window_size(const struct window *w, int64_t rtt_us, int64_t now_us)
     if (waited > service)
         service = waited; /* none of the threads finished in that time */
     double ahead = w->threads * (WINDOW_US + 2.0 * (double)rtt_us) / service;
+    double most = 2 * w->trip_us * w->pace;
+    if (most < WINDOW_JOBS)
+        most = WINDOW_JOBS;
+    if (ahead > most)
+        ahead = most;
     /* 0.9: a thread's next job is fetched early if it is short, not if not */
     double size = w->threads + (double)(int64_t)(ahead + 0.9);
     return size < w->max ? (unsigned)size : w->max;

@@ -5,19 +5,29 @@
 #include <stdint.h>
 
 /*
- * The receive window of a worker: how many unfinished jobs it may hold.
+ * The receive window of a worker: how many unfinished jobs it may hold, those
+ * it has asked for included.
  *
- * Enough to keep the pool busy for WINDOW_US plus two round trips at the
- * measured service time, at least one for each thread, at most max. Long jobs
- * are therefore not hoarded, and short ones travel hundreds at a time.
+ * One for each thread, and ahead of them enough to keep the pool busy for
+ * WINDOW_US plus two round trips at the measured service time; at most max.
+ * Long jobs are therefore not hoarded, and short ones travel hundreds at a
+ * time. Of jobs that take next to nothing the pool could do more in that time
+ * than the loop and Redis can move: of those WINDOW_JOBS are held ahead of it,
+ * or, where Redis is far away, as many as really end in two round trips.
  * Times in microseconds, from clock_us(). Loop thread only.
  */
 #define WINDOW_US 20000
+#define WINDOW_JOBS 1000
 
 struct window {
     unsigned threads, max;
     double service_us;    /* smoothed; < 0: nothing measured yet */
     int64_t last_done_us; /* when a job last finished */
+
+    double trip_us;  /* of a small call alone on its way; 0: not known yet */
+    double pace;     /* jobs that end in 1 us of a busy pool, smoothed */
+    int64_t busy_us; /* of the pool, since pace was last measured */
+    unsigned done;   /* in that time */
 };
 
 void window_init(struct window *w, unsigned threads, unsigned max);
@@ -29,8 +39,15 @@ void window_done(struct window *w, int64_t run_us, int64_t now_us);
 void window_busy(struct window *w, int64_t now_us);
 
 /*
- * Jobs that may be held now. While nothing finishes, the service time is at
- * least what has gone by, so that a pool stuck in long jobs shrinks it.
+ * Tells how long a call took that was small and had no large one before it: the
+ * way to Redis and back, not the work that waits there.
+ */
+void window_trip(struct window *w, int64_t us);
+
+/*
+ * Jobs that may be held now; rtt_us as it is, with what waits on the way. While
+ * nothing finishes, the service time is at least what has gone by, so that a
+ * pool stuck in long jobs shrinks it.
  */
 unsigned window_size(const struct window *w, int64_t rtt_us, int64_t now_us);
 

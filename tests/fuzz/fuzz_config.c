@@ -46,7 +46,8 @@ static bool is_within(int64_t n, int64_t min, int64_t max)
 
 static void check_config(const struct worker_config *c)
 {
-    assert(is_within(c->threads, 1, 1000) && is_within(c->max_window, 1, 1000));
+    assert(is_within(c->threads, 1, 1000) &&
+           is_within(c->max_window, 1, 10000));
     assert(is_within((int64_t)c->max_window_bytes, 1024, 1LL << 32));
     assert(is_within((int64_t)c->max_job_bytes, 256, 256LL << 20));
     assert(is_within(c->lease_ms, 3000, 3600000));

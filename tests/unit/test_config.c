@@ -148,7 +148,7 @@ static void flags_win_over_environment_over_file_over_defaults(void **state)
     conf_read(c, NO_FLAGS, text);
     assert_string_equal(c->o.config.ns, "f");
     assert_int_equal(c->o.config.threads, 9);
-    assert_int_equal(c->o.config.max_window, 1000);
+    assert_int_equal(c->o.config.max_window, 10000);
     assert_int_equal(c->o.config.queue_count, 2);
     assert_true(c->o.config.weighted);
     (void)setenv("BELT_NAMESPACE", "e", 1);

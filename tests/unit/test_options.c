@@ -74,7 +74,7 @@ static void defaults_are_as_documented(void **state)
     assert_string_equal(c->ns, "belt");
     assert_string_equal(c->name, "");
     assert_int_equal(c->threads, 4);
-    assert_int_equal(c->max_window, 1000);
+    assert_int_equal(c->max_window, 10000);
     assert_int_equal(c->max_window_bytes, 64 << 20);
     assert_int_equal(c->max_job_bytes, 1 << 20);
     assert_int_equal(c->lease_ms, 15000);
@@ -123,7 +123,7 @@ static void each_value_has_its_bounds(void **state)
     static const char *const rows[][3] = {
         /* flag, values taken, values refused */
         {"--threads", "1 1000", "0 1001 -1 x 4x 1.5"},
-        {"--max-window", "1 1000", "0 1001 x"},
+        {"--max-window", "1 10000", "0 10001 x"},
         {"--max-recoveries", "0 12", "-1 13 x"},
         {"--max-window-bytes", "1k 4g", "1023 5g x"},
         {"--max-bytes", "256 256m", "255 257m x"},

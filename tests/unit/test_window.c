@@ -64,6 +64,78 @@ static void it_is_bounded(void **state)
     assert_int_equal(window_size(&w, 1000LL * SECOND_US, 0), 1000);
 }
 
+/* A pool that ends n jobs of next to nothing every ms, never idle. */
+static void pace(struct window *w, unsigned n)
+{
+    int64_t now_us = 0;
+    window_busy(w, now_us);
+    for (unsigned ms = 0; ms < 200; ms++) {
+        now_us += 1000;
+        for (unsigned i = 0; i < n; i++)
+            window_done(w, 1, now_us);
+    }
+}
+
+static unsigned size_now(const struct window *w, int64_t rtt_us)
+{
+    return window_size(w, rtt_us, w->last_done_us);
+}
+
+static void near_redis_a_thousand_jobs_of_nothing_are_enough(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 10000);
+    measured(&w, 0, 1);
+    assert_int_equal(size_now(&w, 0), 1004);
+    window_trip(&w, 100);
+    pace(&w, 300);
+    assert_int_equal(size_now(&w, 3000), 1004);
+}
+
+static void far_away_it_is_what_really_ends_in_two_round_trips(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 10000);
+    window_trip(&w, 10000);
+    pace(&w, 300);
+    assert_in_range(size_now(&w, 10000), 5990, 6010);
+    window_trip(&w, 5000);
+    assert_in_range(size_now(&w, 10000), 2990, 3010);
+    measured(&w, SECOND_US, 100);
+    assert_in_range(size_now(&w, 10000), 4, 5);
+}
+
+static void one_late_answer_makes_redis_no_farther(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 10000);
+    for (int i = 0; i < 100; i++)
+        window_trip(&w, 100);
+    window_trip(&w, 20000);
+    pace(&w, 300);
+    assert_int_equal(size_now(&w, 20000), 1004);
+    for (int i = 0; i < 300; i++) /* but if all are late, it is */
+        window_trip(&w, 10000);
+    assert_in_range(size_now(&w, 10000), 5500, 6010);
+}
+
+static void the_pace_is_that_of_a_busy_pool(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 10000);
+    window_trip(&w, 10000);
+    for (int64_t s = 0; s < 20; s++) { /* idle most of the time */
+        window_busy(&w, s * SECOND_US);
+        for (int i = 0; i < 1000; i++)
+            window_done(&w, 1, s * SECOND_US + 4000);
+    }
+    assert_int_equal(size_now(&w, 10000), 5004);
+}
+
 static void there_is_room_for_every_thread(void **state)
 {
     struct window w;
@@ -125,6 +197,10 @@ int main(void)
         cmocka_unit_test(and_in_two_round_trips),
         cmocka_unit_test(long_jobs_are_not_hoarded),
         cmocka_unit_test(it_is_bounded),
+        cmocka_unit_test(near_redis_a_thousand_jobs_of_nothing_are_enough),
+        cmocka_unit_test(far_away_it_is_what_really_ends_in_two_round_trips),
+        cmocka_unit_test(one_late_answer_makes_redis_no_farther),
+        cmocka_unit_test(the_pace_is_that_of_a_busy_pool),
         cmocka_unit_test(there_is_room_for_every_thread),
         cmocka_unit_test(a_pool_that_is_stuck_shrinks_it),
         cmocka_unit_test(an_idle_pool_is_not_stuck),
