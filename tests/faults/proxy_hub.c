@@ -124,7 +124,7 @@ void hub_heal(struct hub *h)
     for (; s != NULL; s = session_next(s))
         session_forget(s);
     rules_forget(h->rules);
-    h->delay_ms = 0;
+    h->delay_ms[0] = h->delay_ms[1] = 0;
     h->split = 0;
     for (unsigned i = 0; i < h->link_count; i++) {
         struct link *l = &h->links[i];

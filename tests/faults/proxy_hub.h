@@ -39,8 +39,8 @@ struct hub {
     struct link *links;      /* owned */
     unsigned link_count;
     struct sessions sessions; /* owned */
-    int64_t delay_ms;
-    size_t split; /* 0: off */
+    int64_t delay_ms[2];      /* by direction */
+    size_t split;             /* 0: off */
 
     /* While what was held back runs. */
     late_done_cb late_done;

@@ -91,15 +91,31 @@ static int64_t number(unsigned n, char *const *words, unsigned i, int64_t max,
                : (int64_t)x;
 }
 
-static const char *stall(struct hub *h, unsigned link, const char *way)
+/* Which of the two a word means, by direction. */
+static const char *read_way(const char *word, bool ret[2])
 {
-    bool both = strcmp(way, "both") == 0;
-    bool c2s = both || strcmp(way, "c2s") == 0;
-    bool s2c = both || strcmp(way, "s2c") == 0;
-    if (!c2s && !s2c)
-        return "no such direction";
-    hub_stall(h, link, c2s, s2c);
-    return NULL;
+    bool both = strcmp(word, "both") == 0;
+    ret[0] = both || strcmp(word, "c2s") == 0;
+    ret[1] = both || strcmp(word, "s2c") == 0;
+    return ret[0] || ret[1] ? NULL : "no such direction";
+}
+
+static const char *stall(struct hub *h, unsigned link, const char *word)
+{
+    bool way[2];
+    const char *wrong = read_way(word, way);
+    if (wrong == NULL)
+        hub_stall(h, link, way[0], way[1]);
+    return wrong;
+}
+
+static const char *delay(struct hub *h, int64_t ms, const char *word)
+{
+    bool way[2];
+    const char *wrong = read_way(word, way);
+    for (unsigned i = 0; wrong == NULL && i < 2; i++)
+        h->delay_ms[i] = way[i] ? ms : 0;
+    return wrong;
 }
 
 /* What changes something. Returns what is wrong with it, or NULL. */
@@ -110,10 +126,10 @@ static const char *command(struct hub *h, unsigned n, char *const *words)
     int64_t size = number(n, words, 1, INT32_MAX, -1);
     if (strcmp(verb, "cut") == 0 || strcmp(verb, "chance") == 0)
         return rules_add(h->rules, n, words);
-    if (strcmp(verb, "delay") == 0 && n == 2 && size >= 0 &&
+    if (strcmp(verb, "delay") == 0 && (n == 2 || n == 3) && size >= 0 &&
         size <= LATER_MAX_MS)
-        h->delay_ms = size;
-    else if (strcmp(verb, "split") == 0 && n == 2 && size >= 0)
+        return delay(h, size, n == 3 ? words[2] : "both");
+    if (strcmp(verb, "split") == 0 && n == 2 && size >= 0)
         h->split = (size_t)size;
     else if (strcmp(verb, "stall") == 0 && n == 3 && link >= 0)
         return stall(h, (unsigned)link, words[2]);

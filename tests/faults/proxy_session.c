@@ -386,7 +386,7 @@ static void ripen(struct pipe *p)
 
 static void came(struct pipe *p, size_t n)
 {
-    int64_t delay = p->session->on->hub->delay_ms;
+    int64_t delay = p->session->on->hub->delay_ms[p->direction];
     if (delay == 0 && TAILQ_EMPTY(&p->unripe)) {
         p->ripe += n;
         return;

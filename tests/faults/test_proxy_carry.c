@@ -98,6 +98,20 @@ static void delay_takes_its_time_each_way(void **state)
     redisFree(c);
 }
 
+/* What is said last holds for both: the minute back is not waited for. */
+static void delay_may_be_of_one_way(void **state)
+{
+    enum { DELAY_MS = 30 };
+    redisContext *c = client(0);
+    (void)state;
+    proxy_do(proxy, "delay 60000 s2c");
+    proxy_do(proxy, "delay %d c2s", DELAY_MS);
+    int64_t began_ms = clock_ms();
+    expect_int(c, 1, "INCR a");
+    assert_true(clock_ms() - began_ms >= DELAY_MS);
+    redisFree(c);
+}
+
 static long long writes_of_the_proxy(void)
 {
     char path[64], line[128];
@@ -360,6 +374,7 @@ int main(void)
         CLAIM(big_values_pass_unchanged),
         CLAIM(blocking_commands_keep_their_order),
         CLAIM(delay_takes_its_time_each_way),
+        CLAIM(delay_may_be_of_one_way),
         CLAIM(split_into_single_bytes_passes_all),
         CLAIM(a_stall_passes_nothing_and_closes_nothing),
         CLAIM(a_stalled_reply_is_of_a_command_that_ran),
