@@ -29,6 +29,8 @@
     X(textbook)                                                                \
     X(push)                                                                    \
     X(settle)                                                                  \
+    X(window)                                                                  \
+    X(mixed)                                                                   \
     X(latency)                                                                 \
     X(exec)                                                                    \
     X(memory)                                                                  \

@@ -29,6 +29,8 @@ static const struct {
     {"textbook", "LMOVE+LREM rate", 6},
     {"push", "one job p99", 6},
     {"settle", "20 KB 3q 16t rate", 145},
+    {"window", "sleep 1ms, 10 ms away: rate", 16},
+    {"mixed", "3 long: rate of short ones", 5},
     {"latency", "push to handler start p99", 3},
     {"exec", "3 pipes made and closed", 8},
     {"memory", "commands of an idle worker, 1 queue", 9},
