@@ -11,15 +11,11 @@
 #include "common/job/job.h"
 
 #include <assert.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #include "common/base/ulid.h"
 #include "common/job/backoff.h"
 #include "common/job/job_read.h"
-
-/* EVP_EncodeBlock counts in int; a multiple of 3 needs no padding between. */
-enum { BASE64_CHUNK = 3 << 20 };
 
 enum { FRONT_MAX = 128 }; /* id and created_at: what most lines lack */
 
@@ -319,17 +315,24 @@ int job_complete(const char *raw, size_t len, const char *default_type,
 
 static void put_base64(struct buf *out, const char *raw, size_t len)
 {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "abcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *p = (const unsigned char *)raw;
 
     buf_reserve(out, (len + 2) / 3 * 4);
-    while (len > 0) {
-        size_t n = len < BASE64_CHUNK ? len : BASE64_CHUNK;
-        /* The reserve leaves a place for the NUL that is written too. */
-        int written =
-            EVP_EncodeBlock((unsigned char *)out->data + out->len, p, (int)n);
-        out->len += (size_t)written;
-        p += n;
-        len -= n;
+    for (; len >= 3; p += 3, len -= 3) {
+        const char four[] = {
+            digits[p[0] >> 2], digits[(p[0] & 3) << 4 | p[1] >> 4],
+            digits[(p[1] & 15) << 2 | p[2] >> 6], digits[p[2] & 63]};
+        buf_append(out, four, sizeof(four));
+    }
+    if (len > 0) {
+        const unsigned second = len > 1 ? p[1] : 0;
+        char four[] = {digits[p[0] >> 2], digits[(p[0] & 3) << 4 | second >> 4],
+                       '=', '='};
+        if (len > 1)
+            four[2] = digits[(second & 15) << 2];
+        buf_append(out, four, sizeof(four));
     }
 }
 

@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
+#include "common/redis/sha1.h"
 
 enum {
     PROMOTE_BATCH = 200, /* bounds one script's time inside Redis */

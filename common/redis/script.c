@@ -6,23 +6,19 @@
  * pipeline, all of them come back: the first sends the load, and the others
  * go behind it. If the load fails, its error is the better answer.
  *
- * Thread: event loop only; the table and SHA-1 any.
+ * Thread: event loop only; the table any.
  */
 #include "common/redis/script.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <hiredis/hiredis.h>
-#include <openssl/evp.h>
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/redis/conn_priv.h"
-
-enum { SHA1_BYTES = 20 };
 
 static const char *const names[SCRIPT_COUNT] = {
 #define SCRIPT_NAME(name) [SCRIPT_##name] = #name,
@@ -30,7 +26,7 @@ static const char *const names[SCRIPT_COUNT] = {
 #undef SCRIPT_NAME
 };
 
-/* Digests made at build: to wake OpenSSL for them takes a millisecond. */
+/* Digests made at build: waking OpenSSL for them would take a millisecond. */
 static const struct {
     const char *sha, *source;
 } scripts[SCRIPT_COUNT] = {
@@ -59,17 +55,6 @@ _Static_assert(SCRIPT_COUNT <= 32, "conn_scripts_loading has a bit for each");
 
 static void on_reply(void *arg, int err, const struct reply *r);
 static void on_loaded(void *arg, int err, const struct reply *r);
-
-void sha1_hex(const void *p, size_t n, char out[41])
-{
-    unsigned char md[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-
-    if (EVP_Digest(p, n, md, &len, EVP_sha1(), NULL) != 1 || len != SHA1_BYTES)
-        abort(); /* an OpenSSL without SHA-1 cannot call Redis' scripts */
-    for (unsigned i = 0; i < SHA1_BYTES; i++)
-        snprintf(out + 2 * i, 3, "%02x", md[i]);
-}
 
 const char *script_name(enum script s)
 {

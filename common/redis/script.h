@@ -52,7 +52,4 @@ const char *script_name(enum script s);
 const char *script_source(enum script s);
 const char *script_sha(enum script s);
 
-/* SHA-1 of bytes as 40 hexadecimal digits (OpenSSL). Any thread. */
-void sha1_hex(const void *p, size_t n, char out[41]);
-
 #endif

@@ -229,6 +229,39 @@ static void slow_input_is_pushed_as_it_comes(void **state)
     cli_result_done(&r);
 }
 
+static bool has_loaded(pid_t pid, const char *library)
+{
+    char path[64], line[512];
+    bool found = false;
+
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f) != NULL)
+        found = found || strstr(line, library) != NULL;
+    fclose(f);
+    return found;
+}
+
+/* To load it would take longer than all else that a push of one job does. */
+static void belt_does_without_openssl(void **state)
+{
+    static const char line[] = "{\"type\":\"t\"}\n";
+    struct cli_result r;
+    struct cli c;
+    int one = 1;
+
+    (void)state;
+    cli_start(&c, server, -1, (const char *const[]){"push", "--ndjson", NULL});
+    assert_true(cli_write(&c, line, sizeof(line) - 1));
+    assert_true(wait_until(queue_has, &one, PATIENCE_MS));
+    assert_true(has_loaded(c.pid, "/libevent"));
+    assert_false(has_loaded(c.pid, "/libcrypto"));
+    cli_finish(&c, &r);
+    assert_int_equal(r.status, 0);
+    cli_result_done(&r);
+}
+
 /* How often Redis ran a command since setup. */
 static int runs_of(const char *command)
 {
@@ -468,6 +501,7 @@ int main(void)
         cmocka_unit_test_setup(the_printed_ids_are_those_in_redis_in_order,
                                setup),
         cmocka_unit_test_setup(slow_input_is_pushed_as_it_comes, setup),
+        cmocka_unit_test_setup(belt_does_without_openssl, setup),
         cmocka_unit_test_setup(batches_are_transactions, setup),
         cmocka_unit_test_setup(who_may_not_multi_pushes_by_script, setup),
         cmocka_unit_test_setup(what_a_transaction_meets_is_told, setup),

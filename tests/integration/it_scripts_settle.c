@@ -9,6 +9,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "common/redis/sha1.h"
 #include "tests/unit/unit.h"
 
 #define LEASE "ZADD @leases NOW+60000 L\n"

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/redis/script.h"
+#include "common/redis/sha1.h"
 #include "tests/unit/unit.h"
 
 static void a_command_becomes_resp(void **state)

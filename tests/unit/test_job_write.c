@@ -351,6 +351,33 @@ static void assert_junk_is_kept(struct fixture *f, const char *junk, size_t len)
     free(decoded);
 }
 
+/* RFC 4648, section 10, and the last two digits. */
+static void junk_is_written_as_base64(void **state)
+{
+    static const struct {
+        const char *junk, *raw;
+    } cases[] = {
+        {"", "\"\""},
+        {"f", "\"Zg==\""},
+        {"fo", "\"Zm8=\""},
+        {"foo", "\"Zm9v\""},
+        {"foob", "\"Zm9vYg==\""},
+        {"fooba", "\"Zm9vYmE=\""},
+        {"foobar", "\"Zm9vYmFy\""},
+        {"\xff\xef\xfe", "\"/+/+\""},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        buf_clear(&f->out);
+        job_build_invalid(cases[i].junk, strlen(cases[i].junk), 99, "why", NOW,
+                          &f->out);
+        const char *raw = strstr(f->out.data, ",\"raw\":");
+        assert_non_null(raw);
+        assert_memory_equal(raw + 7, cases[i].raw, strlen(cases[i].raw));
+    }
+}
+
 static void the_end_of_too_much_junk_is_cut(void **state)
 {
     struct fixture *f = *state;
@@ -412,6 +439,7 @@ int main(void)
         TEST(complete_checks_what_a_worker_would),
         TEST(complete_counts_what_it_adds_against_the_limit),
         TEST(junk_becomes_an_envelope_that_holds_it),
+        TEST(junk_is_written_as_base64),
         TEST(the_end_of_too_much_junk_is_cut),
         TEST(junk_of_any_size_is_held),
     };
