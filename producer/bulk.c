@@ -210,6 +210,7 @@ static void watch_input(struct bulk *b)
     if (fstat(b->fd, &st) == 0 && S_ISREG(st.st_mode)) {
         off_t at = lseek(b->fd, 0, SEEK_CUR);
         total = at >= 0 && st.st_size > at ? st.st_size - at : 0;
+        (void)posix_fadvise(b->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     } else if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ||
                isatty(b->fd) == 1) {
         b->input = event_new(base, b->fd, EV_READ, on_input, b);
