@@ -4,6 +4,10 @@
  *     room ──► fetch ──MORE──► fetch …
  *                └──EMPTY──► BLMOVE on the second connection ──job──► fetch
  *
+ * Few held and many waiting: a script moves them in bulk, and a plain LRANGE
+ * sent with it reads them. Each is answered for itself; the fetch ends with
+ * the later answer.
+ *
  * Where Redis is far away several fetches are under way (room.c). They are
  * answered in the order in which they were executed, even if one had to be sent
  * again because its script was not loaded. A fetch and a BLMOVE are never under
@@ -13,15 +17,20 @@
  * Thread: event loop only.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/ulid.h"
 #include "worker/lane.h"
 
 enum {
     BLOCK_MAX_MS = 10000,
     SMALL_FETCH = 64,     /* jobs: its time is that of the way */
+    BULK_MIN = 32,        /* jobs that are worth two commands */
+    BULK_BYTES = 1 << 20, /* of one reply, roughly */
+    BULK_PENALTY_MAX = 1023,
     OOM_POLL_MS = 1000,   /* BLMOVE is refused at maxmemory, fetch is not */
     UNBLOCK_RETRY_MS = 10 /* the order overtook the BLMOVE */
 };
@@ -32,9 +41,18 @@ struct fetch_call {
     size_t bytes;
     int64_t sent_us;
     bool alone;
+    char prefix[ULID_PREFIX_LEN + 1]; /* of ids that it stamps */
+
+    /* In bulk: first the script, then the list, each answered for itself. */
+    unsigned unanswered;
+    bool moved;  /* the script has answered, with res */
+    bool failed; /* and the lane knows */
+    struct fetch_result res;
 };
 
 static void on_fetched(void *arg, int err, const struct reply *r);
+static void on_moved(void *arg, int err, const struct reply *r);
+static void on_listed(void *arg, int err, const struct reply *r);
 static void on_popped(void *arg, int err, const struct reply *r);
 static void on_blocked(void *arg, int err, const struct reply *r);
 static void on_unblocked(void *arg, int err, const struct reply *r);
@@ -59,6 +77,33 @@ static void block(struct lane *lane)
     lane->blocked = rc == 0;
 }
 
+/* Few are held and many wait, mostly with ids: bulk then costs least. */
+static bool suits_bulk(const struct lane *lane, unsigned n)
+{
+    const struct ledger *l = &lane->ledger;
+    return lane->bulk_in == 0 && !lane->agent->cfg->at_most_once &&
+           lane->fetches == 0 && n >= BULK_MIN && 2 * l->len <= n &&
+           l->count[SLOT_STAMPING] == 0 && l->count[SLOT_GIVE_BACK] == 0;
+}
+
+static int send_bulk(struct fetch_call *f) ON_LOOP;
+
+static int send_bulk(struct fetch_call *f)
+{
+    struct lane *lane = f->lane;
+    size_t held = lane->ledger.len;
+    int rc = queue_fetch_bulk(lane->cmd, &lane->keys, lane->id, f->n,
+                              f->bytes < BULK_BYTES ? f->bytes : BULK_BYTES,
+                              held, on_moved, f);
+    if (rc != 0)
+        return rc;
+    f->unanswered = 1;
+    if (queue_list_active(lane->cmd, &lane->keys, lane->id, (int64_t)held,
+                          on_listed, f) == 0)
+        f->unanswered++;
+    return 0;
+}
+
 static int fetch(struct lane *lane, unsigned n) ON_LOOP;
 
 static int fetch(struct lane *lane, unsigned n)
@@ -75,10 +120,15 @@ static int fetch(struct lane *lane, unsigned n)
                              .bytes = bytes,
                              .sent_us = clock_us(),
                              .alone = lane->fetches == 0};
-    int rc = cfg->at_most_once
-                 ? queue_pop(lane->cmd, &lane->keys, n, on_popped, f)
-                 : queue_fetch(lane->cmd, &lane->keys, lane->id, n, bytes,
-                               on_fetched, f);
+    int rc;
+    ulid_make_prefix(f->prefix);
+    if (cfg->at_most_once)
+        rc = queue_pop(lane->cmd, &lane->keys, n, on_popped, f);
+    else if (suits_bulk(lane, n))
+        rc = send_bulk(f);
+    else
+        rc = queue_fetch(lane->cmd, &lane->keys, lane->id, n, bytes, f->prefix,
+                         on_fetched, f);
     if (rc != 0) {
         free(f);
         return rc;
@@ -128,6 +178,38 @@ void lane_pump(struct lane *lane)
     }
 }
 
+static void note_fetched(struct lane *lane, const struct fetch_call *f,
+                         const struct fetch_result *res) ON_LOOP;
+
+static void note_fetched(struct lane *lane, const struct fetch_call *f,
+                         const struct fetch_result *res)
+{
+    if (f->alone && f->n <= SMALL_FETCH)
+        window_trip(&lane->agent->window, clock_us() - f->sent_us);
+    lane->paused = res->paused;
+    lane->empty = !res->more;
+    lane->plenty = res->more;
+    lane->burst_checked =
+        res->count == 0 && lane->fetches == 0 && lane->agent->out == 0;
+    lane->served += (double)res->count / lane->weight;
+}
+
+/* The next n fetches are not in bulk; more and more, until one went well. */
+static void put_off_bulk(struct lane *lane)
+{
+    lane->bulk_penalty = lane->bulk_penalty * 2 + 1;
+    if (lane->bulk_penalty > BULK_PENALTY_MAX)
+        lane->bulk_penalty = BULK_PENALTY_MAX;
+    lane->bulk_in = lane->bulk_penalty;
+}
+
+static bool is_stamped(struct bytes raw, const char *prefix)
+{
+    static const char id[] = "{\"id\":\"";
+    return raw.len > sizeof(id) + ULID_PREFIX_LEN &&
+           memcmp(raw.p + sizeof(id) - 1, prefix, ULID_PREFIX_LEN) == 0;
+}
+
 static void on_fetched(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
@@ -135,24 +217,112 @@ static void on_fetched(void *arg, int err, const struct reply *r)
     struct lane *lane = f.lane;
     struct errbuf eb;
     struct fetch_result res;
+    bool stamped = false;
     int rc = queue_fetch_result(err, r, &res, &eb);
     if (rc != 0) {
         lane_failed(lane, rc, &eb);
         return;
     }
-    if (f.alone && f.n <= SMALL_FETCH)
-        window_trip(&lane->agent->window, clock_us() - f.sent_us);
-    lane->paused = res.paused;
-    lane->empty = !res.more;
-    lane->plenty = res.more;
-    lane->burst_checked =
-        res.count == 0 && lane->fetches == 0 && lane->agent->out == 0;
+    note_fetched(lane, &f, &res);
     for (size_t i = 0; i < res.count; i++) {
         struct bytes raw;
-        if (queue_fetch_job(r, i, &raw))
+        if (queue_fetch_job(r, i, &raw)) {
+            stamped = stamped || is_stamped(raw, f.prefix);
             (void)lane_take(lane, raw, res.fence + (int64_t)i);
+        }
     }
-    lane->served += (double)res.count / lane->weight;
+    if (lane->bulk_in > 0 && res.count > 0 && !stamped)
+        lane->bulk_in--;
+    agent_turn(lane->agent);
+}
+
+/* ---- in bulk ---- */
+
+/* Takes f if all is answered; lane_failed may free it, too: call that last. */
+static void fail_bulk(struct fetch_call *f, int err,
+                      const struct errbuf *eb) ON_LOOP;
+
+static void fail_bulk(struct fetch_call *f, int err, const struct errbuf *eb)
+{
+    struct lane *lane = f->lane;
+    bool known = f->failed;
+    f->failed = true;
+    if (f->unanswered == 0)
+        (void)end_fetch(f);
+    if (!known)
+        lane_failed(lane, err, eb);
+}
+
+static void on_moved(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct fetch_call *f = arg;
+    struct lane *lane = f->lane;
+    struct errbuf eb;
+    bool refused = false;
+    int rc = queue_fetch_bulk_result(err, r, &f->res, &refused, &eb);
+    f->moved = true;
+    f->unanswered--;
+    if (rc != 0) {
+        fail_bulk(f, rc, &eb);
+        return;
+    }
+    if (refused) {
+        put_off_bulk(lane);
+        f->res.more = true;
+    }
+    if (f->unanswered > 0)
+        return;
+    /*
+     * The script was sent again, so the list was looked at too early. What
+     * stood before them may be gone by now; nothing stands behind them.
+     */
+    if (f->res.count > 0 &&
+        queue_list_active(lane->cmd, &lane->keys, lane->id,
+                          -(int64_t)f->res.count, on_listed, f) == 0) {
+        f->unanswered++;
+        return;
+    }
+    struct fetch_call done = end_fetch(f);
+    if (done.res.count > 0)
+        return; /* down: rebind will find them */
+    note_fetched(lane, &done, &done.res);
+    agent_turn(lane->agent);
+}
+
+static void on_listed(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct fetch_call *f = arg;
+    struct lane *lane = f->lane;
+    struct errbuf eb;
+    size_t count = 0;
+    f->unanswered--;
+    if (!f->moved && err == 0)
+        return;
+    int rc = queue_list_active_result(err, r, &count, &eb);
+    if (rc == 0 && !f->failed && count != f->res.count)
+        rc = errbuf_set(&eb, ERR_MISSING,
+                        "fetch_bulk: %zu jobs came, and %zu are there",
+                        f->res.count, count);
+    if (rc != 0 || f->failed) {
+        fail_bulk(f, rc, &eb);
+        return;
+    }
+    struct fetch_call done = end_fetch(f);
+    bool whole = true;
+    note_fetched(lane, &done, &done.res);
+    for (size_t i = 0; i < count; i++) {
+        struct bytes raw;
+        if (queue_list_active_job(r, i, &raw))
+            whole = lane_take(lane, raw, done.res.fence + (int64_t)i)->state !=
+                        SLOT_STAMPING &&
+                    whole;
+    }
+    if (!whole)
+        put_off_bulk(lane);
+    else if (count > 0)
+        lane->bulk_penalty = 0;
     agent_turn(lane->agent);
 }
 

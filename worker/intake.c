@@ -11,6 +11,7 @@
  *
  * Thread: event loop only.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,7 @@ void lane_send_held(struct lane *lane)
             }
         }
         unsigned sent = chan_try_send_many(a->jobs, items, n);
+        assert(sent <= n);
         if (sent > 0 && a->out == 0)
             window_busy(&a->window, clock_us());
         a->out += sent;

@@ -81,6 +81,7 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     lane->reap_timer = event_new(a->base, -1, 0, on_reap_timer, lane);
     lane->poll_timer = event_new(a->base, -1, 0, on_poll_timer, lane);
     lane->settle_timer = event_new(a->base, -1, 0, on_settle_timer, lane);
+    lane->bulk_in = 1; /* the first fetch tells whether jobs have ids */
     lane->cmd = new_conn(lane, false);
     lane->wait = new_conn(lane, true);
     return lane;

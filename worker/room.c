@@ -77,6 +77,20 @@ static bool may_go_ahead(const struct agent *a, const struct lane *lane)
                a->cfg->max_window_bytes;
 }
 
+/*
+ * Where plenty waits, a lane asks for more when three quarters of what is
+ * ahead of the pool are used up, or as many as are used up in two round trips:
+ * seldom, and for many at once.
+ */
+static size_t low_water(const struct agent *a, unsigned size) ON_LOOP;
+
+static size_t low_water(const struct agent *a, unsigned size)
+{
+    double trips = 2.0 * (double)rtt_us(a), part = trips / (WINDOW_US + trips);
+    unsigned ahead = size - a->cfg->threads;
+    return a->cfg->threads + (size_t)(ahead * (part > 0.25 ? part : 0.25));
+}
+
 unsigned agent_room(struct agent *a, const struct lane *lane)
 {
     bool ahead = lane->fetches > 0;
@@ -100,6 +114,8 @@ unsigned agent_room(struct agent *a, const struct lane *lane)
             return 0;
     }
     if (held >= size || (bytes >= a->cfg->max_window_bytes && held > 0))
+        return 0;
+    if (lane->plenty && size > a->cfg->threads && held > low_water(a, size))
         return 0;
     unsigned room = size - (unsigned)held, most = share(a, lane, size);
     if (most > QUEUE_BATCH_MAX)

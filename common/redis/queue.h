@@ -60,9 +60,10 @@ int queue_register(struct conn *c, const struct keys *k, const char *lane,
 int queue_register_result(int err, const struct reply *r, int64_t *ret_now_ms,
                           struct errbuf *eb);
 
+/* ulid_prefix: ULID_PREFIX_LEN characters, of the ids that it stamps. */
 int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
-                unsigned n, size_t max_bytes, conn_reply_cb cb,
-                void *arg) ON_LOOP;
+                unsigned n, size_t max_bytes, const char *ulid_prefix,
+                conn_reply_cb cb, void *arg) ON_LOOP;
 struct fetch_result {
     bool more, paused;
     int64_t fence; /* of the first job; the others follow one by one */
@@ -85,8 +86,9 @@ int queue_fetch_bulk(struct conn *c, const struct keys *k, const char *lane,
 int queue_fetch_bulk_result(int err, const struct reply *r,
                             struct fetch_result *ret, bool *ret_refused,
                             struct errbuf *eb);
+/* From a place to the end; a negative one counts from the end. */
 int queue_list_active(struct conn *c, const struct keys *k, const char *lane,
-                      size_t from, conn_reply_cb cb, void *arg) ON_LOOP;
+                      int64_t from, conn_reply_cb cb, void *arg) ON_LOOP;
 int queue_list_active_result(int err, const struct reply *r, size_t *ret_count,
                              struct errbuf *eb);
 /* Lends job i of the list until the callback returns. */

@@ -22,12 +22,12 @@ enum {
 /* ---- fetch, wait, stamp: how jobs come ---- */
 
 int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
-                unsigned n, size_t max_bytes, conn_reply_cb cb, void *arg)
+                unsigned n, size_t max_bytes, const char *ulid_prefix,
+                conn_reply_cb cb, void *arg)
 {
     struct args a = {0};
-    char active[KEY_MAX], prefix[ULID_PREFIX_LEN + 1];
+    char active[KEY_MAX];
     keys_active(k, lane, active);
-    ulid_make_prefix(prefix);
     script_args(&a, SCRIPT_fetch, 5);
     args_str(&a, k->ready);
     args_str(&a, active);
@@ -37,7 +37,7 @@ int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
     args_str(&a, lane);
     args_int(&a, n);
     args_int(&a, (int64_t)max_bytes);
-    args_str(&a, prefix); /* the script counts in the last three */
+    args_str(&a, ulid_prefix); /* the script counts in the last three */
     return queue_send(c, SCRIPT_fetch, &a, cb, arg);
 }
 
@@ -115,14 +115,14 @@ int queue_fetch_bulk_result(int err, const struct reply *r,
 }
 
 int queue_list_active(struct conn *c, const struct keys *k, const char *lane,
-                      size_t from, conn_reply_cb cb, void *arg)
+                      int64_t from, conn_reply_cb cb, void *arg)
 {
     struct args a = {0};
     char active[KEY_MAX];
     keys_active(k, lane, active);
     args_str(&a, "LRANGE");
     args_str(&a, active);
-    args_int(&a, (int64_t)from);
+    args_int(&a, from);
     args_int(&a, -1);
     int rc = conn_call(c, &a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
     args_done(&a);

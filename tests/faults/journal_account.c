@@ -237,6 +237,7 @@ static void forget_departures(struct account *a)
 void account_transaction(struct account *a)
 {
     struct world *w = &a->world;
+    world_settle(w);
     a->now = (struct moves){0};
     a->evicted = 0;
     a->doubled = false;

@@ -165,9 +165,20 @@ static void run_sort(struct world *w, struct key *k, const struct command *c)
         unknown(w, k, c);
         return;
     }
-    while (to->len > 0)
-        list_remove(w, to, to->first, HOW_REMOVED);
-    for (const struct element *e = k->first; e != NULL && n > 0; e = e->next) {
+    const struct element *e = k->first;
+    struct element *same = to->first; /* what is written over with the like */
+    for (;
+         n > 0 && e != NULL && same != NULL && text_same(e->bytes, same->bytes);
+         n--) {
+        e = e->next;
+        same = same->next;
+    }
+    while (same != NULL) {
+        struct element *next = same->next;
+        list_remove(w, to, same, HOW_REMOVED);
+        same = next;
+    }
+    for (; n > 0 && e != NULL; e = e->next) {
         list_add(w, to, e->bytes, false);
         n--;
     }

@@ -169,6 +169,11 @@ static void note(struct world *w, struct key *k, struct element *e,
             free(e);
         return;
     }
+    if (k->role != ROLE_DEAD && !c.came && e->came_as > 0 && e->job == NULL) {
+        w->changes[e->came_as - 1].passing = true; /* in this transaction */
+        w->passing = true;
+        return;
+    }
     if (w->change_count == w->change_cap) {
         w->change_cap = w->change_cap > 0 ? 2 * w->change_cap : 256;
         w->changes = mem_resize(w->changes, w->change_cap * sizeof(c));
@@ -178,13 +183,32 @@ static void note(struct world *w, struct key *k, struct element *e,
     c.key = k;
     c.leased = k->role == ROLE_ACTIVE && world_has_lease(w, k->lane);
     w->changes[w->change_count++] = c;
+    if (e != NULL)
+        e->came_as = c.came ? w->change_count : 0;
+}
+
+void world_settle(struct world *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; w->passing && i < w->change_count; i++) {
+        if (w->changes[i].passing)
+            free(w->changes[i].element);
+        else
+            w->changes[n++] = w->changes[i];
+    }
+    if (w->passing)
+        w->change_count = n;
+    w->passing = false;
 }
 
 void world_forget(struct world *w)
 {
     for (size_t i = 0; i < w->change_count; i++) {
+        struct element *e = w->changes[i].element;
         if (!w->changes[i].came)
-            free(w->changes[i].element);
+            free(e);
+        else if (e != NULL)
+            e->came_as = 0;
     }
     w->change_count = w->delta_count = 0;
     w->fence_given = w->fence_set = false;

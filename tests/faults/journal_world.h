@@ -49,6 +49,7 @@ struct element {
     struct envelope envelope;
     struct job *job; /* NULL until the accountant has seen it */
     int64_t at;      /* grows from the head of a list to its end */
+    size_t came_as; /* 1 + its place among the changes of now; 0: came before */
 };
 
 struct key {
@@ -83,6 +84,7 @@ struct change {
     enum how how;
     bool leased;  /* its lane (the old one, if renamed) held a lease then */
     bool at_head; /* came in front of the others */
+    bool passing; /* came, and went again in the same transaction */
     bool matched; /* by the accountant, to its other end */
     struct change *other, *next;
 };
@@ -110,6 +112,7 @@ struct world {
     /* Of the transaction. */
     struct change *changes; /* owned */
     size_t change_count, change_cap;
+    bool passing;                    /* some changes are */
     struct delta deltas[FIELDS_MAX]; /* of stats, by HINCRBY */
     size_t delta_count;
     bool fence_given; /* numbers were given */
@@ -122,6 +125,9 @@ void world_done(struct world *w);
 
 /* Runs one command (journal_verbs.c). */
 void world_apply(struct world *w, const struct command *c);
+
+/* At the end of a transaction: leaves out what only passed through a list. */
+void world_settle(struct world *w);
 
 /* Frees what went and empties the note. */
 void world_forget(struct world *w);

@@ -68,7 +68,8 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
     case 2:
         return queue_register(c, k, lane, LEASE_MS, "{}", cb, arg);
     case 3:
-        return queue_fetch(c, k, lane, 100, 1 << 20, cb, arg);
+        return queue_fetch(c, k, lane, 100, 1 << 20, "01ABCDEFGHJKMNPQRSTVWXY",
+                           cb, arg);
     case 4:
         return queue_block(c, k, lane, WAIT_MS, cb, arg);
     case 5:
