@@ -20,9 +20,7 @@ static void on_queued(void *arg, int err, const struct reply *r);
 
 /* Sends what is in a, and empties it. */
 static int call(struct conn *c, struct args *a, conn_reply_cb cb,
-                void *arg) ON_LOOP;
-
-static int call(struct conn *c, struct args *a, conn_reply_cb cb, void *arg)
+                void *arg) ON_LOOP
 {
     int rc = conn_call(c, a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
 
