@@ -189,8 +189,8 @@ static void note_fetched(struct lane *lane, const struct fetch_call *f,
     lane->paused = res->paused;
     lane->empty = !res->more;
     lane->plenty = res->more;
-    lane->burst_checked =
-        res->count == 0 && lane->fetches == 0 && lane->agent->out == 0;
+    lane->burst_checked = res->count == 0 && !res->more && lane->fetches == 0 &&
+                          lane->agent->out == 0;
     lane->served += (double)res->count / lane->weight;
 }
 

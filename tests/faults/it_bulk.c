@@ -190,6 +190,26 @@ static void without_a_right_to_sort_all_is_done_by_fetch(void **state)
     redis_do(redis, "ACL SETUSER default +sort");
 }
 
+/* The last ones are fewer than those held, and are left to fetch. */
+static void a_burst_ends_when_all_is_done_and_not_before(void **state)
+{
+    (void)state;
+    for (int i = 1; i <= 20; i++) {
+        fill(2000, true, 50);
+        running = worker_exec(
+            redis,
+            (const char *[]){BELT_WORKER_BIN, "-u", redis_url(redis), "-q", "q",
+                             "--handler", "x=builtin:noop", "--burst",
+                             "--threads", i % 2 == 0 ? "4" : "1", NULL},
+            NULL);
+        assert_int_equal(worker_wait(running, PATIENCE_MS), 0);
+        forget(running);
+        assert_int_equal(redis_int(redis, "LLEN belt:{q}"), 0);
+        assert_int_equal(queue_stat(redis, "q", "done"), 2000LL * i);
+    }
+    assert_true(calls("sort") > 0);
+}
+
 /* Then the list is looked at before the script has run. */
 static void a_forgotten_script_is_loaded_again(void **state)
 {
@@ -274,6 +294,7 @@ int main(void)
         TEST(jobs_without_ids_that_come_later_are_stamped),
         TEST(big_ones_come_too),
         TEST(without_a_right_to_sort_all_is_done_by_fetch),
+        TEST(a_burst_ends_when_all_is_done_and_not_before),
         TEST(a_forgotten_script_is_loaded_again),
         TEST(wherever_it_is_cut_all_is_done_once),
         TEST(what_a_dead_worker_held_is_done_by_others),
