@@ -184,8 +184,9 @@ static void note_fetched(struct lane *lane, const struct fetch_call *f,
 static void note_fetched(struct lane *lane, const struct fetch_call *f,
                          const struct fetch_result *res)
 {
+    int64_t now_us = clock_us();
     if (f->alone && f->n <= SMALL_FETCH)
-        window_trip(&lane->agent->window, clock_us() - f->sent_us);
+        window_trip(&lane->agent->window, now_us - f->sent_us, now_us);
     lane->paused = res->paused;
     lane->empty = !res->more;
     lane->plenty = res->more;

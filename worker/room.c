@@ -117,12 +117,19 @@ unsigned agent_room(struct agent *a, const struct lane *lane)
         return 0;
     if (lane->plenty && size > a->cfg->threads && held > low_water(a, size))
         return 0;
-    unsigned room = size - (unsigned)held, most = share(a, lane, size);
-    if (most > QUEUE_BATCH_MAX)
-        most = QUEUE_BATCH_MAX;
+    /* What one lane's list may hold, whatever it still has to settle. */
+    size_t len = lane->ledger.len + lane->fetching_n;
+    size_t longest = size > QUEUE_BATCH_MAX ? size : QUEUE_BATCH_MAX;
+    size_t room = size - held, most = share(a, lane, size);
+    if (len >= longest)
+        return 0;
+    if (room > longest - len)
+        room = longest - len;
     if (ahead && room < QUEUE_BATCH_MAX)
         return 0;
-    return room < most ? room : most;
+    if (most > QUEUE_BATCH_MAX)
+        most = QUEUE_BATCH_MAX;
+    return (unsigned)(room < most ? room : most);
 }
 
 /* ---- turns ---- */

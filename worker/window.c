@@ -9,7 +9,9 @@ enum {
     SMOOTHING = 16, /* about the last 16 jobs count */
     PACE_US = 5000,
     PACE_SMOOTHING = 4,
-    TRIP_SMOOTHING = 64 /* upwards: one that had to wait is no longer way */
+    GAP_US =
+        1000, /* an idle pool waits for the loop for less, for Redis more */
+    TRIP_US = 5000000 /* in which one call, at least, had not to wait */
 };
 
 void window_init(struct window *w, unsigned threads, unsigned max)
@@ -44,16 +46,27 @@ void window_done(struct window *w, int64_t run_us, int64_t now_us)
 
 void window_busy(struct window *w, int64_t now_us)
 {
+    if (now_us - w->last_done_us < GAP_US)
+        w->busy_us += now_us - w->last_done_us;
     w->last_done_us = now_us;
 }
 
-void window_trip(struct window *w, int64_t us)
+void window_trip(struct window *w, int64_t us, int64_t now_us)
 {
-    double x = us > 0 ? (double)us : 1;
-    if (w->trip_us <= 0 || x < w->trip_us)
-        w->trip_us = x;
-    else
-        w->trip_us += (x - w->trip_us) / TRIP_SMOOTHING;
+    if (w->trips_since_us == 0 || now_us - w->trips_since_us >= TRIP_US) {
+        w->trip_before_us = w->trips_since_us == 0 ? us : w->trip_us;
+        w->trip_us = us;
+        w->trips_since_us = now_us;
+    } else if (us < w->trip_us) {
+        w->trip_us = us;
+    }
+}
+
+/* What is on the way has waited, too, but not each of so many calls. */
+static double trip_us(const struct window *w)
+{
+    return (double)(w->trip_us < w->trip_before_us ? w->trip_us
+                                                   : w->trip_before_us);
 }
 
 unsigned window_size(const struct window *w, int64_t rtt_us, int64_t now_us)
@@ -65,7 +78,7 @@ unsigned window_size(const struct window *w, int64_t rtt_us, int64_t now_us)
     if (waited > service)
         service = waited; /* none of the threads finished in that time */
     double ahead = w->threads * (WINDOW_US + 2.0 * (double)rtt_us) / service;
-    double most = 2 * w->trip_us * w->pace;
+    double most = 2 * trip_us(w) * w->pace;
     if (most < WINDOW_JOBS)
         most = WINDOW_JOBS;
     if (ahead > most)

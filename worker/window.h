@@ -24,7 +24,10 @@ struct window {
     double service_us;    /* smoothed; < 0: nothing measured yet */
     int64_t last_done_us; /* when a job last finished */
 
-    double trip_us;  /* of a small call alone on its way; 0: not known yet */
+    /* Of small calls alone on their way, the fastest: of late, and before. */
+    int64_t trip_us, trip_before_us;
+    int64_t trips_since_us; /* 0: none yet */
+
     double pace;     /* jobs that end in 1 us of a busy pool, smoothed */
     int64_t busy_us; /* of the pool, since pace was last measured */
     unsigned done;   /* in that time */
@@ -42,7 +45,7 @@ void window_busy(struct window *w, int64_t now_us);
  * Tells how long a call took that was small and had no large one before it: the
  * way to Redis and back, not the work that waits there.
  */
-void window_trip(struct window *w, int64_t us);
+void window_trip(struct window *w, int64_t us, int64_t now_us);
 
 /*
  * Jobs that may be held now; rtt_us as it is, with what waits on the way. While

@@ -53,14 +53,33 @@ static void end(struct far *f)
     proxy_stop(f->p);
 }
 
-/*
- * Redis' answers do not come any more, so that soon what it has in the list is
- * what fetches under way have brought there.
- */
-static bool more_than_one_fetch_is_under_way(void *arg)
+struct calm {
+    struct redis *r;
+    long long active;
+    unsigned looks; /* that found the same, in a row */
+};
+
+/* Whatever was on its way has arrived. */
+static bool is_calm(void *arg)
 {
-    return queue_active(arg, "q") > ONE_FETCH &&
-           redis_int(arg, "LLEN belt:{q}");
+    struct calm *x = arg;
+    long long active = queue_active(x->r, "q");
+    x->looks = active == x->active ? x->looks + 1 : 0;
+    x->active = active;
+    return x->looks == DELAY_MS;
+}
+
+/*
+ * No answer of Redis comes any more: soon all is settled that can be, and what
+ * is in the list was brought there by fetches that are under way.
+ */
+static void stop_answers(struct far *f)
+{
+    struct calm x = {.r = f->r};
+    proxy_do(f->p, "stall 0 s2c");
+    assert_true(wait_until(is_calm, &x, PATIENCE_MS));
+    print_message("fetches under way bring %lld\n", x.active);
+    assert_true(x.active > ONE_FETCH);
 }
 
 static void expect_all_done(struct far *f)
@@ -86,8 +105,7 @@ static void a_cut_behind_several_fetches_loses_nothing(void **state)
 {
     struct far f;
     begin(&f, *state, "at-least-once", JOBS);
-    proxy_do(f.p, "stall 0 s2c");
-    assert_true(wait_until(more_than_one_fetch_is_under_way, f.r, PATIENCE_MS));
+    stop_answers(&f);
     proxy_do(f.p, "heal"); /* cuts */
     wait_said(f.w, "ev=adopt", 1);
     expect_all_done(&f);

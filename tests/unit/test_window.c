@@ -4,6 +4,8 @@
  */
 #include "worker/window.h"
 
+#include <stdbool.h>
+
 #include "tests/unit/unit.h"
 
 enum { SECOND_US = 1000 * 1000 };
@@ -88,7 +90,7 @@ static void near_redis_a_thousand_jobs_of_nothing_are_enough(void **state)
     window_init(&w, 4, 10000);
     measured(&w, 0, 1);
     assert_int_equal(size_now(&w, 0), 1004);
-    window_trip(&w, 100);
+    window_trip(&w, 100, 1);
     pace(&w, 300);
     assert_int_equal(size_now(&w, 3000), 1004);
 }
@@ -98,28 +100,30 @@ static void far_away_it_is_what_really_ends_in_two_round_trips(void **state)
     struct window w;
     (void)state;
     window_init(&w, 4, 10000);
-    window_trip(&w, 10000);
+    window_trip(&w, 10000, 1);
     pace(&w, 300);
     assert_in_range(size_now(&w, 10000), 5990, 6010);
-    window_trip(&w, 5000);
+    window_trip(&w, 5000, 2);
     assert_in_range(size_now(&w, 10000), 2990, 3010);
     measured(&w, SECOND_US, 100);
     assert_in_range(size_now(&w, 10000), 4, 5);
 }
 
-static void one_late_answer_makes_redis_no_farther(void **state)
+static void answers_that_had_to_wait_make_redis_no_farther(void **state)
 {
     struct window w;
+    int64_t now_us = 1;
     (void)state;
     window_init(&w, 4, 10000);
-    for (int i = 0; i < 100; i++)
-        window_trip(&w, 100);
-    window_trip(&w, 20000);
     pace(&w, 300);
-    assert_int_equal(size_now(&w, 20000), 1004);
-    for (int i = 0; i < 300; i++) /* but if all are late, it is */
-        window_trip(&w, 10000);
-    assert_in_range(size_now(&w, 10000), 5500, 6010);
+    for (; now_us < 60 * SECOND_US; now_us += SECOND_US / 2) {
+        bool waited = now_us / SECOND_US % 4 != 0;
+        window_trip(&w, waited ? 20000 : 100, now_us);
+        assert_int_equal(size_now(&w, 20000), 1004);
+    }
+    for (int i = 0; i < 40; i++, now_us += SECOND_US / 2) /* all of them */
+        window_trip(&w, 10000, now_us);
+    assert_in_range(size_now(&w, 10000), 5990, 6010);
 }
 
 static void the_pace_is_that_of_a_busy_pool(void **state)
@@ -127,13 +131,19 @@ static void the_pace_is_that_of_a_busy_pool(void **state)
     struct window w;
     (void)state;
     window_init(&w, 4, 10000);
-    window_trip(&w, 10000);
-    for (int64_t s = 0; s < 20; s++) { /* idle most of the time */
+    window_trip(&w, 10000, 1);
+    for (int64_t s = 1; s < 20; s++) { /* idle most of the time */
         window_busy(&w, s * SECOND_US);
         for (int i = 0; i < 1000; i++)
             window_done(&w, 1, s * SECOND_US + 4000);
     }
     assert_int_equal(size_now(&w, 10000), 5004);
+    for (int64_t t = 40 * SECOND_US; t < 41 * SECOND_US; t += 1000) {
+        window_busy(&w, t + 900); /* the loop is what it waits for */
+        for (int i = 0; i < 300; i++)
+            window_done(&w, 1, t + 1000);
+    }
+    assert_in_range(size_now(&w, 10000), 5990, 6010);
 }
 
 static void there_is_room_for_every_thread(void **state)
@@ -199,7 +209,7 @@ int main(void)
         cmocka_unit_test(it_is_bounded),
         cmocka_unit_test(near_redis_a_thousand_jobs_of_nothing_are_enough),
         cmocka_unit_test(far_away_it_is_what_really_ends_in_two_round_trips),
-        cmocka_unit_test(one_late_answer_makes_redis_no_farther),
+        cmocka_unit_test(answers_that_had_to_wait_make_redis_no_farther),
         cmocka_unit_test(the_pace_is_that_of_a_busy_pool),
         cmocka_unit_test(there_is_room_for_every_thread),
         cmocka_unit_test(a_pool_that_is_stuck_shrinks_it),
