@@ -120,11 +120,12 @@ static int fetch(struct lane *lane, unsigned n)
                              .bytes = bytes,
                              .sent_us = clock_us(),
                              .alone = lane->fetches == 0};
+    bool bulk = suits_bulk(lane, n);
     int rc;
     ulid_make_prefix(f->prefix);
     if (cfg->at_most_once)
         rc = queue_pop(lane->cmd, &lane->keys, n, on_popped, f);
-    else if (suits_bulk(lane, n))
+    else if (bulk)
         rc = send_bulk(f);
     else
         rc = queue_fetch(lane->cmd, &lane->keys, lane->id, n, bytes, f->prefix,
@@ -133,6 +134,7 @@ static int fetch(struct lane *lane, unsigned n)
         free(f);
         return rc;
     }
+    lane->bulk = bulk;
     lane->fetches++;
     lane->fetching_n += n;
     lane->fetching_bytes += bytes;
@@ -144,6 +146,7 @@ static struct fetch_call end_fetch(struct fetch_call *f)
 {
     struct fetch_call done = *f;
     struct lane *lane = f->lane;
+    lane->bulk = false;
     lane->fetches--;
     lane->fetching_n -= f->n;
     lane->fetching_bytes -= f->bytes;

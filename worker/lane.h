@@ -65,6 +65,7 @@ struct lane {
     bool unblocking;       /* and was told to come back */
     bool empty;            /* the last look found nothing */
     bool plenty;           /* the last fetch left some: more may go ahead */
+    bool bulk;             /* the fetch under way is in bulk: none behind it */
     unsigned bulk_in;      /* fetches until one in bulk may be tried */
     unsigned bulk_penalty; /* what that becomes when it does not go well */
     bool paused;

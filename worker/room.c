@@ -68,11 +68,12 @@ static unsigned share(const struct agent *a, const struct lane *lane,
 /*
  * Behind a fetch that is under way only a whole one goes, where plenty waits:
  * so where Redis is near, there is one at a time. What is to be given back
- * waits until all have come.
+ * waits until all have come, and so does what a bulk fetch counts on.
  */
 static bool may_go_ahead(const struct agent *a, const struct lane *lane)
 {
-    return lane->plenty && lane->ledger.count[SLOT_GIVE_BACK] == 0 &&
+    return lane->plenty && !lane->bulk &&
+           lane->ledger.count[SLOT_GIVE_BACK] == 0 &&
            lane->ledger.bytes + lane->fetching_bytes + QUEUE_BATCH_MAX_BYTES <=
                a->cfg->max_window_bytes;
 }
