@@ -27,9 +27,9 @@
 
 enum {
     BLOCK_MAX_MS = 10000,
-    SMALL_FETCH = 64,     /* jobs: its time is that of the way */
-    BULK_MIN = 32,        /* jobs that are worth two commands */
-    BULK_BYTES = 1 << 20, /* of one reply, roughly */
+    SMALL_FETCH = 64,          /* jobs: its time is that of the way */
+    BULK_MIN = 32,             /* jobs that are worth two commands */
+    BULK_BYTES = WINDOW_BYTES, /* of one reply, roughly */
     BULK_PENALTY_MAX = 1023,
     OOM_POLL_MS = 1000,   /* BLMOVE is refused at maxmemory, fetch is not */
     UNBLOCK_RETRY_MS = 10 /* the order overtook the BLMOVE */

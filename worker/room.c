@@ -32,7 +32,13 @@ unsigned agent_window(struct agent *a)
 {
     /* A pool that waits for Redis is not stuck in what it ran last. */
     int64_t now_us = a->out > 0 ? clock_us() : a->window.last_done_us;
-    return window_size(&a->window, rtt_us(a), now_us);
+    size_t bytes = 0, jobs = 0;
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        bytes += a->lanes[i]->ledger.bytes;
+        jobs += a->lanes[i]->ledger.len;
+    }
+    return window_size(&a->window, rtt_us(a), jobs > 0 ? bytes / jobs : 0,
+                       now_us);
 }
 
 /* May have jobs that this worker could fetch. */

@@ -69,7 +69,8 @@ static double trip_us(const struct window *w)
                                                    : w->trip_before_us);
 }
 
-unsigned window_size(const struct window *w, int64_t rtt_us, int64_t now_us)
+unsigned window_size(const struct window *w, int64_t rtt_us, size_t job_bytes,
+                     int64_t now_us)
 {
     if (w->service_us < 0)
         return w->threads;
@@ -78,9 +79,11 @@ unsigned window_size(const struct window *w, int64_t rtt_us, int64_t now_us)
     if (waited > service)
         service = waited; /* none of the threads finished in that time */
     double ahead = w->threads * (WINDOW_US + 2.0 * (double)rtt_us) / service;
-    double most = 2 * trip_us(w) * w->pace;
-    if (most < WINDOW_JOBS)
-        most = WINDOW_JOBS;
+    double most = 2 * trip_us(w) * w->pace, near = WINDOW_JOBS;
+    if (near * (double)job_bytes > WINDOW_BYTES)
+        near = (double)WINDOW_BYTES / (double)job_bytes;
+    if (most < near)
+        most = near;
     if (ahead > most)
         ahead = most;
     /* 0.9: a thread's next job is fetched early if it is short, not if not */

@@ -12,12 +12,14 @@
  * WINDOW_US plus two round trips at the measured service time; at most max.
  * Long jobs are therefore not hoarded, and short ones travel hundreds at a
  * time. Of jobs that take next to nothing the pool could do more in that time
- * than the loop and Redis can move: of those WINDOW_JOBS are held ahead of it,
- * or, where Redis is far away, as many as really end in two round trips.
+ * than the loop and Redis can move: of those WINDOW_JOBS or WINDOW_BYTES are
+ * held ahead of it, or, where Redis is far away, as many as really end in two
+ * round trips.
  * Times in microseconds, from clock_us(). Loop thread only.
  */
 #define WINDOW_US 20000
 #define WINDOW_JOBS 1000
+#define WINDOW_BYTES (4 * 1024 * 1024)
 
 struct window {
     unsigned threads, max;
@@ -48,10 +50,11 @@ void window_busy(struct window *w, int64_t now_us);
 void window_trip(struct window *w, int64_t us, int64_t now_us);
 
 /*
- * Jobs that may be held now; rtt_us as it is, with what waits on the way. While
- * nothing finishes, the service time is at least what has gone by, so that a
- * pool stuck in long jobs shrinks it.
+ * Jobs that may be held now, of job_bytes each (0: not known); rtt_us as it is,
+ * with what waits on the way. While nothing finishes, the service time is at
+ * least what has gone by, so that a pool stuck in long jobs shrinks it.
  */
-unsigned window_size(const struct window *w, int64_t rtt_us, int64_t now_us);
+unsigned window_size(const struct window *w, int64_t rtt_us, size_t job_bytes,
+                     int64_t now_us);
 
 #endif

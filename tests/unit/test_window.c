@@ -21,8 +21,8 @@ static void nothing_measured_means_one_for_each_thread(void **state)
     struct window w;
     (void)state;
     window_init(&w, 4, 1000);
-    assert_int_equal(window_size(&w, 0, 0), 4);
-    assert_int_equal(window_size(&w, SECOND_US, 60 * SECOND_US), 4);
+    assert_int_equal(window_size(&w, 0, 0, 0), 4);
+    assert_int_equal(window_size(&w, SECOND_US, 0, 60 * SECOND_US), 4);
 }
 
 static void it_holds_what_the_pool_does_in_20_ms(void **state)
@@ -32,7 +32,7 @@ static void it_holds_what_the_pool_does_in_20_ms(void **state)
     window_init(&w, 4, 1000);
     measured(&w, 1000, 1);
     /* 4 that run, and 4 threads × 20 jobs ahead */
-    assert_in_range(window_size(&w, 0, 0), 84, 85);
+    assert_in_range(window_size(&w, 0, 0, 0), 84, 85);
 }
 
 static void and_in_two_round_trips(void **state)
@@ -41,7 +41,7 @@ static void and_in_two_round_trips(void **state)
     (void)state;
     window_init(&w, 4, 1000);
     measured(&w, 1000, 1);
-    assert_in_range(window_size(&w, 10000, 0), 164, 165);
+    assert_in_range(window_size(&w, 10000, 0, 0), 164, 165);
 }
 
 static void long_jobs_are_not_hoarded(void **state)
@@ -50,10 +50,10 @@ static void long_jobs_are_not_hoarded(void **state)
     (void)state;
     window_init(&w, 4, 1000);
     measured(&w, SECOND_US, 1);
-    assert_int_equal(window_size(&w, 100, 0), 4);
+    assert_int_equal(window_size(&w, 100, 0, 0), 4);
     window_init(&w, 64, 1000);
     measured(&w, 60LL * SECOND_US, 1);
-    assert_int_equal(window_size(&w, 100, 0), 64);
+    assert_int_equal(window_size(&w, 100, 0, 0), 64);
 }
 
 static void it_is_bounded(void **state)
@@ -62,8 +62,21 @@ static void it_is_bounded(void **state)
     (void)state;
     window_init(&w, 4, 1000);
     measured(&w, 0, 1);
-    assert_int_equal(window_size(&w, 0, 0), 1000);
-    assert_int_equal(window_size(&w, 1000LL * SECOND_US, 0), 1000);
+    assert_int_equal(window_size(&w, 0, 0, 0), 1000);
+    assert_int_equal(window_size(&w, 1000LL * SECOND_US, 0, 0), 1000);
+}
+
+static void big_ones_are_fewer(void **state)
+{
+    struct window w;
+    (void)state;
+    window_init(&w, 4, 10000);
+    measured(&w, 0, 1);
+    assert_int_equal(window_size(&w, 0, 200, 0), 1004);
+    assert_int_equal(window_size(&w, 0, 4096, 0), 1004);
+    assert_int_equal(window_size(&w, 0, 8192, 0), 4 + 512);
+    assert_int_equal(window_size(&w, 0, WINDOW_BYTES, 0), 5);
+    assert_int_equal(window_size(&w, 0, SIZE_MAX, 0), 4);
 }
 
 /* A pool that ends n jobs of next to nothing every ms, never idle. */
@@ -80,7 +93,7 @@ static void pace(struct window *w, unsigned n)
 
 static unsigned size_now(const struct window *w, int64_t rtt_us)
 {
-    return window_size(w, rtt_us, w->last_done_us);
+    return window_size(w, rtt_us, 0, w->last_done_us);
 }
 
 static void near_redis_a_thousand_jobs_of_nothing_are_enough(void **state)
@@ -151,9 +164,9 @@ static void there_is_room_for_every_thread(void **state)
     struct window w;
     (void)state;
     window_init(&w, 16, 1);
-    assert_int_equal(window_size(&w, 0, 0), 16);
+    assert_int_equal(window_size(&w, 0, 0, 0), 16);
     measured(&w, 1, 1);
-    assert_int_equal(window_size(&w, 0, 0), 16);
+    assert_int_equal(window_size(&w, 0, 0, 0), 16);
 }
 
 static void a_pool_that_is_stuck_shrinks_it(void **state)
@@ -162,16 +175,16 @@ static void a_pool_that_is_stuck_shrinks_it(void **state)
     (void)state;
     window_init(&w, 4, 1000);
     measured(&w, 10, 100);
-    assert_int_equal(window_size(&w, 0, 0), 1000);
+    assert_int_equal(window_size(&w, 0, 0, 0), 1000);
     unsigned before = 1000;
     for (int64_t t = 1000; t <= 2 * SECOND_US; t *= 2) {
-        unsigned now = window_size(&w, 0, t);
+        unsigned now = window_size(&w, 0, 0, t);
         assert_true(now <= before);
         before = now;
     }
     assert_int_equal(before, 4);
     window_done(&w, 10, 2 * SECOND_US);
-    assert_int_equal(window_size(&w, 0, 2 * SECOND_US), 1000);
+    assert_int_equal(window_size(&w, 0, 0, 2 * SECOND_US), 1000);
 }
 
 static void an_idle_pool_is_not_stuck(void **state)
@@ -180,9 +193,9 @@ static void an_idle_pool_is_not_stuck(void **state)
     (void)state;
     window_init(&w, 4, 1000);
     measured(&w, 10, 100);
-    assert_int_equal(window_size(&w, 0, 60LL * SECOND_US), 4);
+    assert_int_equal(window_size(&w, 0, 0, 60LL * SECOND_US), 4);
     window_busy(&w, 60LL * SECOND_US);
-    assert_int_equal(window_size(&w, 0, 60LL * SECOND_US), 1000);
+    assert_int_equal(window_size(&w, 0, 0, 60LL * SECOND_US), 1000);
 }
 
 static void it_follows_the_service_time(void **state)
@@ -192,11 +205,11 @@ static void it_follows_the_service_time(void **state)
     window_init(&w, 4, 1000);
     measured(&w, 100, 100);
     window_done(&w, 10000, 0); /* one exception does not empty it */
-    assert_in_range(window_size(&w, 0, 0), 80, 200);
+    assert_in_range(window_size(&w, 0, 0, 0), 80, 200);
     measured(&w, SECOND_US, 100);
-    assert_int_equal(window_size(&w, 0, 0), 4);
+    assert_int_equal(window_size(&w, 0, 0, 0), 4);
     measured(&w, 100, 400);
-    assert_in_range(window_size(&w, 0, 0), 700, 805);
+    assert_in_range(window_size(&w, 0, 0, 0), 700, 805);
 }
 
 int main(void)
@@ -208,6 +221,7 @@ int main(void)
         cmocka_unit_test(long_jobs_are_not_hoarded),
         cmocka_unit_test(it_is_bounded),
         cmocka_unit_test(near_redis_a_thousand_jobs_of_nothing_are_enough),
+        cmocka_unit_test(big_ones_are_fewer),
         cmocka_unit_test(far_away_it_is_what_really_ends_in_two_round_trips),
         cmocka_unit_test(answers_that_had_to_wait_make_redis_no_farther),
         cmocka_unit_test(the_pace_is_that_of_a_busy_pool),
