@@ -137,6 +137,7 @@ static int fetch(struct lane *lane, unsigned n)
     lane->bulk = bulk;
     lane->fetches++;
     lane->fetching_n += n;
+    lane->served += (double)n / lane->weight; /* until it is known */
     lane->fetching_bytes += bytes;
     return 0;
 }
@@ -149,6 +150,7 @@ static struct fetch_call end_fetch(struct fetch_call *f)
     lane->bulk = false;
     lane->fetches--;
     lane->fetching_n -= f->n;
+    lane->served -= (double)f->n / lane->weight;
     lane->fetching_bytes -= f->bytes;
     free(f);
     return done;

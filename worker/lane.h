@@ -41,7 +41,7 @@ struct lane {
     struct agent *agent; /* borrowed */
     struct keys keys;
     unsigned order, weight;
-    double served; /* jobs fetched over weight */
+    double served; /* jobs fetched or asked for, over weight */
     bool was_idle; /* had nothing to fetch at the last turn */
 
     struct conn *cmd, *wait; /* owned */

@@ -164,7 +164,8 @@ static void level_served(struct agent *a)
     }
     bool all_idle = true;
     for (unsigned i = 0; i < a->lane_count; i++)
-        all_idle = all_idle && !may_have_jobs(a->lanes[i]);
+        all_idle = all_idle && !may_have_jobs(a->lanes[i]) &&
+                   a->lanes[i]->fetches == 0;
     for (unsigned i = 0; i < a->lane_count; i++) {
         struct lane *l = a->lanes[i];
         if (all_idle)

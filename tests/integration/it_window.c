@@ -27,23 +27,30 @@ struct far {
     long long jobs;
 };
 
-/* Jobs that take next to nothing, numbered, and a worker far away. */
-static void begin(struct far *f, struct redis *r, const char *delivery,
-                  long long jobs)
+/* Jobs that take next to nothing, numbered. */
+static void push(struct redis *r, const char *queue, long long jobs)
+{
+    redis_do(r, "EVAL %s 1 belt:{%s} %lld",
+             "for i = 0, ARGV[1] - 1 do redis.call('RPUSH', KEYS[1], "
+             "'{\"type\":\"noop\",\"payload\":' .. i .. '}') end return 1",
+             queue, jobs);
+}
+
+/* A worker that is far away and at work; it may have another queue. */
+static void begin(struct far *f, struct redis *r, long long jobs,
+                  const char *delivery, const char *other)
 {
     f->r = r;
     f->jobs = jobs;
     f->p = proxy_start(r, 1);
     proxy_do(f->p, "delay %d", DELAY_MS);
-    redis_do(r, "EVAL %s 1 belt:{q} %lld",
-             "for i = 0, ARGV[1] - 1 do redis.call('RPUSH', KEYS[1], "
-             "'{\"type\":\"noop\",\"payload\":' .. i .. '}') end return 1",
-             jobs);
+    push(r, "q", jobs);
     f->w =
         worker_up(r, NULL,
                   (const char *[]){"-u", proxy_url(f->p, 0), "--threads", "4",
                                    "--lease", "3s", "--delivery", delivery,
-                                   "--handler", "noop=builtin:noop", NULL});
+                                   "--handler", "noop=builtin:noop",
+                                   other != NULL ? "-q" : NULL, other, NULL});
     wait_stat(r, "done", jobs / 5);
 }
 
@@ -79,7 +86,6 @@ static void stop_answers(struct far *f)
     proxy_do(f->p, "stall 0 s2c");
     assert_true(wait_until(is_calm, &x, PATIENCE_MS));
     print_message("fetches under way bring %lld\n", x.active);
-    assert_true(x.active > ONE_FETCH);
 }
 
 static void expect_all_done(struct far *f)
@@ -95,7 +101,7 @@ static void expect_all_done(struct far *f)
 static void several_fetches_keep_the_order(void **state)
 {
     struct far f;
-    begin(&f, *state, "at-least-once", JOBS);
+    begin(&f, *state, JOBS, "at-least-once", NULL);
     expect_all_done(&f);
     assert_int_equal(worker_count(f.w, "ev=resync"), 0);
     end(&f);
@@ -104,8 +110,9 @@ static void several_fetches_keep_the_order(void **state)
 static void a_cut_behind_several_fetches_loses_nothing(void **state)
 {
     struct far f;
-    begin(&f, *state, "at-least-once", JOBS);
+    begin(&f, *state, JOBS, "at-least-once", NULL);
     stop_answers(&f);
+    assert_true(queue_active(f.r, "q") > ONE_FETCH);
     proxy_do(f.p, "heal"); /* cuts */
     wait_said(f.w, "ev=adopt", 1);
     expect_all_done(&f);
@@ -115,7 +122,7 @@ static void a_cut_behind_several_fetches_loses_nothing(void **state)
 static void scripts_forgotten_behind_several_fetches_are_loaded(void **state)
 {
     struct far f;
-    begin(&f, *state, "at-least-once", JOBS);
+    begin(&f, *state, JOBS, "at-least-once", NULL);
     redis_do(f.r, "SCRIPT FLUSH");
     expect_all_done(&f);
     end(&f);
@@ -137,7 +144,7 @@ static long long left_in_order(struct redis *r)
 static void sigterm_gives_back_what_several_fetches_bring(void **state)
 {
     struct far f;
-    begin(&f, *state, "at-least-once", JOBS);
+    begin(&f, *state, JOBS, "at-least-once", NULL);
     worker_signal(f.w, SIGTERM);
     assert_int_equal(worker_wait(f.w, PATIENCE_MS), 0);
     long long left = left_in_order(f.r), done = queue_stat(f.r, "q", "done");
@@ -149,11 +156,23 @@ static void sigterm_gives_back_what_several_fetches_bring(void **state)
     end(&f);
 }
 
+/* Each fetches as its weight allows, while the other one's is under way. */
+static void lanes_do_not_wait_for_each_other(void **state)
+{
+    struct far f;
+    push(*state, "r", JOBS_ONE_BY_ONE);
+    begin(&f, *state, JOBS_ONE_BY_ONE, "at-least-once", "r:1");
+    stop_answers(&f);
+    assert_true(queue_active(f.r, "q") > 0);
+    assert_true(queue_active(f.r, "r") > 0);
+    end(&f);
+}
+
 /* What is popped and not heard of is lost: that is not to be the more. */
 static void at_most_once_has_one_pop_under_way(void **state)
 {
     struct far f;
-    begin(&f, *state, "at-most-once", JOBS_ONE_BY_ONE);
+    begin(&f, *state, JOBS_ONE_BY_ONE, "at-most-once", NULL);
     proxy_do(f.p, "drop 0");
     wait_said(f.w, "ev=rebind", 1);
     assert_true(queue_at_rest(f.r, "q", PATIENCE_MS));
@@ -169,6 +188,7 @@ int main(void)
         CLAIM(a_cut_behind_several_fetches_loses_nothing),
         CLAIM(scripts_forgotten_behind_several_fetches_are_loaded),
         CLAIM(sigterm_gives_back_what_several_fetches_bring),
+        CLAIM(lanes_do_not_wait_for_each_other),
         CLAIM(at_most_once_has_one_pop_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
