@@ -116,6 +116,13 @@ int64_t lane_now_ms(const struct lane *lane);
 /* Ends the lease if nothing is left; the lane is then LEFT. */
 void lane_leave(struct lane *lane) ON_LOOP;
 
+/* ---- lease.c ---- */
+/* Renews the lease now, and from then on in time. */
+void lane_renew(struct lane *lane) ON_LOOP;
+void on_renew_timer(evutil_socket_t fd, short what, void *arg);
+/* Takes note of what Redis' clock was, asked for at asked_boot_ms. */
+void lane_watch_clock(struct lane *lane, int64_t redis_now_ms);
+
 /* ---- adopt.c ---- */
 /*
  * Makes the ledger agree with the list that rebind returned; settles: calls

@@ -1,0 +1,122 @@
+/*
+ * Lease: renews it, holds the active list against the ledger, and watches
+ * Redis' clock, by which leases end.
+ *
+ * Thread: event loop only.
+ */
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/ulid.h"
+#include "worker/lane.h"
+
+enum { RENEW_MAX_MS = 1700 }; /* dead neighbours are noticed within 2 s */
+
+static void on_renewed(void *arg, int err, const struct reply *r);
+
+static int64_t renew_period(const struct lane *lane)
+{
+    int64_t third = lane->agent->cfg->lease_ms / 3;
+    int64_t period = third < RENEW_MAX_MS ? third : RENEW_MAX_MS;
+    return period - (int64_t)random_below((uint64_t)(period / 10 + 1));
+}
+
+void on_renew_timer(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    (void)fd;
+    (void)what;
+    lane_renew(arg);
+}
+
+void lane_renew(struct lane *lane)
+{
+    timer_in(lane->renew_timer, renew_period(lane));
+    if (lane->state != LANE_UP || lane->renewing)
+        return;
+    lane->renewing = true;
+    /* All earlier calls of this connection run before the renewal. */
+    lane->expected_active = lane->ledger.len;
+    lane->expected_more = lane->fetching_n + (lane->blocked ? 1 : 0);
+    lane->asked_boot_ms = clock_boot_ms();
+    (void)queue_renew(lane->cmd, &lane->keys, lane->id,
+                      lane->agent->cfg->lease_ms, on_renewed, lane);
+}
+
+/* A list that differs twice in a row is not the one we believe in. */
+static bool audit(struct lane *lane, const struct renew_result *r)
+{
+    int64_t expected = (int64_t)lane->expected_active;
+    bool fits = (r->active >= expected &&
+                 r->active <= expected + (int64_t)lane->expected_more) ||
+                lane->agent->cfg->at_most_once;
+    lane->mismatches = fits ? 0 : lane->mismatches + 1;
+    return lane->mismatches < 2;
+}
+
+/* Connected, jobs wait, room is there, and nothing comes: start afresh. */
+static bool makes_progress(struct lane *lane, const struct renew_result *r)
+{
+    bool stuck = r->ready > 0 && !r->paused && lane->blocked &&
+                 !lane->unblocking && lane->expected_more > 0;
+    lane->idle_looks = stuck ? lane->idle_looks + 1 : 0;
+    return lane->idle_looks < 3;
+}
+
+/*
+ * Redis' clock and ours drift apart slowly; a step moves every lease end. What
+ * Redis said was so at some instant between our question and now, and the
+ * answer may have waited for us (a stopped process, a slow network): only what
+ * no such instant explains is a step.
+ */
+void lane_watch_clock(struct lane *lane, int64_t redis_now_ms)
+{
+    int64_t least = redis_now_ms - clock_boot_ms();
+    int64_t most = redis_now_ms - lane->asked_boot_ms;
+    int64_t lease = lane->agent->cfg->lease_ms;
+    int64_t offset = lane->clock_known ? lane->clock_offset_ms : most;
+    offset = offset < least ? least : offset > most ? most : offset;
+    int64_t step = offset - lane->clock_offset_ms;
+    if (lane->clock_known && (step > lease / 2 || step < -lease / 2)) {
+        LOG_WARN("clock_step", F_STR("queue", lane->keys.queue),
+                 F_INT("ms", step), F_STR("so", "not reaping for a lease"));
+        lane->grace_until_ms = clock_ms() + lease;
+    }
+    lane->clock_offset_ms = offset;
+    lane->clock_known = true;
+}
+
+static void on_renewed(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct lane *lane = arg;
+    struct errbuf eb;
+    struct renew_result res;
+    lane->renewing = false;
+    int rc = queue_renew_result(err, r, &res, &eb);
+    if (rc != 0) {
+        lane_failed(lane, rc, &eb);
+        return;
+    }
+    lane->renewed_boot_ms = lane->asked_boot_ms;
+    lane_watch_clock(lane, res.now_ms);
+    if (!audit(lane, &res)) {
+        (void)errbuf_set(&eb, ERR_MISSING,
+                         "active list has %lld jobs, expected %zu",
+                         (long long)res.active, lane->expected_active);
+        lane_failed(lane, ERR_MISSING, &eb);
+        return;
+    }
+    if (!makes_progress(lane, &res)) {
+        (void)errbuf_set(&eb, ERR_MISSING,
+                         "%lld jobs wait and none comes, though we wait too",
+                         (long long)res.ready);
+        lane_failed(lane, ERR_MISSING, &eb);
+        return;
+    }
+    lane->paused = res.paused;
+    if (res.next_due_ms >= 0)
+        lane_promote_in(lane, res.next_due_ms);
+    lane_look(lane, &res);
+    if (lane->state == LANE_UP)
+        lane_pump(lane);
+}
