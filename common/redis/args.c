@@ -105,7 +105,8 @@ struct wire *wire_new(const struct args *a)
     char *p = put_head(w->bytes, '*', (size_t)a->argc);
     for (int i = 0; i < a->argc; i++) {
         p = put_head(p, '$', a->lens[i]);
-        memcpy(p, a->argv[i], a->lens[i]);
+        if (a->lens[i] > 0) /* or it may be NULL */
+            memcpy(p, a->argv[i], a->lens[i]);
         p += a->lens[i];
         memcpy(p, "\r\n", 2);
         p += 2;

@@ -20,7 +20,7 @@ static void a_command_becomes_resp(void **state)
     (void)state;
     args_str(&a, "SET");
     args_mem(&a, "a\0b", 3);
-    args_str(&a, "");
+    args_mem(&a, NULL, 0);
     args_int(&a, INT64_MIN);
     struct wire *w = wire_new(&a);
     assert_non_null(w);
