@@ -3,12 +3,15 @@
  *
  * The death signal of a handler's first process does not reach the processes
  * which that one started. This process outlives the worker by a moment: it
- * reads from a pipe whose only writer is the worker, keeps the list of living
- * process groups, and at the end of the pipe, which the kernel brings about
- * however the worker died, kills those groups. An entry is made by the child
- * before it runs handler code, and removed before the group's number can be
- * used again, so the guard never kills a stranger. A process that left its
- * group on purpose (setsid) is out of its reach.
+ * shares a table of living process groups with the worker, sleeps in a read of
+ * a pipe whose only writer is the worker, and at the end of the pipe, which the
+ * kernel brings about however the worker died, kills those groups. An entry is
+ * made by the child before it runs handler code, and removed before the group's
+ * number can be used again, so the guard never kills a stranger. A process that
+ * left its group on purpose (setsid) is out of its reach.
+ *
+ * A table and not messages: those would wake the guard twice for every job, and
+ * a guard that does not read them would hold up the pool.
  *
  * Thread: guard_start and guard_stop in the main thread, while there is no
  * other; the rest anywhere, guard_add also between clone and execve.
@@ -20,71 +23,85 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/base/log.h"
-#include "common/base/mem.h"
+#include "common/base/err.h"
 #include "worker/spawn.h"
 
-/* One write of this is atomic, and so is every read of a multiple. */
-struct note {
-    pid_t pgid;
-    int alive;
-};
-
-static int guard_fd = -1; /* written before threads start */
+/* All written before threads start. */
+static int guard_fd = -1;
 static pid_t guard_pid;
-static atomic_bool guard_lost;
+static void *table;           /* owned; shared with the guard */
+static _Atomic pid_t *groups; /* in it; 0: a free place */
+static unsigned places;
 
 static void guard_main(int fd) __attribute__((noreturn));
 
-int guard_start(struct errbuf *eb)
+static int fail(const char *what, struct errbuf *eb)
 {
-    int p[2];
-    pid_t pid;
+    return errbuf_set(eb, ERR_SYSTEM, "guard: %s: %s", what, strerror(errno));
+}
 
-    if (pipe2(p, O_CLOEXEC) < 0)
-        return errbuf_set(eb, ERR_SYSTEM, "guard: pipe: %s", strerror(errno));
-    pid = fork();
-    if (pid < 0) {
-        int err = errno;
+static void forget_table(void)
+{
+    munmap(table, places * sizeof(*groups));
+    groups = NULL;
+}
 
+int guard_start(unsigned most, struct errbuf *eb)
+{
+    int p[2], rc;
+
+    table = mmap(NULL, most * sizeof(*groups), PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (table == MAP_FAILED)
+        return fail("mmap", eb);
+    groups = table;
+    places = most;
+    if (pipe2(p, O_CLOEXEC) < 0) {
+        rc = fail("pipe", eb);
+        forget_table();
+        return rc;
+    }
+    guard_pid = fork();
+    if (guard_pid < 0) {
+        rc = fail("fork", eb);
         close(p[0]);
         close(p[1]);
-        return errbuf_set(eb, ERR_SYSTEM, "guard: fork: %s", strerror(err));
+        forget_table();
+        return rc;
     }
-    if (pid == 0)
+    if (guard_pid == 0)
         guard_main(p[0]);
     close(p[0]);
     guard_fd = p[1];
-    guard_pid = pid;
-    atomic_store(&guard_lost, false);
     return 0;
 }
 
-SPAWN_RAW static bool tell(pid_t pgid, int alive)
+/* Puts a number where another one stands. */
+SPAWN_RAW static void put(pid_t there, pid_t instead)
 {
-    struct note n = {.pgid = pgid, .alive = alive};
+    for (unsigned i = 0; groups != NULL && i < places; i++) {
+        pid_t expected = there;
 
-    return guard_fd < 0 || syscall(SYS_write, guard_fd, &n, sizeof(n)) >= 0;
+        if (atomic_load(&groups[i]) == there &&
+            atomic_compare_exchange_strong(&groups[i], &expected, instead))
+            return;
+    }
 }
 
 SPAWN_RAW void guard_add(pid_t pgid)
 {
-    /* A child cannot complain; the removal of its entry will. */
-    tell(pgid, 1);
+    put(0, pgid);
 }
 
 void guard_remove(pid_t pgid)
 {
-    if (!tell(pgid, 0) && !atomic_exchange(&guard_lost, true))
-        LOG_ERROR("guard_lost", F_STR("why", strerror(errno)));
+    put(pgid, 0);
 }
 
 void guard_stop(void)
@@ -95,6 +112,7 @@ void guard_stop(void)
     guard_fd = -1;
     while (waitpid(guard_pid, NULL, 0) < 0 && errno == EINTR)
         continue;
+    forget_table();
 }
 
 /*
@@ -119,35 +137,19 @@ static void leave_the_crowd(int fd)
 
 static void guard_main(int fd)
 {
-    struct note notes[64];
-    pid_t *groups = NULL;
-    size_t len = 0, cap = 0;
+    char nothing;
     ssize_t n;
 
     leave_the_crowd(fd);
-    while ((n = read(fd, notes, sizeof(notes))) > 0 ||
-           (n < 0 && errno == EINTR))
-        for (ssize_t i = 0; i < n / (ssize_t)sizeof(notes[0]); i++) {
-            size_t at = 0;
+    do
+        n = read(fd, &nothing, 1);
+    while (n > 0 || (n < 0 && errno == EINTR));
+    for (unsigned i = 0; i < places; i++) {
+        pid_t pgid = atomic_load(&groups[i]);
 
-            /* Groups of ours only: kill(-1) would reach everybody. */
-            if (notes[i].pgid <= 1 ||
-                (notes[i].alive != 0 && notes[i].alive != 1))
-                continue;
-            while (at < len && groups[at] != notes[i].pgid)
-                at++;
-            if (!notes[i].alive) {
-                if (at < len)
-                    groups[at] = groups[--len];
-                continue;
-            }
-            if (len == cap) {
-                cap = cap > 0 ? 2 * cap : 64;
-                groups = mem_resize(groups, cap * sizeof(*groups));
-            }
-            groups[len++] = notes[i].pgid;
-        }
-    for (size_t i = 0; i < len; i++)
-        kill(-groups[i], SIGKILL);
+        /* Groups of ours only: kill(-1) would reach everybody. */
+        if (pgid > 1)
+            kill(-pgid, SIGKILL);
+    }
     _exit(0);
 }

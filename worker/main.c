@@ -82,7 +82,8 @@ int main(int argc, char **argv)
      * to keep such blocks in its heap, where one small one above holds them. */
     (void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
     /* Before any thread exists, since it forks. */
-    if (want_descriptors(&o.config, &eb) != 0 || guard_start(&eb) != 0) {
+    if (want_descriptors(&o.config, &eb) != 0 ||
+        guard_start(o.config.threads, &eb) != 0) {
         LOG_ERROR("start", F_STR("error", eb.text));
         options_done(&o);
         return EX_OSERR;

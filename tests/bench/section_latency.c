@@ -70,7 +70,8 @@ static void be_worker(void *arg)
     struct errbuf eb;
 
     snprintf(url, sizeof(url), "%s", redis_url(b->redis));
-    if (options_parse(9, argv, &o, &eb) != 0 || guard_start(&eb) != 0)
+    if (options_parse(9, argv, &o, &eb) != 0 ||
+        guard_start(o.config.threads, &eb) != 0)
         bench_fail("worker: %s", eb.text);
     log_setup(o.log_level, o.log_format);
     if (agent_run(&o.config) != 0)

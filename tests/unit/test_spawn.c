@@ -331,7 +331,7 @@ static void guard_or_exit(void)
 {
     struct errbuf eb;
 
-    if (guard_start(&eb) != 0)
+    if (guard_start(4, &eb) != 0)
         _exit(1);
 }
 
@@ -413,6 +413,10 @@ static pid_t groups[2];
 static void play_one_group_removed(int wr)
 {
     guard_or_exit();
+    for (int i = 0; i < 100; i++) { /* places are used again */
+        guard_add(getpid());
+        guard_remove(getpid());
+    }
     guard_add(groups[0]);
     guard_add(groups[1]);
     guard_remove(groups[0]);
@@ -445,7 +449,7 @@ static void guard_ends_in_peace(void **state)
     struct errbuf eb = {""};
 
     (void)state;
-    assert_int_equal(guard_start(&eb), 0);
+    assert_int_equal(guard_start(4, &eb), 0);
     guard_add(getpid());
     guard_remove(getpid());
     guard_stop();
