@@ -17,6 +17,7 @@ enum { WORDS_MAX = 64 };
 
 static const char *const keys[][2] = {
     {"fetch", "@ @active:a @leases @config @fence"},
+    {"fetch_bulk", "@ @active:a @leases @config @fence"},
     {"leave", "@leases @lanes @reaped @config @active:a"},
     {"promote", "@scheduled @retry @ @stats @stats:1"},
     {"reap", "@leases @lanes @reaped @config @active:a @ @stats @stats:1"},
@@ -32,6 +33,10 @@ static const char *const keys[][2] = {
     "RPUSH @ #1 #2 #3\n"                                                       \
     "fetch a 3 100000 01ARZ3NDEKTSV4RRFFQ69G5\n"
 #define LEFT FETCHED "leave a\n"
+#define ONE_HELD                                                               \
+    "register a 60000 {} 1\n"                                                  \
+    "RPUSH @ #1 #2 #3 #4 #5\n"                                                 \
+    "fetch a 1 100000 01ARZ3NDEKTSV4RRFFQ69G5\n"
 
 static struct mutant {
     const char *name, *before;
@@ -165,6 +170,55 @@ static struct mutant {
      "redis.pcall('INCRBY', KEYS[5], #jobs)",
      "redis.pcall('INCRBY', KEYS[5], 1)",
      "a 2 100000 01ARZ3NDEKTSV4RRFFQ69G5",
+     {.fences = 1}},
+    {"fetch_bulk_does_not_trim",
+     "register a 60000 {} 1\nRPUSH @ #1 #2 #3\n",
+     "fetch_bulk",
+     "redis.call('LTRIM', ready, all, -1)",
+     "",
+     "a 2 100000 0",
+     {.twice = 2}},
+    {"fetch_bulk_trims_one_too_many",
+     ONE_HELD,
+     "fetch_bulk",
+     "redis.call('LTRIM', ready, all, -1)",
+     "redis.call('LTRIM', ready, all + 1, -1)",
+     "a 3 100000 1",
+     {.lost = 1}},
+    {"fetch_bulk_does_not_put_back_what_is_held",
+     ONE_HELD,
+     "fetch_bulk",
+     "redis.call('LPUSH', ready, unpack(back))",
+     "",
+     "a 2 100000 1",
+     {.lost = 1, .fences = 1}},
+    {"fetch_bulk_puts_back_what_is_held_behind_the_others",
+     ONE_HELD,
+     "fetch_bulk",
+     "redis.call('LPUSH', ready, unpack(back))",
+     "redis.call('RPUSH', ready, unpack(back))",
+     "a 2 100000 1",
+     {.miscounted = 1, .order = 1, .fences = 1}},
+    {"fetch_bulk_leaves_what_it_put_back",
+     "ACL SETUSER default -sort\n" ONE_HELD,
+     "fetch_bulk",
+     "if held > 0 then redis.call('LTRIM', ready, held, -1) end",
+     "",
+     "a 3 100000 1",
+     {.twice = 1}},
+    {"fetch_bulk_asks_for_no_lease",
+     "register a 60000 {} 1\nleave a\nRPUSH @ #1 #2\n",
+     "fetch_bulk",
+     "if not redis.call('ZSCORE', leases, ARGV[1])",
+     "if false",
+     "a 2 100000 0",
+     {.unleased = 2}},
+    {"fetch_bulk_gives_one_number_for_all",
+     ONE_HELD,
+     "fetch_bulk",
+     "redis.pcall('INCRBY', KEYS[5], came)",
+     "redis.pcall('INCRBY', KEYS[5], 1)",
+     "a 3 100000 1",
      {.fences = 1}},
     {"release_turns_the_jobs_around",
      FETCHED,
