@@ -6,6 +6,9 @@
  * makes EXEC answer EXECABORT, which means that nothing ran; the reason was
  * the answer of that command, so the first such answer is kept.
  *
+ * All commands are made before the first is sent: there may be no memory for
+ * the RPUSH, and a MULTI cannot be taken back.
+ *
  * Thread: main, which is also the loop.
  */
 #include "producer/append.h"
@@ -13,7 +16,10 @@
 #include <assert.h>
 
 #include "common/base/clock.h"
+#include "common/redis/conn_priv.h"
 #include "common/redis/script.h"
+
+enum { MULTI, RPUSH, SCRIPT, EXEC, COMMANDS };
 
 static void on_probed(void *arg, int err, const struct reply *r);
 static void on_queued(void *arg, int err, const struct reply *r);
@@ -53,48 +59,86 @@ static void on_probed(void *arg, int err, const struct reply *r)
     *may = err == 0 && reply_int(reply_at(r, 0), &one);
 }
 
-static void add_script(struct args *a, const struct keys *k, const char *minute,
-                       unsigned n)
+static struct wire *word(const char *s)
 {
-    args_str(a, "EVAL");
-    args_str(a, script_source(SCRIPT_push));
-    args_int(a, 4);
-    args_str(a, k->ready);
-    args_str(a, k->config);
-    args_str(a, k->stats);
-    args_str(a, minute);
-    args_str(a, "2");
-    args_int(a, QUEUE_FORMAT);
-    args_int(a, n);
+    struct args a = {0};
+
+    args_str(&a, s);
+    struct wire *w = wire_new(&a);
+    args_done(&a);
+    return w;
+}
+
+static struct wire *rpush(const struct keys *k, const struct bytes *envelopes,
+                          unsigned n)
+{
+    struct args a = {0};
+
+    args_str(&a, "RPUSH");
+    args_str(&a, k->ready);
+    for (unsigned i = 0; i < n; i++)
+        args_mem(&a, envelopes[i].p, envelopes[i].len);
+    struct wire *w = wire_new(&a);
+    args_done(&a);
+    return w;
+}
+
+static struct wire *script(const struct keys *k, unsigned n)
+{
+    struct args a = {0};
+    char minute[KEY_MAX];
+
+    keys_stats_minute(k, clock_wall_ms(), minute);
+    args_str(&a, "EVAL");
+    args_str(&a, script_source(SCRIPT_push));
+    args_int(&a, 4);
+    args_str(&a, k->ready);
+    args_str(&a, k->config);
+    args_str(&a, k->stats);
+    args_str(&a, minute);
+    args_str(&a, "2");
+    args_int(&a, QUEUE_FORMAT);
+    args_int(&a, n);
+    struct wire *w = wire_new(&a);
+    args_done(&a);
+    return w;
+}
+
+/* Without EXEC, which is the last, none of them runs. */
+static int send_all(struct conn *c, struct wire *const *w,
+                    struct errbuf *refusal, conn_reply_cb cb, void *arg) ON_LOOP
+{
+    int64_t deadline_ms = clock_ms() + QUEUE_DEADLINE_MS;
+    int rc = 0;
+
+    for (int i = 0; i < EXEC && rc == 0; i++)
+        rc = conn_send(c, w[i], deadline_ms, false, on_queued, refusal);
+    if (rc == 0)
+        rc = conn_send(c, w[EXEC], deadline_ms, false, cb, arg);
+    return rc;
 }
 
 int append_send(struct conn *c, const struct keys *k,
                 const struct bytes *envelopes, unsigned n,
                 struct errbuf *refusal, conn_reply_cb cb, void *arg)
 {
-    struct args a = {0};
-    char minute[KEY_MAX];
-
     assert(n > 0 && n <= QUEUE_BATCH_MAX);
     refusal->text[0] = '\0';
-    args_str(&a, "MULTI");
-    int rc = call(c, &a, on_queued, refusal);
-    if (rc == 0) {
-        args_str(&a, "RPUSH");
-        args_str(&a, k->ready);
-        for (unsigned i = 0; i < n; i++)
-            args_mem(&a, envelopes[i].p, envelopes[i].len);
-        rc = call(c, &a, on_queued, refusal);
-        assert(rc == 0); /* a connection goes down between callbacks only */
-        keys_stats_minute(k, clock_wall_ms(), minute);
-        add_script(&a, k, minute, n);
-        rc = call(c, &a, on_queued, refusal);
-        assert(rc == 0);
-        args_str(&a, "EXEC");
-        rc = call(c, &a, cb, arg);
-        assert(rc == 0);
+    struct wire *w[COMMANDS] = {
+        [MULTI] = word("MULTI"),
+        [RPUSH] = rpush(k, envelopes, n),
+        [SCRIPT] = script(k, n),
+        [EXEC] = word("EXEC"),
+    };
+    int rc = 0;
+    for (int i = 0; i < COMMANDS; i++) {
+        if (!w[i])
+            rc = ERR_NOMEM;
     }
-    args_done(&a);
+    if (rc == 0)
+        rc = send_all(c, w, refusal, cb, arg);
+    for (int i = 0; i < COMMANDS; i++)
+        wire_unref(w[i]);
     return rc;
 }
 

@@ -21,7 +21,9 @@ void append_probe(struct conn *c, bool *ret) ON_LOOP;
 
 /*
  * Sends 1 to QUEUE_BATCH_MAX envelopes. cb gets the answer for append_result,
- * as of queue_push. refusal must live until then and be given to it.
+ * as of queue_push. refusal must live until then and be given to it. Returns
+ * 0, or without calling cb ERR_REFUSED as conn_call, or ERR_NOMEM; then none
+ * of them is pushed.
  */
 int append_send(struct conn *c, const struct keys *k,
                 const struct bytes *envelopes, unsigned n,

@@ -207,7 +207,10 @@ void sender_flush(struct sender *s)
         return;
     }
     batch->state = BATCH_REFUSED;
-    sender_stop(s, EX_TEMPFAIL, "connection lost");
+    sender_stop(s, EX_TEMPFAIL,
+                conn_is_up(client_conn(s->client))
+                    ? "no memory to send the next job"
+                    : "connection lost");
 }
 
 /* {"queue":…,"id":…} for each job; envelopes begin with {"id":"…". */

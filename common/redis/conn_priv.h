@@ -4,8 +4,9 @@
 #include "common/redis/conn.h"
 
 /*
- * What script.c needs of a connection and callers do not: the bytes of a
- * command, kept so that they can be sent again. Loop thread only.
+ * What scripts and transactions need of a connection and other callers do not:
+ * the bytes of a command, kept so that they can be sent again, or made before
+ * another is sent. Loop thread only.
  */
 struct wire {
     int refs;

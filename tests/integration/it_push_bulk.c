@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "common/base/buf.h"
 #include "tests/integration/cli_fixture.h"
@@ -13,7 +15,18 @@
 
 #define READY "belt:{default}"
 
-enum { PATIENCE_MS = 30 * 1000, LONG_LINE = 100 << 20 };
+enum { PATIENCE_MS = 30 * 1000, LONG_LINE = 100 << 20, HUGE_LINE = 8 << 20 };
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
 
 static struct redis *server;
 
@@ -362,6 +375,74 @@ static void what_a_transaction_meets_is_told(void **state)
     change_meets("ACL SETUSER default -multi", 75, "NOPERM", 2);
 }
 
+/* Lets a process have so many bytes more than it has. */
+static void limit_memory(pid_t pid, size_t more)
+{
+    const struct rlimit no_core = {0, 0};
+    char path[64], text[64] = "";
+
+    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    assert_non_null(fgets(text, sizeof(text), f));
+    fclose(f);
+    size_t has = strtoul(text, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+    const struct rlimit limit = {has + more, has + more};
+    assert_int_equal(prlimit(pid, RLIMIT_CORE, &no_core, NULL), 0);
+    assert_int_equal(prlimit(pid, RLIMIT_AS, &limit, NULL), 0);
+}
+
+/* A small line, and when it is there a huge one with this much memory. */
+static struct cli_result push_with_memory(size_t more)
+{
+    static const char line[] = "{\"type\":\"t\"}\n";
+    struct cli_result r;
+    struct cli c;
+    int one = 1;
+    char *huge = malloc(HUGE_LINE);
+
+    assert_non_null(huge);
+    memset(huge, '1', HUGE_LINE);
+    redis_do(server, "FLUSHALL");
+    cli_start(&c, server, -1,
+              (const char *const[]){"push", "--ndjson", "--type", "t",
+                                    "--max-bytes", "64M", NULL});
+    assert_true(cli_write(&c, line, sizeof(line) - 1));
+    assert_true(wait_until(queue_has, &one, PATIENCE_MS));
+    limit_memory(c.pid, more);
+    (void)cli_write(&c, huge, HUGE_LINE);
+    cli_finish(&c, &r);
+    free(huge);
+    return r;
+}
+
+/*
+ * With ever more memory: it ends where it cannot even read the line, then
+ * where it cannot send it, and then the line is pushed.
+ */
+static void a_job_that_finds_no_memory_to_be_sent_is_refused(void **state)
+{
+    int refused = 0, status = -1;
+
+    (void)state;
+    if (SANITIZED)
+        skip(); /* its allocator does not work in so little */
+    for (size_t more = 0; status != 0; more += HUGE_LINE / 4) {
+        assert_true(more < (size_t)16 * HUGE_LINE);
+        struct cli_result r = push_with_memory(more);
+        status = r.status;
+        assert_int_equal(redis_int(server, "LLEN %s", READY),
+                         status == 0 ? 2 : 1);
+        if (status == 75) {
+            assert_non_null(strstr(r.err, "no memory to send the next job"));
+            assert_int_equal(skip_of(r.err), 1);
+            refused++;
+        }
+        cli_result_done(&r);
+    }
+    assert_true(refused > 0);
+}
+
 static void a_line_of_100_mb_is_skipped_in_constant_memory(void **state)
 {
     char *block = malloc(1 << 20);
@@ -505,6 +586,8 @@ int main(void)
         cmocka_unit_test_setup(batches_are_transactions, setup),
         cmocka_unit_test_setup(who_may_not_multi_pushes_by_script, setup),
         cmocka_unit_test_setup(what_a_transaction_meets_is_told, setup),
+        cmocka_unit_test_setup(a_job_that_finds_no_memory_to_be_sent_is_refused,
+                               setup),
         cmocka_unit_test_setup(a_line_of_100_mb_is_skipped_in_constant_memory,
                                setup),
         cmocka_unit_test_setup(big_jobs_up_to_the_limit_arrive, setup),
