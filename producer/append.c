@@ -20,6 +20,7 @@
 #include "common/redis/script.h"
 
 enum { MULTI, RPUSH, SCRIPT, EXEC, COMMANDS };
+enum { MARK_BYTES = 256 }; /* of an envelope; push.lua knows the number */
 
 static void on_probed(void *arg, int err, const struct reply *r);
 static void on_queued(void *arg, int err, const struct reply *r);
@@ -83,7 +84,7 @@ static struct wire *rpush(const struct keys *k, const struct bytes *envelopes,
     return w;
 }
 
-static struct wire *script(const struct keys *k, unsigned n)
+static struct wire *script(const struct keys *k, struct bytes last, unsigned n)
 {
     struct args a = {0};
     char minute[KEY_MAX];
@@ -99,6 +100,7 @@ static struct wire *script(const struct keys *k, unsigned n)
     args_str(&a, "2");
     args_int(&a, QUEUE_FORMAT);
     args_int(&a, n);
+    args_mem(&a, last.p, last.len < MARK_BYTES ? last.len : MARK_BYTES);
     struct wire *w = wire_new(&a);
     args_done(&a);
     return w;
@@ -127,7 +129,7 @@ int append_send(struct conn *c, const struct keys *k,
     struct wire *w[COMMANDS] = {
         [MULTI] = word("MULTI"),
         [RPUSH] = rpush(k, envelopes, n),
-        [SCRIPT] = script(k, n),
+        [SCRIPT] = script(k, envelopes[n - 1], n),
         [EXEC] = word("EXEC"),
     };
     int rc = 0;

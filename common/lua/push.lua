@@ -2,7 +2,8 @@
 -- KEYS 1 ready (list)  2 config (hash)  3 stats (hash)  4 stats of the minute
 -- ARGV 1 "0" append, "1" put in front, "2" an RPUSH has appended them just
 --        before, in the same transaction
---      2 format of the caller  3... envelopes, or with "2" how many
+--      2 format of the caller  3... envelopes, or with "2" how many, and
+--        the first 256 bytes of the last
 -- Returns { "OK", depth } or { "FORMAT", format of the queue }.
 -- Moves: producer -> ready. With "1" the first envelope ends up first.
 -- No harmless write comes first, so that it is refused at maxmemory.
@@ -21,14 +22,28 @@ end
 if n > 1 and bytes > 67108864 then
   return redis.error_reply('ERR push takes at most 64 MiB, not ' .. bytes)
 end
+-- Only what is the caller's: the end is its, and an RPUSH is allowed, without
+-- which it failed (jobs may be equal). The first write is for maxmemory.
+local function take_back()
+  local last = redis.call('LINDEX', ready, -1)
+  if not last or last:sub(1, 256) ~= ARGV[4] then
+    return false
+  end
+  redis.call('LTRIM', ready, 0, -1)
+  if type(redis.pcall('RPUSH', ready, '')) ~= 'number' then
+    return false
+  end
+  redis.call('LTRIM', ready, 0, -2 - n)
+  return true
+end
 local current = redis.call('HGET', config, 'format') or format
 if not tonumber(current) then
   return redis.error_reply('ERR config format is no number: ' .. current)
 end
 current = tonumber(current)
 if current > format then
-  if there then
-    redis.call('LTRIM', ready, 0, -1 - n)
+  if there and not take_back() then
+    return redis.error_reply('ERR the RPUSH has not run, or not just before')
   end
   return { 'FORMAT', current }
 end

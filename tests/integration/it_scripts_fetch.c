@@ -41,18 +41,34 @@ static void push_puts_jobs_at_either_end(void **state)
     ROWS(rows);
 }
 
+#define NOT_RUN "ERR the RPUSH has not run, or not just before*"
+
 static void push_looks_behind_an_rpush(void **state)
 {
     static const struct row rows[] = {
-        {"and counts", "RPUSH @ready x a b c", SCRIPT_push, "2 1 3", "OK 4",
+        {"and counts", "RPUSH @ready x a b c", SCRIPT_push, "2 1 3 c", "OK 4",
          "LRANGE @ready 0 -1 => x a b c\nHGET @stats pushed => 3\n"
          "HGET @minute pushed => 3\nTTL @minute => 86#"},
         {"and takes back from a newer queue",
-         "RPUSH @ready x a b c\nHSET @config format 2", SCRIPT_push, "2 1 3",
+         "RPUSH @ready x a b c\nHSET @config format 2", SCRIPT_push, "2 1 3 c",
          "FORMAT 2", "LRANGE @ready 0 -1 => x\nEXISTS @stats => 0"},
         {"and takes back all that there is",
-         "RPUSH @ready a\nHSET @config format 2", SCRIPT_push, "2 1 1",
+         "RPUSH @ready a\nHSET @config format 2", SCRIPT_push, "2 1 1 a",
          "FORMAT 2", "EXISTS @ready => 0"},
+        {"and leaves others' jobs when it did not run",
+         "RPUSH @ready x y z\nHSET @config format 2", SCRIPT_push, "2 1 2 c",
+         NOT_RUN, "LRANGE @ready 0 -1 => x y z\nEXISTS @stats => 0"},
+        {"and the same if there are none", "HSET @config format 2", SCRIPT_push,
+         "2 1 2 c", NOT_RUN, "EXISTS @ready => 0"},
+        {"and the same if nobody says what was last",
+         "RPUSH @ready x y z\nHSET @config format 2", SCRIPT_push, "2 1 2",
+         NOT_RUN, "LRANGE @ready 0 -1 => x y z"},
+        {"and equal ones when it may not have run",
+         "RPUSH @ready x c c\nHSET @config format 2\n"
+         "ACL SETUSER default -rpush",
+         SCRIPT_push, "2 1 2 c", NOT_RUN,
+         "ACL SETUSER default +rpush => OK\n"
+         "LRANGE @ready 0 -1 => x c c"},
     };
     (void)state;
     ROWS(rows);
@@ -65,6 +81,24 @@ static char *repeated(const char *before, const char *word, int n)
     for (int i = 0; i < n; i++)
         buf_str(&b, word);
     return buf_take(&b);
+}
+
+/* Also when Redis is full, and by what stands in front of a long one. */
+static void push_takes_back_a_long_envelope_at_maxmemory(void **state)
+{
+    char *envelope = repeated("", "x", 257), *push;
+
+    (void)state;
+    push = mem_printf("RPUSH @ready a %s\nHSET @config format 2\n"
+                      "CONFIG SET maxmemory 1",
+                      envelope);
+    table_do(push);
+    free(push);
+    push = mem_printf("2 1 1 %.256s", envelope);
+    table_call(SCRIPT_push, push, "FORMAT 2");
+    table_check("CONFIG SET maxmemory 0 => OK\nLRANGE @ready 0 -1 => a");
+    free(push);
+    free(envelope);
 }
 
 static void push_takes_at_most_a_thousand(void **state)
@@ -419,6 +453,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(push_puts_jobs_at_either_end),
         TEST(push_looks_behind_an_rpush),
+        TEST(push_takes_back_a_long_envelope_at_maxmemory),
         TEST(push_takes_at_most_a_thousand),
         TEST(push_takes_at_most_64_mib_but_one_of_any_size),
         TEST(fetch_moves_from_the_head),
