@@ -99,7 +99,7 @@ static int send_bulk(struct fetch_call *f)
         return rc;
     f->unanswered = 1;
     if (queue_list_active(lane->cmd, &lane->keys, lane->id, (int64_t)held,
-                          on_listed, f) == 0)
+                          (int64_t)(held + f->n) - 1, on_listed, f) == 0)
         f->unanswered++;
     return 0;
 }
@@ -190,8 +190,10 @@ static void note_fetched(struct lane *lane, const struct fetch_call *f,
                          const struct fetch_result *res)
 {
     int64_t now_us = clock_us();
-    if (f->alone && f->n <= SMALL_FETCH)
+    if (f->alone && res->count <= SMALL_FETCH)
         window_trip(&lane->agent->window, now_us - f->sent_us, now_us);
+    if (res->count > 0)
+        lane->wary = false; /* those that are taken now may make it so */
     lane->paused = res->paused;
     lane->empty = !res->more;
     lane->plenty = res->more;
@@ -239,6 +241,7 @@ static void on_fetched(void *arg, int err, const struct reply *r)
     }
     if (lane->bulk_in > 0 && res.count > 0 && !stamped)
         lane->bulk_in--;
+    lane_spare_innocents(lane);
     agent_turn(lane->agent);
 }
 
@@ -265,17 +268,12 @@ static void on_moved(void *arg, int err, const struct reply *r)
     struct fetch_call *f = arg;
     struct lane *lane = f->lane;
     struct errbuf eb;
-    bool refused = false;
-    int rc = queue_fetch_bulk_result(err, r, &f->res, &refused, &eb);
+    int rc = queue_fetch_bulk_result(err, r, &f->res, &eb);
     f->moved = true;
     f->unanswered--;
     if (rc != 0) {
         fail_bulk(f, rc, &eb);
         return;
-    }
-    if (refused) {
-        put_off_bulk(lane);
-        f->res.more = true;
     }
     if (f->unanswered > 0)
         return;
@@ -285,13 +283,15 @@ static void on_moved(void *arg, int err, const struct reply *r)
      */
     if (f->res.count > 0 &&
         queue_list_active(lane->cmd, &lane->keys, lane->id,
-                          -(int64_t)f->res.count, on_listed, f) == 0) {
+                          -(int64_t)f->res.count, -1, on_listed, f) == 0) {
         f->unanswered++;
         return;
     }
     struct fetch_call done = end_fetch(f);
     if (done.res.count > 0)
         return; /* down: rebind will find them */
+    if (done.res.refused)
+        put_off_bulk(lane);
     note_fetched(lane, &done, &done.res);
     agent_turn(lane->agent);
 }
@@ -316,19 +316,20 @@ static void on_listed(void *arg, int err, const struct reply *r)
         return;
     }
     struct fetch_call done = end_fetch(f);
-    bool whole = true;
+    bool well = !done.res.refused && !done.res.bigger;
     note_fetched(lane, &done, &done.res);
     for (size_t i = 0; i < count; i++) {
         struct bytes raw;
-        if (queue_list_active_job(r, i, &raw))
-            whole = lane_take(lane, raw, done.res.fence + (int64_t)i)->state !=
-                        SLOT_STAMPING &&
-                    whole;
+        if (queue_list_active_job(r, i, &raw) &&
+            lane_take(lane, raw, done.res.fence + (int64_t)i)->state ==
+                SLOT_STAMPING)
+            well = false;
     }
-    if (!whole)
+    if (!well)
         put_off_bulk(lane);
     else if (count > 0)
         lane->bulk_penalty = 0;
+    lane_spare_innocents(lane);
     agent_turn(lane->agent);
 }
 

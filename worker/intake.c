@@ -6,8 +6,8 @@
  *               ├──no id──► STAMPING ──answer──► judge
  *               └──no envelope──► FINISHED, to be buried
  *
- * BLMOVE cannot stamp: a job without id that came that way gets one by the
- * stamp script before it may run.
+ * BLMOVE and fetch_bulk cannot stamp: a job without id that came that way gets
+ * one by the stamp script before it may run.
  *
  * Thread: event loop only.
  */
@@ -73,6 +73,7 @@ static void judge(struct lane *lane, struct slot *s)
     }
     s->state = lane->agent->stage < AGENT_DRAINING ? SLOT_HELD : SLOT_GIVE_BACK;
     s->recovered = recovered > 0;
+    lane->wary = lane->wary || s->recovered;
     s->near = cfg->max_recoveries > 1 && recovered + 1 == cfg->max_recoveries;
     /* At most one, so that innocents are not condemned with the guilty. */
     if (s->near && lane->ledger.near > 0)
@@ -193,6 +194,30 @@ static void on_stamped(void *arg, int err, const struct reply *r)
     free(st);
 }
 
+/*
+ * A fetch brings many at once, and recovered jobs may be among them: then no
+ * more than the threads can run stay here to be condemned with them. Those in
+ * front of the first recovered one stay, and it goes back if they are as many:
+ * the next fetch begins with it.
+ */
+void lane_spare_innocents(struct lane *lane)
+{
+    struct ledger *l = &lane->ledger;
+    size_t n = 0, most = SIZE_MAX, threads = lane->agent->cfg->threads;
+    if (l->recovered == 0 || lane->agent->cfg->at_most_once)
+        return;
+    for (struct slot *s = l->first; s != NULL; s = s->next) {
+        if (s->state == SLOT_FINISHED || s->state == SLOT_GIVE_BACK)
+            continue;
+        if (s->recovered && most == SIZE_MAX)
+            most = n > threads ? n : threads;
+        if (n >= most && s->state == SLOT_HELD)
+            ledger_set_state(l, s, SLOT_GIVE_BACK);
+        else
+            n++;
+    }
+}
+
 /* NULL if none; mostly they stand together at the end. */
 static struct slot *first_held(const struct ledger *l)
 {
@@ -205,10 +230,12 @@ static struct slot *first_held(const struct ledger *l)
 
 static bool may_go(const struct lane *lane, const struct slot *s)
 {
-    /* What is given back because of it must be out of its reach. */
-    return s->state == SLOT_HELD &&
-           (!s->near ||
-            (lane->unacked == NULL && lane->ledger.count[SLOT_GIVE_BACK] == 0));
+    const struct ledger *l = &lane->ledger;
+    if (s->state != SLOT_HELD)
+        return false;
+    /* What has ended, or is given back, must be out of its reach. */
+    return !s->near || (lane->unacked == NULL && l->count[SLOT_FINISHED] == 0 &&
+                        l->count[SLOT_GIVE_BACK] == 0);
 }
 
 void lane_send_held(struct lane *lane)

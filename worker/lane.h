@@ -64,6 +64,7 @@ struct lane {
     bool blocked;          /* BLMOVE is out */
     bool unblocking;       /* and was told to come back */
     bool empty;            /* the last look found nothing */
+    bool wary;             /* the last jobs that came had recovered ones */
     bool plenty;           /* the last fetch left some: more may go ahead */
     bool bulk;             /* the fetch under way is in bulk: none behind it */
     unsigned bulk_in;      /* fetches until one in bulk may be tried */
@@ -77,6 +78,7 @@ struct lane {
     struct event *settle_timer;
     int64_t promote_at_ms;    /* 0: timer not set */
     bool promoting, renewing; /* calls under way */
+    int64_t asked_us;         /* clock_us() of the last renewal */
     int64_t asked_boot_ms;    /* CLOCK_BOOTTIME of the last call for a lease */
     int64_t renewed_boot_ms;  /* of the last that was answered */
     size_t expected_active;   /* length when the renewal was sent */
@@ -145,6 +147,8 @@ bool lane_is_quiescent(const struct lane *lane);
 /* Takes in one element of the active list. Returns its slot. */
 struct slot *lane_take(struct lane *lane, struct bytes raw,
                        int64_t fence) ON_LOOP;
+/* Gives back what was fetched beyond the window that recovered jobs leave. */
+void lane_spare_innocents(struct lane *lane) ON_LOOP;
 /* Moves held slots into the jobs channel. */
 void lane_send_held(struct lane *lane) ON_LOOP;
 

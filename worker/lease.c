@@ -37,6 +37,7 @@ void lane_renew(struct lane *lane)
     /* All earlier calls of this connection run before the renewal. */
     lane->expected_active = lane->ledger.len;
     lane->expected_more = lane->fetching_n + (lane->blocked ? 1 : 0);
+    lane->asked_us = clock_us();
     lane->asked_boot_ms = clock_boot_ms();
     (void)queue_renew(lane->cmd, &lane->keys, lane->id,
                       lane->agent->cfg->lease_ms, on_renewed, lane);
@@ -97,6 +98,8 @@ static void on_renewed(void *arg, int err, const struct reply *r)
         lane_failed(lane, rc, &eb);
         return;
     }
+    int64_t now_us = clock_us();
+    window_trip(&lane->agent->window, now_us - lane->asked_us, now_us);
     lane->renewed_boot_ms = lane->asked_boot_ms;
     lane_watch_clock(lane, res.now_ms);
     if (!audit(lane, &res)) {

@@ -111,7 +111,7 @@ unsigned agent_room(struct agent *a, const struct lane *lane)
         bytes += l->ledger.bytes;
         if (l->ledger.near > 0)
             return 0; /* it may take the next ones down with it */
-        if (l->ledger.recovered > 0 && size > a->cfg->threads)
+        if ((l->ledger.recovered > 0 || l->wary) && size > a->cfg->threads)
             size = a->cfg->threads;
         if (l == lane || !may_have_jobs(l))
             continue;

@@ -44,8 +44,8 @@ void window_done(struct window *w, int64_t run_us, int64_t now_us);
 void window_busy(struct window *w, int64_t now_us);
 
 /*
- * Tells how long a call took that was small and had no large one before it: the
- * way to Redis and back, not the work that waits there.
+ * Tells how long a small call took. The fastest of some seconds is the way to
+ * Redis and back; the others waited for what was before them.
  */
 void window_trip(struct window *w, int64_t us, int64_t now_us);
 

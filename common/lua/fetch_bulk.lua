@@ -3,9 +3,9 @@
 --      5 fence (integer)
 -- ARGV 1 lane id  2 max jobs  3 max bytes, roughly
 --      4 how many jobs the lane believes to be in active
--- Returns { "MORE" or "EMPTY", fence of the first job, how many came }: they
--- are the last ones of active; { "NO" }: use fetch; { "PAUSED" }, or
--- { "FENCED" } without a lease.
+-- Returns { "MORE" or "EMPTY", fence of the first job, how many came, 1 if
+-- they were bigger than they looked }: they are the last ones of active;
+-- { "NO" }: use fetch; { "PAUSED" }, or { "FENCED" } without a lease.
 -- Moves: ready -> active. Jobs without id come as they are.
 --
 -- Most of what a script costs is that each envelope becomes a Lua string, all
@@ -23,15 +23,19 @@ if (redis.call('HGET', config, 'paused') or '0') ~= '0' then
 end
 
 local held, waiting = redis.call('LLEN', active), redis.call('LLEN', ready)
-if waiting == 0 then return { 'EMPTY', 0, 0 } end
+if waiting == 0 then return { 'EMPTY', 0, 0, 0 } end
 if held ~= tonumber(ARGV[4]) then return { 'NO' } end
 
 -- The first 64 nodes of a list (512 KiB of small envelopes) tell how big its
--- elements are. All nodes of what was copied tell it exactly.
+-- elements are, and those at both ends whether they are much alike: Redis must
+-- not copy hundreds of megabytes. All nodes of what was copied tell it exactly.
 local used = redis.pcall('MEMORY', 'USAGE', ready, 'SAMPLES', 64)
 if type(used) ~= 'number' then return { 'NO' } end
 n = math.min(n, waiting, math.floor(max_bytes * waiting / used))
 if n < 2 * held or n < 1 then return { 'NO' } end
+local widest = math.max(#redis.call('LINDEX', ready, 0),
+  #redis.call('LINDEX', ready, n - 1))
+if n * widest > 2 * max_bytes then return { 'NO' } end
 
 if held > 0 then
   local jobs, back = redis.call('LRANGE', active, 0, -1), {}
@@ -44,9 +48,10 @@ if type(all) ~= 'number' then -- it may not be allowed to us
   if held > 0 then redis.call('LTRIM', ready, held, -1) end
   return { 'NO' }
 end
+local bigger = 0
 used = redis.pcall('MEMORY', 'USAGE', active, 'SAMPLES', 0)
 while type(used) == 'number' and used > 2 * max_bytes and all > held + 1 do
-  all = held + math.ceil((all - held) / 2)
+  all, bigger = held + math.ceil((all - held) / 2), 1
   redis.call('LTRIM', active, 0, all - 1)
   used = redis.pcall('MEMORY', 'USAGE', active, 'SAMPLES', 0)
 end
@@ -59,4 +64,4 @@ if type(last) == 'table' then -- not ours any more: tokens must go on growing
   redis.call('SET', KEYS[5], string.format('%.0f', last))
 end
 local more = redis.call('EXISTS', ready) == 1 and 'MORE' or 'EMPTY'
-return { more, last - came + 1, came }
+return { more, last - came + 1, came, bigger }

@@ -68,6 +68,8 @@ struct fetch_result {
     bool more, paused;
     int64_t fence; /* of the first job; the others follow one by one */
     size_t count;
+    bool refused; /* of a bulk fetch: use fetch; more is then not known */
+    bool bigger;  /* of a bulk fetch: came in spite of its bound in bytes */
 };
 int queue_fetch_result(int err, const struct reply *r, struct fetch_result *ret,
                        struct errbuf *eb);
@@ -77,18 +79,17 @@ bool queue_fetch_job(const struct reply *r, size_t i, struct bytes *ret);
 /*
  * The same in two commands that are sent together: the script moves many jobs
  * without reading them, then a plain LRANGE does. held is how many jobs the
- * lane has in active; count jobs came behind them. refused: nothing was done,
- * and fetch is to be used.
+ * lane has in active; count jobs came behind them.
  */
 int queue_fetch_bulk(struct conn *c, const struct keys *k, const char *lane,
                      unsigned n, size_t max_bytes, size_t held,
                      conn_reply_cb cb, void *arg) ON_LOOP;
 int queue_fetch_bulk_result(int err, const struct reply *r,
-                            struct fetch_result *ret, bool *ret_refused,
-                            struct errbuf *eb);
-/* From a place to the end; a negative one counts from the end. */
+                            struct fetch_result *ret, struct errbuf *eb);
+/* From a place to another; negative ones count from the end. */
 int queue_list_active(struct conn *c, const struct keys *k, const char *lane,
-                      int64_t from, conn_reply_cb cb, void *arg) ON_LOOP;
+                      int64_t from, int64_t to, conn_reply_cb cb,
+                      void *arg) ON_LOOP;
 int queue_list_active_result(int err, const struct reply *r, size_t *ret_count,
                              struct errbuf *eb);
 /* Lends job i of the list until the callback returns. */

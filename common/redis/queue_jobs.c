@@ -89,33 +89,34 @@ int queue_fetch_bulk(struct conn *c, const struct keys *k, const char *lane,
 }
 
 int queue_fetch_bulk_result(int err, const struct reply *r,
-                            struct fetch_result *ret, bool *ret_refused,
-                            struct errbuf *eb)
+                            struct fetch_result *ret, struct errbuf *eb)
 {
-    int64_t count = 0;
+    int64_t count = 0, bigger = 0;
     int rc = queue_check(err, r, "fetch_bulk", eb);
     if (rc != 0)
         return rc;
     struct fetch_result res = {0};
-    bool refused = reply_str_is(reply_at(r, 0), "NO");
-    if (reply_str_is(reply_at(r, 0), "PAUSED")) {
+    if (reply_str_is(reply_at(r, 0), "NO")) {
+        res.refused = res.more = true;
+    } else if (reply_str_is(reply_at(r, 0), "PAUSED")) {
         res.paused = true;
-    } else if (!refused) {
+    } else {
         res.more = reply_str_is(reply_at(r, 0), "MORE");
         if ((!res.more && !reply_str_is(reply_at(r, 0), "EMPTY")) ||
             !reply_int(reply_at(r, 1), &res.fence) ||
             !queue_count_at(r, 2, &count) || count > QUEUE_BATCH_MAX ||
+            !reply_int(reply_at(r, 3), &bigger) ||
             res.fence > INT64_MAX - count)
             return queue_unexpected("fetch_bulk", eb);
         res.count = (size_t)count;
+        res.bigger = bigger != 0;
     }
     *ret = res;
-    *ret_refused = refused;
     return 0;
 }
 
 int queue_list_active(struct conn *c, const struct keys *k, const char *lane,
-                      int64_t from, conn_reply_cb cb, void *arg)
+                      int64_t from, int64_t to, conn_reply_cb cb, void *arg)
 {
     struct args a = {0};
     char active[KEY_MAX];
@@ -123,7 +124,7 @@ int queue_list_active(struct conn *c, const struct keys *k, const char *lane,
     args_str(&a, "LRANGE");
     args_str(&a, active);
     args_int(&a, from);
-    args_int(&a, -1);
+    args_int(&a, to);
     int rc = conn_call(c, &a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
     args_done(&a);
     return rc;

@@ -43,10 +43,10 @@ const struct call calls[] = {
      LANE "RPUSH @ready " J(1) " {`type`:`j2`} " J(4) " " J(
          5) "\n"
             "RPUSH @active:L " J(3),
-     "L 10 100000 1", "EMPTY 1 4", ""},
+     "L 10 100000 1", "EMPTY 1 4 0", ""},
     {"fetch in bulk: some", SCRIPT_fetch_bulk,
      LANE "RPUSH @ready " J(1) " " J(2) " " J(3) "\nSET @fence abc",
-     "L 2 100000 0", "MORE # 2", ""},
+     "L 2 100000 0", "MORE # 2 0", ""},
     {"stamp", SCRIPT_stamp, LANE "RPUSH @active:L " J(1) " {`type`:`j2`}",
      "L 1 {`type`:`j2`} {`id`:`abcdefgh`,`type`:`j2`}", "OK 1", ""},
     {"stamp with a token only", SCRIPT_stamp,

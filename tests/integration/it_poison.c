@@ -123,6 +123,23 @@ static void at_most_one_that_is_near_is_held(void **state)
     assert_int_equal(file_lines(told), JOBS);
 }
 
+/* A worker of short jobs takes hundreds at a time, recovered ones among them.
+ */
+static void what_came_with_recovered_jobs_is_given_back(void **state)
+{
+    enum { PARTS = 20, PART = 300 };
+    struct redis *r = story_redis();
+    (void)state;
+    for (unsigned i = 0; i < PARTS; i++) {
+        queue_fill(r, "q", "x", i * PART, PART);
+        push_recovered(r, i, 1, clock_wall_ms());
+    }
+    struct worker *w = start(r, "x=builtin:noop", "3");
+    story_stat(r, "q", "done", PARTS * (PART + 1));
+    assert_true(queue_stat(r, "q", "released") >= PART);
+    stop(w);
+}
+
 enum { WORKERS = 2, INNOCENT = 30 };
 
 /* Restarts workers as a service manager does. */
@@ -185,6 +202,7 @@ int main(void)
         cmocka_unit_test(three_recoveries_end_it_unrun),
         cmocka_unit_test(limit_zero_gives_none_up),
         cmocka_unit_test(at_most_one_that_is_near_is_held),
+        cmocka_unit_test(what_came_with_recovered_jobs_is_given_back),
         cmocka_unit_test(the_guilty_dies_and_the_innocent_live),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,18 +172,18 @@ static void fetch_bulk_moves_as_fetch_does(void **state)
 {
     static const struct row rows[] = {
         {"all there is", LEASE "RPUSH @ready {`id`:`a`} b", SCRIPT_fetch_bulk,
-         "L 10 100000 0", "EMPTY 1 2",
+         "L 10 100000 0", "EMPTY 1 2 0",
          "EXISTS @ready => 0\nLRANGE @active:L 0 -1 => {`id`:`a`} b\n"
          "GET @fence => 2"},
         {"n of them, behind those held, which keep their order",
          LEASE "RPUSH @ready a b c d e\nRPUSH @active:L x y\nSET @fence 40",
-         SCRIPT_fetch_bulk, "L 4 100000 2", "MORE 41 4",
+         SCRIPT_fetch_bulk, "L 4 100000 2", "MORE 41 4 0",
          "LRANGE @ready 0 -1 => e\nLRANGE @active:L 0 -1 => x y a b c d\n"
          "GET @fence => 44"},
         {"numbers, empty ones and equal ones stay what they are",
          LEASE "RPUSH @ready 7 '' 7 -1 007", SCRIPT_fetch_bulk, "L 10 100000 0",
-         "EMPTY 1 5", "LRANGE @active:L 0 -1 => 7 '' 7 -1 007"},
-        {"nothing", LEASE, SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY 0 0",
+         "EMPTY 1 5 0", "LRANGE @active:L 0 -1 => 7 '' 7 -1 007"},
+        {"nothing", LEASE, SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY 0 0 0",
          "EXISTS @active:L => 0\nEXISTS @fence => 0"},
         {"a paused queue", LEASE "HSET @config paused 1\nRPUSH @ready a",
          SCRIPT_fetch_bulk, "L 10 100000 0", "PAUSED", "LLEN @ready => 1"},
@@ -191,7 +191,7 @@ static void fetch_bulk_moves_as_fetch_does(void **state)
          SCRIPT_fetch_bulk, "L 10 100000 0", "FENCED",
          "LLEN @ready => 1\nEXISTS @active:L => 0"},
         {"a fence that is no number", LEASE "RPUSH @ready a\nSET @fence abc",
-         SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY # 1",
+         SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY # 1 0",
          "LLEN @active:L => 1"},
     };
     (void)state;

@@ -24,7 +24,7 @@ static const struct row good[SCRIPT_COUNT] = {
     [SCRIPT_fetch_bulk] = {"fetch in bulk",
                            LANE "RPUSH @ready {`id`:`j1`} {`id`:`j2`}\n"
                                 "RPUSH @active:L {`id`:`j3`}",
-                           SCRIPT_fetch_bulk, "L 10 100000 1", "EMPTY 1 2",
+                           SCRIPT_fetch_bulk, "L 10 100000 1", "EMPTY 1 2 0",
                            "LRANGE @active:L 0 -1 => {`id`:`j3`} {`id`:`j1`} "
                            "{`id`:`j2`}\nEXISTS @ready => 0"},
     [SCRIPT_stamp] = {"stamp", LANE "RPUSH @active:L {`type`:`j1`}",
