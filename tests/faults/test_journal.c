@@ -452,11 +452,39 @@ static void it_tells_what_each_job_went_through(void **state)
     buf_done(&bytes);
 }
 
+/*
+ * Two numbers of one delivery, in bulk and stamped, then one that names no job:
+ * that of the second delivery is not known.
+ */
+static void two_fences_of_one_delivery_count_once(void **state)
+{
+    (void)state;
+    struct buf bytes = {0};
+    write_lines(&bytes,
+                LEASE "RPUSH @ $1\n"
+                      "MULTI\nSORT @ BY nosort LIMIT 0 1 STORE @active:a\n"
+                      "LTRIM @ 1 -1\nINCRBY @fence 1\nEXEC\n"
+                      "MULTI\nLSET @active:a 0 #1\nINCR @fence\nEXEC\n"
+                      "MULTI\nLPUSH @ #1\nLREM @active:a 1 #1\n"
+                      "HINCRBY @stats released 1\nEXEC\n"
+                      "LMOVE @ @active:a LEFT RIGHT\n"
+                      "INCR @fence\n");
+    struct journal *j = write_and_replay(&bytes);
+    const struct job_history *one = journal_job(j, 0);
+    assert_int_equal(one->moves.fetched, 2);
+    assert_int_equal(one->fences, 1);
+    assert_int_equal(one->first_fence, 1);
+    assert_int_equal(one->last_fence, 2);
+    journal_free(j);
+    buf_done(&bytes);
+}
+
 int main(void)
 {
     enum { CLAIMS = sizeof(claims) / sizeof(claims[0]) };
     const struct CMUnitTest others[] = {
         cmocka_unit_test(it_tells_what_each_job_went_through),
+        cmocka_unit_test(two_fences_of_one_delivery_count_once),
     };
     struct CMUnitTest tests[CLAIMS + sizeof(others) / sizeof(others[0])];
     for (size_t i = 0; i < CLAIMS; i++) {
