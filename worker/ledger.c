@@ -15,7 +15,7 @@
 
 #include "common/base/mem.h"
 
-enum { BUCKETS = 2048 }; /* power of two, twice the largest window */
+enum { BUCKETS = 2048 }; /* power of two, twice what is held near Redis */
 
 static void link_before(struct ledger *l, struct slot *s, struct slot *at);
 static void unlink_slot(struct ledger *l, struct slot *s);

@@ -85,9 +85,9 @@ static bool may_go_ahead(const struct agent *a, const struct lane *lane)
 }
 
 /*
- * Where plenty waits, a lane asks for more when three quarters of what is
- * ahead of the pool are used up, or as many as are used up in two round trips:
- * seldom, and for many at once.
+ * Where plenty waits, a lane asks for more when a quarter of what is ahead of
+ * the pool is left, or what two round trips use up if that is more: seldom, and
+ * for many at once.
  */
 static size_t low_water(const struct agent *a, unsigned size) ON_LOOP;
 

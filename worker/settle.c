@@ -1,8 +1,8 @@
 /*
  * Settle: tells Redis how jobs ended.
  *
- * Everything that finished by one turn of the loop goes in one call: the run
- * of finished slots at the front by count, the others by value, and what
+ * What has finished goes in one call, when none is under way: the run of
+ * finished slots at the front by count, the others by value, and what
  * comes of them (outcome.c) with it, so that each job ends in one atomic step.
  * The slots leave the ledger when the call is sent, as they leave the list when
  * it runs; until the answer is there they wait in a batch, for the case that a

@@ -9,8 +9,7 @@ enum {
     SMOOTHING = 16, /* about the last 16 jobs count */
     PACE_US = 5000,
     PACE_SMOOTHING = 4,
-    GAP_US =
-        1000, /* an idle pool waits for the loop for less, for Redis more */
+    GAP_US = 1000, /* a pool idle for less waits for the loop, not for Redis */
     TRIP_US = 5000000 /* in which one call, at least, had not to wait */
 };
 

@@ -170,6 +170,12 @@ static bool eight_are_active(void *arg)
     return queue_active(runs_redis, "q") == 8;
 }
 
+static bool one_is_done(void *arg)
+{
+    (void)arg;
+    return queue_stat(runs_redis, "q", "done") == 1;
+}
+
 static bool eight_ended(void *arg)
 {
     (void)arg;
@@ -248,6 +254,31 @@ static void a_long_job_in_front_holds_up_nothing(void **state)
     assert_non_null(f);
     (void)fclose(f);
     runs_await_stat("done", 1001);
+    (void)remove(go);
+    free(go);
+    runs_end(w);
+}
+
+/* Nothing else happens that would remind the worker of it. */
+static void who_waits_behind_a_long_job_waits_a_moment(void **state)
+{
+    enum { MOMENT_MS = 8000 }; /* the next BLMOVE ends after 10 s */
+    const char *front =
+        runs_handler("front", "while [ ! -e $out.go ]; do sleep 0.02; done");
+    (void)state;
+    struct worker *w =
+        runs_worker("--threads", "2", "--lease", "60s", "--handler", front,
+                    "--handler", "behind=builtin:noop", NULL);
+    runs_await_idle(1);
+    runs_push("{\"id\":\"a\",\"type\":\"front\"}");
+    runs_await_idle(1);
+    runs_push("{\"id\":\"b\",\"type\":\"behind\"}");
+    assert_true(wait_until(one_is_done, NULL, MOMENT_MS));
+    char *go = mem_printf("%s.go", runs_out());
+    FILE *f = fopen(go, "we");
+    assert_non_null(f);
+    (void)fclose(f);
+    runs_await_stat("done", 2);
     (void)remove(go);
     free(go);
     runs_end(w);
@@ -337,6 +368,7 @@ int main(void)
         TEST(what_ends_while_redis_is_busy_is_told_together),
         TEST(a_short_job_in_front_is_waited_for),
         TEST(a_long_job_in_front_holds_up_nothing),
+        TEST(who_waits_behind_a_long_job_waits_a_moment),
         TEST(an_id_that_was_given_is_kept),
         TEST(results_are_kept_as_long_as_asked_for),
         TEST(a_long_result_is_cut),

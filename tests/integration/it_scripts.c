@@ -153,7 +153,6 @@ static void rebind_may_be_sent_again(void **state)
                 "ZCARD @reaped => 1\nHGET @config lanes_version => 1");
 }
 
-/* The lane has rebound from M to N when a copy of L → M runs at last. */
 /* Lua unpacks no more than 8000 at once. */
 static void rebind_returns_a_list_of_any_length(void **state)
 {
@@ -167,6 +166,7 @@ static void rebind_returns_a_list_of_any_length(void **state)
     free(answer);
 }
 
+/* The lane has rebound from M to N when a copy of L → M runs at last. */
 static void a_late_second_rebind_is_harmless(void **state)
 {
     (void)state;
