@@ -16,6 +16,9 @@
 #ifndef WINDOW /* unfinished jobs that a lane may hold */
 #define WINDOW JOBS
 #endif
+#ifndef FETCH_MAX /* jobs of one fetch; less than WINDOW: several at a time */
+#define FETCH_MAX WINDOW
+#endif
 #ifndef CUTS /* connections lost */
 #define CUTS 0
 #endif
@@ -112,7 +115,7 @@ byte settles[ALL_IDS]; /* counted by settle; less those the lane knows of */
 
 /* op; id; other id, count, max or index; n; kinds, bit i is the i-th */
 chan cmd[LANES] = [QUEUE] of { byte, byte, byte, byte, byte };
-/* op; state; n or length; kinds; settles */
+/* op; state; n or length; kinds; settles, or how many fetch was to bring */
 chan reply[LANES] = [QUEUE] of { byte, byte, byte, byte, byte };
 
 /* The wait connection: id + 1 of a BLMOVE under way; its answer. */
@@ -148,7 +151,7 @@ typedef Lane {
     byte batches; /* not answered: n (0: a release) and kinds */
     byte bn[BATCHES];
     byte bk[BATCHES];
-    byte fetching; /* jobs asked for */
+    byte fetching; /* jobs asked for, of all fetches under way */
     bool blocked;
     byte unblocking; /* 1 asked, 2 asked too early */
     bool was_empty;
@@ -188,7 +191,6 @@ hidden byte bounds_of_the_model;
 hidden byte i, j, p, v, x, y, t;
 hidden byte op, id, a, n, ks; /* a request */
 hidden byte st, rn, rk, rs;   /* its reply */
-hidden List given;
 hidden byte mine[2], told[2], fresh[2], commits[2];
 
 #define bit(mask, at) (((mask) >> (at)) & 1)
@@ -235,6 +237,22 @@ inline find(L, sort, ret)
         :: else
         fi;
         y++
+    :: else -> break
+    od
+}
+
+/* The place of the last element of a kind, or NONE. */
+inline find_last(L, sort, ret)
+{
+    ret = NONE;
+    y = L.n;
+    do
+    :: y > 0 && ret == NONE ->
+        y--;
+        if
+        :: kind[L.e[y]] == sort -> ret = y
+        :: else
+        fi
     :: else -> break
     od
 }
@@ -312,7 +330,8 @@ inline script_fetch()
             rn++
         :: else -> break
         od;
-        st = (ready.n > 0 && rn > 0 -> MORE : EMPTY)
+        st = (ready.n > 0 && rn > 0 -> MORE : EMPTY);
+        rs = a
     fi
 }
 
@@ -350,36 +369,35 @@ inline script_settle()
     fi
 }
 
+/* The last one first, so that they stand in order at the head of ready. */
 inline script_release()
 {
     if
     :: !holds_lease(id) -> st = FENCED
     :: else ->
         st = OK;
-        i = 0;
+        i = n;
         do
-        :: i < n ->
-            find(list[id], bit(ks, i), p);
+        :: i > 0 ->
+            i--;
+#ifdef M_RELEASE_TURNS
+            x = n - 1 - i;
+#else
+            x = i;
+#endif
+#ifdef M_RELEASE_FIRST
+            find(list[id], bit(ks, x), p);
+#else
+            find_last(list[id], bit(ks, x), p);
+#endif
             if
             :: p == NONE -> st = REFUSED
             :: else ->
                 take(list[id], p, t);
-                push_tail(given, t)
-            fi;
-            i++
+                push_head(ready, t)
+            fi
         :: else -> break
         od;
-        do
-        :: given.n > 0 ->
-#ifdef M_RELEASE_TURNS
-            take(given, 0, t);
-#else
-            take(given, given.n - 1, t);
-#endif
-            push_head(ready, t)
-        :: else -> break
-        od;
-        i = 0;
         do
         :: i < n && st == OK ->
             assert(kind[ready.e[i]] == bit(ks, i) || order_is_kept);
@@ -813,7 +831,19 @@ inline cut_out(l, at)
     lane[l].s[lane[l].n] = 0
 }
 
-/* Takes the slot off as LREM takes the first of equal ones off the list. */
+/* Takes the slot off, but gives up the place p: the twin there moves here. */
+inline remove_at(l, at)
+{
+#ifndef M_NO_TWINS
+    lane[l].s[at] = lane[l].s[p];
+    y = p;
+#else
+    y = at;
+#endif
+    cut_out(l, y)
+}
+
+/* As LREM takes the first of equal ones off the list. */
 inline remove(l, at)
 {
     p = 0;
@@ -821,14 +851,18 @@ inline remove(l, at)
     :: lane[l].k[p] != lane[l].k[at] -> p++
     :: else -> break
     od;
-#ifndef M_NO_TWINS
-    /* An unfinished twin takes the later place. */
-    lane[l].s[at] = lane[l].s[p];
-    y = p;
-#else
-    y = at;
-#endif
-    cut_out(l, y)
+    remove_at(l, at)
+}
+
+/* As LREM takes the last one. */
+inline remove_last(l, at)
+{
+    p = lane[l].n - 1;
+    do
+    :: lane[l].k[p] != lane[l].k[at] -> p--
+    :: else -> break
+    od;
+    remove_at(l, at)
 }
 
 inline begin_batch(l, count)
@@ -935,7 +969,7 @@ inline release(l)
     do
     :: i < lane[l].n ->
         if
-        :: lane[l].s[i] == GIVE_BACK -> remove(l, i); i = 0
+        :: lane[l].s[i] == GIVE_BACK -> remove_last(l, i); i = 0
         :: else -> i++
         fi
     :: else -> break
@@ -998,7 +1032,7 @@ inline on_reply(l)
         lane[l].state = UP;
         adopt(l)
     :: op == FETCH && (st == MORE || st == EMPTY) ->
-        lane[l].fetching = 0;
+        lane[l].fetching = lane[l].fetching - rs;
         lane[l].was_empty = (st == EMPTY);
         i = 0;
         do
@@ -1052,6 +1086,11 @@ inline on_wait_reply(l)
     (in_state(0, HELD) + in_state(1, HELD) + in_state(2, HELD) + \
      in_state(3, HELD) + in_state(0, STAMPING) + in_state(1, STAMPING) + \
      in_state(2, STAMPING) + in_state(3, STAMPING))
+#define room (WINDOW - (unfinished) - lane[l].fetching)
+/* Behind a fetch under way only a whole one goes; here also if none wait. */
+#define may_go_ahead \
+    (lane[l].fetching > 0 && !lane[l].blocked && !any_in(GIVE_BACK) && \
+     room >= FETCH_MAX)
 
 proctype LaneOf(byte l)
 {
@@ -1076,11 +1115,13 @@ end:
         is_up && lane[l].fetching == 0 && !lane[l].was_empty &&
 #else
     :: d_step {
-        is_up && quiescent && !gives_back && !lane[l].was_empty &&
+        is_up && (quiescent && !gives_back || may_go_ahead) &&
+        !lane[l].was_empty &&
 #endif
-        unfinished < WINDOW && lane[l].n < LEDGER && !stale ->
-        lane[l].fetching = WINDOW - (unfinished);
-        send(l, FETCH, lane[l].id, lane[l].fetching, 0, 0);
+        room > 0 && lane[l].n < LEDGER && !stale ->
+        n = (room < FETCH_MAX -> room : FETCH_MAX);
+        lane[l].fetching = lane[l].fetching + n;
+        send(l, FETCH, lane[l].id, n, 0, 0);
         skip
        }
 #ifdef M_BLOCK_AND_FETCH
@@ -1139,7 +1180,11 @@ end:
         skip
        }
     :: d_step {
+#ifdef M_RELEASE_AND_FETCH
+        is_up && gives_back && !lane[l].blocked ->
+#else
         is_up && gives_back && quiescent ->
+#endif
         release(l);
         skip
        }
