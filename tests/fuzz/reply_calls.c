@@ -93,6 +93,10 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
         return queue_leave(c, k, lane, cb, arg);
     case 14:
         return queue_reap(c, k, lane, REAP_EXPIRED, cb, arg);
+    case 15:
+        return queue_fetch_bulk(c, k, lane, 100, 1 << 20, 1, cb, arg);
+    case 16:
+        return queue_list_active(c, k, lane, 1, -1, cb, arg);
     default:
         return send_get(c, marker, cb, arg);
     }
@@ -180,6 +184,29 @@ static void read_jobs(int err, const struct reply *r)
         touch(b);
 }
 
+static void read_bulk(int err, const struct reply *r)
+{
+    struct fetch_result fetched;
+    struct bytes b;
+    struct errbuf eb = {""};
+    size_t count = 0;
+
+    if (is_read(queue_fetch_bulk_result(err, r, &fetched, &eb), err, &eb)) {
+        assert(fetched.count <= QUEUE_BATCH_MAX);
+        assert(fetched.fence <= INT64_MAX - (int64_t)fetched.count);
+        assert(!(fetched.refused || fetched.paused) || fetched.count == 0);
+        assert(!(fetched.refused && fetched.paused));
+    }
+    eb.text[0] = '\0';
+    if (is_read(queue_list_active_result(err, r, &count, &eb), err, &eb)) {
+        assert(count == reply_len(r));
+        for (size_t i = 0; i < count; i++)
+            if (queue_list_active_job(r, i, &b))
+                touch(b);
+        assert(!queue_list_active_job(r, count, &b));
+    }
+}
+
 static void read_renew(int err, const struct reply *r)
 {
     struct renew_result res;
@@ -217,6 +244,7 @@ size_t call_read(int err, const struct reply *r)
     size_t bytes = walk(r, 0);
 
     read_jobs(err, r);
+    read_bulk(err, r);
     read_renew(err, r);
     read_numbers(err, r);
     (void)is_read(queue_settle_result(err, r, &eb), err, &eb);

@@ -29,6 +29,12 @@ static int read_fetch(int err, const struct reply *r, struct errbuf *eb)
     return queue_fetch_result(err, r, &res, eb);
 }
 
+static int read_bulk(int err, const struct reply *r, struct errbuf *eb)
+{
+    struct fetch_result res;
+    return queue_fetch_bulk_result(err, r, &res, eb);
+}
+
 static int read_block(int err, const struct reply *r, struct errbuf *eb)
 {
     struct bytes job;
@@ -75,7 +81,8 @@ static int read_reap(int err, const struct reply *r, struct errbuf *eb)
 static const read_fn readers[] = {
     read_push,   read_register,        read_fetch,   read_block,
     read_stamp,  queue_settle_result,  read_promote, read_renew,
-    read_rebind, queue_release_result, read_leave,   read_reap};
+    read_rebind, queue_release_result, read_leave,   read_reap,
+    read_bulk};
 enum { READERS = sizeof(readers) / sizeof(readers[0]) };
 
 static struct reader *reader;
@@ -149,6 +156,9 @@ static void short_answers_are_errors_of_redis(void **state)
     }
     r = read_reply("*1\r\n$4\r\nMORE\r\n");
     assert_int_equal(read_fetch(0, r, NULL), ERR_REDIS);
+    assert_int_equal(read_bulk(0, r, NULL), ERR_REDIS);
+    r = read_reply("*3\r\n$4\r\nMORE\r\n:1\r\n:1\r\n");
+    assert_int_equal(read_bulk(0, r, NULL), ERR_REDIS);
 }
 
 static void lost_calls_keep_their_code(void **state)
@@ -212,6 +222,74 @@ static void fences_of_all_jobs_fit(void **state)
     assert_int_equal(res.fence, INT64_MAX - 2);
 }
 
+/* It answers with numbers; the jobs come behind, by another command. */
+static void bulk_says_what_it_moved(void **state)
+{
+    struct fetch_result res;
+    (void)state;
+    const struct reply *r =
+        read_reply("*4\r\n$4\r\nMORE\r\n:7\r\n:1000\r\n:1\r\n");
+    assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), 0);
+    assert_true(res.more && res.bigger && !res.paused && !res.refused);
+    assert_int_equal(res.fence, 7);
+    assert_int_equal(res.count, QUEUE_BATCH_MAX);
+    r = read_reply("*4\r\n$5\r\nEMPTY\r\n:7\r\n:0\r\n:0\r\n");
+    assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), 0);
+    assert_true(!res.more && !res.bigger && res.count == 0);
+    r = read_reply("*1\r\n$6\r\nPAUSED\r\n");
+    assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), 0);
+    assert_true(res.paused && !res.refused && res.count == 0);
+    r = read_reply("*1\r\n$2\r\nNO\r\n");
+    assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), 0);
+    assert_true(res.refused && !res.paused && res.count == 0);
+}
+
+static void bulk_of_what_cannot_be_is_refused(void **state)
+{
+    static const char *const answers[] = {
+        "*4\r\n$4\r\nMORE\r\n:7\r\n:1001\r\n:0\r\n",
+        "*4\r\n$4\r\nMORE\r\n:7\r\n:-1\r\n:0\r\n",
+        "*4\r\n$4\r\nMORE\r\n:9223372036854775806\r\n:2\r\n:0\r\n",
+        "*4\r\n$4\r\nMORE\r\n$1\r\nx\r\n:2\r\n:0\r\n",
+        "*4\r\n$4\r\nMORE\r\n:7\r\n:2\r\n$1\r\nx\r\n"};
+    struct fetch_result res = {.fence = 5};
+    (void)state;
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        const struct reply *r = read_reply(answers[i]);
+        assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), ERR_REDIS);
+        assert_int_equal(res.fence, 5); /* written only on success */
+    }
+    const struct reply *r =
+        read_reply("*4\r\n$4\r\nMORE\r\n:9223372036854775805\r\n:2\r\n:0\r\n");
+    assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), 0);
+    assert_int_equal(res.fence, INT64_MAX - 2);
+}
+
+/* No script: any list is one, and what it has is judged job by job. */
+static void a_list_lends_its_jobs_and_no_more(void **state)
+{
+    size_t count = 7;
+    struct bytes job;
+    struct errbuf eb;
+    (void)state;
+    assert_int_equal(queue_list_active_result(ERR_UNKNOWN, NULL, &count, &eb),
+                     ERR_UNKNOWN);
+    const struct reply *r = read_reply("-WRONGTYPE not a list\r\n");
+    assert_int_equal(queue_list_active_result(0, r, &count, &eb), ERR_REDIS);
+    assert_non_null(strstr(eb.text, "WRONGTYPE not a list"));
+    assert_int_equal(count, 7);
+    r = read_reply("*3\r\n$1\r\na\r\n:1\r\n$-1\r\n");
+    assert_int_equal(queue_list_active_result(0, r, &count, NULL), 0);
+    assert_int_equal(count, 3);
+    assert_true(queue_list_active_job(r, 0, &job));
+    assert_true(job.len == 1 && job.p[0] == 'a');
+    for (size_t i = 1; i <= count; i++)
+        assert_false(queue_list_active_job(r, i, &job));
+    r = read_reply("*0\r\n");
+    assert_int_equal(queue_list_active_result(0, r, &count, NULL), 0);
+    assert_int_equal(count, 0);
+}
+
 /* Anybody may put a job into scheduled that is due in a million years. */
 static void far_times_are_cut(void **state)
 {
@@ -253,6 +331,9 @@ int main(void)
         cmocka_unit_test(states_become_codes),
         cmocka_unit_test(numbers_that_cannot_be_are_refused),
         cmocka_unit_test(fences_of_all_jobs_fit),
+        cmocka_unit_test(bulk_says_what_it_moved),
+        cmocka_unit_test(bulk_of_what_cannot_be_is_refused),
+        cmocka_unit_test(a_list_lends_its_jobs_and_no_more),
         cmocka_unit_test(far_times_are_cut),
         cmocka_unit_test(no_reply_has_no_shape),
     };
