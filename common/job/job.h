@@ -41,7 +41,10 @@ struct job {
     int64_t put_off_since_ms;
     unsigned recovered_count;
 
-    /* Beyond their ends, or recovered_count, these are not initialised. */
+    /*
+     * job_read clears what stands above, and only that: a new member belongs
+     * there. These are not initialised beyond their ends, or recovered_count.
+     */
     int64_t recovered_ms[JOB_RECOVERED_MAX]; /* newest first */
     char id[ID_MAX_LEN + 1];                 /* "" if the envelope has none */
     char type[JOB_TYPE_MAX_LEN + 1];         /* UTF-8, no control characters */
