@@ -38,10 +38,9 @@ static const struct {
 static const struct {
     const char *name, *handler;
     int64_t jobs;
-    double goal; /* share that is to be kept; 0: none */
-} kinds[] = {{"sleep 10ms", "*=builtin:sleep 10ms", 1000, 0.99},
-             {"sleep 1ms", "*=builtin:sleep 1ms", 8000, 0.99},
-             {"noop", "*=builtin:noop", 300000, 0}};
+} kinds[] = {{"sleep 10ms", "*=builtin:sleep 10ms", 1000},
+             {"sleep 1ms", "*=builtin:sleep 1ms", 8000},
+             {"noop", "*=builtin:noop", 300000}};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static struct worker *start(struct bench *b, const char *url,
@@ -128,13 +127,10 @@ static void measure_kind(struct bench *b, struct proxy *p, unsigned kind)
     }
     for (unsigned i = 1; i < FAR; i++) {
         char name[64];
-        struct figure rate = {name, "jobs/s", "without delay", GOAL_NONE, 0};
+        struct figure rate = {name, "jobs/s", "without delay", GOAL_RATIO_MIN,
+                              0.99};
         struct figure calls = {name, "/job", "without delay", GOAL_NONE, 0};
 
-        if (kinds[kind].goal > 0) {
-            rate.goal = GOAL_RATIO_MIN;
-            rate.limit = kinds[kind].goal;
-        }
         snprintf(name, sizeof(name), "%s, %s: rate", kinds[kind].name,
                  ways[i].name);
         bench_record(b, &rate, m[i].rate, m[0].rate);

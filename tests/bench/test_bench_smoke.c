@@ -79,6 +79,24 @@ static void check_figure(const json_t *figure)
         check_values(figure, "references");
 }
 
+/* A goal is said for each, met or not. */
+static void check_goals_of_window(const json_t *sections)
+{
+    const json_t *window = named(sections, "window");
+    const json_t *figure, *figures = json_object_get(window, "figures");
+    size_t i, goals = 0;
+
+    json_array_foreach(figures, i, figure)
+    {
+        const char *name = json_string_value(json_object_get(figure, "name"));
+        if (strstr(name, "away: rate") == NULL)
+            continue;
+        assert_non_null(json_object_get(figure, "goal"));
+        goals++;
+    }
+    assert_int_equal(goals, 6);
+}
+
 static void every_section_reports_its_figures(void **state)
 {
     char dir[TMP_DIR_MAX], path[TMP_DIR_MAX + 16];
@@ -103,6 +121,7 @@ static void every_section_reports_its_figures(void **state)
         assert_non_null(named(figures, wanted[s].figure));
         json_array_foreach(figures, i, figure) check_figure(figure);
     }
+    check_goals_of_window(sections);
     json_decref(all);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(dir), 0);
