@@ -4,6 +4,7 @@
  *
  * Thread: main.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -39,7 +40,8 @@ enum {
 struct plan {
     struct bench bench;
     unsigned rounds;
-    const char *json; /* NULL: none */
+    const char *json_path; /* NULL: none */
+    FILE *json;            /* open from the start, as the path may be wrong */
     bool list, chosen[SECTIONS], some_chosen;
 };
 
@@ -104,12 +106,15 @@ static int64_t number(const char *text, const char *what)
 
 static void choose(struct plan *p, const char *name)
 {
+    char why[128];
+
     for (int i = 0; i < SECTIONS; i++)
         if (strcmp(sections[i]->name, name) == 0) {
             p->chosen[i] = p->some_chosen = true;
             return;
         }
-    usage("no such section; see --list");
+    snprintf(why, sizeof(why), "no such section: %s (see --list)", name);
+    usage(why);
 }
 
 static void read_options(struct plan *p, int argc, char **argv)
@@ -133,7 +138,7 @@ static void read_options(struct plan *p, int argc, char **argv)
             p->bench.jobs_wanted = number(optarg, "jobs");
             break;
         case 'o':
-            p->json = optarg;
+            p->json_path = optarg;
             break;
         case 'l':
             p->list = true;
@@ -157,6 +162,20 @@ static void list_sections(void)
     for (int i = 0; i < SECTIONS; i++)
         printf("%-12s %s%s\n", sections[i]->name, sections[i]->about,
                sections[i]->when_named ? " (only when named)" : "");
+}
+
+static void open_json(struct plan *p)
+{
+    p->json = fopen(p->json_path, "we");
+    if (p->json == NULL)
+        bench_fail("cannot write %s: %s", p->json_path, strerror(errno));
+}
+
+static void close_json(struct plan *p, const struct machine *m)
+{
+    if (report_json(p->json, &p->bench, m, p->rounds) != 0 ||
+        fclose(p->json) != 0)
+        bench_fail("cannot write %s: %s", p->json_path, strerror(errno));
 }
 
 static void run_section(struct plan *p, const struct section *s,
@@ -193,12 +212,14 @@ int main(int argc, char **argv)
         list_sections();
         return 0;
     }
+    if (p.json_path != NULL)
+        open_json(&p);
     (void)signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < SECTIONS; i++)
         if (p.some_chosen ? p.chosen[i] : !sections[i]->when_named)
             run_section(&p, sections[i], &m);
     if (p.json != NULL)
-        report_json(p.json, &p.bench, &m, p.rounds);
+        close_json(&p, &m);
     figures_done();
     return 0;
 }

@@ -1,6 +1,8 @@
 #ifndef TESTS_BENCH_BENCH_REPORT_H
 #define TESTS_BENCH_BENCH_REPORT_H
 
+#include <stdio.h>
+
 #include "tests/bench/bench.h"
 
 /* What people read, and what programs read. */
@@ -15,8 +17,11 @@ struct machine {
 };
 void report_machine(struct machine *m, struct redis *r);
 
-/* Writes all figures, each round's raw values too. Fails when it cannot. */
-void report_json(const char *path, const struct bench *b,
-                 const struct machine *m, unsigned rounds);
+/*
+ * Writes all figures, each round's raw values too. Returns 0, or -1 with errno
+ * when it cannot.
+ */
+int report_json(FILE *out, const struct bench *b, const struct machine *m,
+                unsigned rounds);
 
 #endif
