@@ -307,6 +307,8 @@ static void on_listed(void *arg, int err, const struct reply *r)
     if (!f->moved && err == 0)
         return;
     int rc = queue_list_active_result(err, r, &count, &eb);
+    if (f->res.refused)
+        count = 0; /* the list is what it was; none of it is new */
     if (rc == 0 && !f->failed && count != f->res.count)
         rc = errbuf_set(&eb, ERR_MISSING,
                         "fetch_bulk: %zu jobs came, and %zu are there",

@@ -27,15 +27,18 @@ if waiting == 0 then return { 'EMPTY', 0, 0, 0 } end
 if held ~= tonumber(ARGV[4]) then return { 'NO' } end
 
 -- The first 64 nodes of a list (512 KiB of small envelopes) tell how big its
--- elements are, and those at both ends whether they are much alike: Redis must
--- not copy hundreds of megabytes. All nodes of what was copied tell it exactly.
+-- elements are, and sixteen of those that would come whether they are alike:
+-- Redis must not copy hundreds of megabytes. All nodes of what was copied tell
+-- it exactly.
 local used = redis.pcall('MEMORY', 'USAGE', ready, 'SAMPLES', 64)
 if type(used) ~= 'number' then return { 'NO' } end
 n = math.min(n, waiting, math.floor(max_bytes * waiting / used))
 if n < 2 * held or n < 1 then return { 'NO' } end
-local widest = math.max(#redis.call('LINDEX', ready, 0),
-  #redis.call('LINDEX', ready, n - 1))
-if n * widest > 2 * max_bytes then return { 'NO' } end
+local seen = 0
+for i = 0, 15 do
+  seen = seen + #redis.call('LINDEX', ready, math.floor(i * (n - 1) / 15))
+end
+if n * seen / 16 > 2 * max_bytes then return { 'NO' } end
 
 if held > 0 then
   local jobs, back = redis.call('LRANGE', active, 0, -1), {}

@@ -4,7 +4,7 @@
 --        before, in the same transaction
 --      2 format of the caller  3... envelopes, or with "2" how many, and
 --        the first 256 bytes of the last
--- Returns { "OK", depth } or { "FORMAT", format of the queue }.
+-- Returns { "OK", depth (0 if "2" may not ask) } or { "FORMAT", format of the queue }.
 -- Moves: producer -> ready. With "1" the first envelope ends up first.
 -- No harmless write comes first, so that it is refused at maxmemory.
 local ready, config = KEYS[1], KEYS[2]
@@ -50,7 +50,8 @@ end
 
 local depth
 if there then
-  depth = redis.call('LLEN', ready)
+  depth = redis.pcall('LLEN', ready)
+  depth = type(depth) == 'number' and depth or 0 -- it may not be allowed
 elseif front then
   local reversed = {}
   for i = 1, n do

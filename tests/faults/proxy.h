@@ -30,7 +30,7 @@
  *   late                            runs what is held back, and what came
  *                                   behind it on its connection; answers how
  *                                   many, when Redis is through with them
- *   delay MS [c2s|s2c]              that way or each, for what comes from now on
+ *   delay MS [c2s|s2c]              that way or each, for what comes from now
  *   split BYTES                     pass on at most so many at a time; 0: off
  *   stall LINK c2s|s2c|both         half-open: pass on nothing that way, close
  *                                   nothing; new connections too; until heal

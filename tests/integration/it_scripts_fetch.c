@@ -241,9 +241,29 @@ static void fetch_bulk_is_bounded_in_bytes(void **state)
     free(table_run_script(SCRIPT_fetch_bulk, "L 1000 100000 0"));
     assert_in_range(redis_int(table_redis(), "LLEN belt:{q}:active:L"), 100,
                     404);
+    /* Big ones among small ones: nothing is copied to find that out. */
+    table_do("DEL @ready @active:L");
+    table_do(small);
+    for (int i = 0; i < 50; i++)
+        table_do(push);
+    for (int i = 0; i < 50; i++)
+        table_do(small);
+    table_call(SCRIPT_fetch_bulk, "L 1000 500000 0", "NO");
+    table_check("EXISTS @active:L => 0");
     free(push);
     free(small);
     free(big);
+}
+
+/* The jobs are there by then: not to know how many is no reason to fail. */
+static void push_without_a_right_to_ask_for_the_length(void **state)
+{
+    (void)state;
+    table_do("RPUSH @ready a b");
+    redis_do(table_redis(), "ACL SETUSER default -llen");
+    table_call(SCRIPT_push, "2 1 2 b", "OK 0");
+    redis_do(table_redis(), "ACL SETUSER default +llen");
+    table_check("LRANGE @ready 0 -1 => a b\nHGET @stats pushed => 2");
 }
 
 /* As an ACL may have it. */
@@ -460,6 +480,7 @@ int main(void)
         TEST(fetch_bulk_moves_as_fetch_does),
         TEST(fetch_bulk_leaves_to_fetch_what_it_does_not_make_cheaper),
         TEST(fetch_bulk_is_bounded_in_bytes),
+        TEST(push_without_a_right_to_ask_for_the_length),
         TEST(fetch_bulk_without_a_right_to_sort_does_nothing),
         TEST(fetch_takes_at_most_a_thousand),
         TEST(fetch_respects_bytes_whatever_the_sizes),
