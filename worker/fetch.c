@@ -45,8 +45,8 @@ struct fetch_call {
 
     /* In bulk: first the script, then the list, each answered for itself. */
     unsigned unanswered;
-    bool moved;  /* the script has answered, with res */
-    bool failed; /* and the lane knows */
+    bool answered; /* the script has, with res */
+    bool failed;   /* and the lane knows */
     struct fetch_result res;
 };
 
@@ -122,14 +122,15 @@ static int fetch(struct lane *lane, unsigned n)
                              .alone = lane->fetches == 0};
     bool bulk = suits_bulk(lane, n);
     int rc;
-    ulid_make_prefix(f->prefix);
-    if (cfg->at_most_once)
+    if (cfg->at_most_once) {
         rc = queue_pop(lane->cmd, &lane->keys, n, on_popped, f);
-    else if (bulk)
+    } else if (bulk) {
         rc = send_bulk(f);
-    else
+    } else {
+        ulid_make_prefix(f->prefix);
         rc = queue_fetch(lane->cmd, &lane->keys, lane->id, n, bytes, f->prefix,
                          on_fetched, f);
+    }
     if (rc != 0) {
         free(f);
         return rc;
@@ -269,7 +270,7 @@ static void on_moved(void *arg, int err, const struct reply *r)
     struct lane *lane = f->lane;
     struct errbuf eb;
     int rc = queue_fetch_bulk_result(err, r, &f->res, &eb);
-    f->moved = true;
+    f->answered = true;
     f->unanswered--;
     if (rc != 0) {
         fail_bulk(f, rc, &eb);
@@ -304,16 +305,20 @@ static void on_listed(void *arg, int err, const struct reply *r)
     struct errbuf eb;
     size_t count = 0;
     f->unanswered--;
-    if (!f->moved && err == 0)
+    if (!f->answered && err == 0)
         return;
+    if (f->failed) {
+        fail_bulk(f, 0, NULL);
+        return;
+    }
     int rc = queue_list_active_result(err, r, &count, &eb);
     if (f->res.refused)
         count = 0; /* the list is what it was; none of it is new */
-    if (rc == 0 && !f->failed && count != f->res.count)
+    if (rc == 0 && count != f->res.count)
         rc = errbuf_set(&eb, ERR_MISSING,
                         "fetch_bulk: %zu jobs came, and %zu are there",
                         f->res.count, count);
-    if (rc != 0 || f->failed) {
+    if (rc != 0) {
         fail_bulk(f, rc, &eb);
         return;
     }

@@ -21,6 +21,22 @@ enum {
 
 /* ---- fetch, wait, stamp: how jobs come ---- */
 
+/* What both fetches begin with; active is lent until the call is sent. */
+static void fetch_args(struct args *a, enum script s, const struct keys *k,
+                       const char *active, const char *lane, unsigned n,
+                       size_t max_bytes)
+{
+    script_args(a, s, 5);
+    args_str(a, k->ready);
+    args_str(a, active);
+    args_str(a, k->leases);
+    args_str(a, k->config);
+    args_str(a, k->fence);
+    args_str(a, lane);
+    args_int(a, n);
+    args_int(a, (int64_t)max_bytes);
+}
+
 int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
                 unsigned n, size_t max_bytes, const char *ulid_prefix,
                 conn_reply_cb cb, void *arg)
@@ -28,15 +44,7 @@ int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
     struct args a = {0};
     char active[KEY_MAX];
     keys_active(k, lane, active);
-    script_args(&a, SCRIPT_fetch, 5);
-    args_str(&a, k->ready);
-    args_str(&a, active);
-    args_str(&a, k->leases);
-    args_str(&a, k->config);
-    args_str(&a, k->fence);
-    args_str(&a, lane);
-    args_int(&a, n);
-    args_int(&a, (int64_t)max_bytes);
+    fetch_args(&a, SCRIPT_fetch, k, active, lane, n, max_bytes);
     args_str(&a, ulid_prefix); /* the script counts in the last three */
     return queue_send(c, SCRIPT_fetch, &a, cb, arg);
 }
@@ -75,15 +83,7 @@ int queue_fetch_bulk(struct conn *c, const struct keys *k, const char *lane,
     struct args a = {0};
     char active[KEY_MAX];
     keys_active(k, lane, active);
-    script_args(&a, SCRIPT_fetch_bulk, 5);
-    args_str(&a, k->ready);
-    args_str(&a, active);
-    args_str(&a, k->leases);
-    args_str(&a, k->config);
-    args_str(&a, k->fence);
-    args_str(&a, lane);
-    args_int(&a, n);
-    args_int(&a, (int64_t)max_bytes);
+    fetch_args(&a, SCRIPT_fetch_bulk, k, active, lane, n, max_bytes);
     args_int(&a, (int64_t)held);
     return queue_send(c, SCRIPT_fetch_bulk, &a, cb, arg);
 }
