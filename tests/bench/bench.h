@@ -150,6 +150,12 @@ void bench_run(struct bench *b, const char *const *argv, int in,
 /* belt-worker with these flags, NULL-terminated. It must end: --burst. */
 void bench_worker(struct bench *b, const char *const *flags, struct cost *ret);
 
+/* Starts a worker that goes on, and waits until it is up. Returns owned. */
+struct worker *bench_worker_begin(struct bench *b, const char *const *flags);
+
+/* Ends it with TERM, expects exit code 0, and frees it. */
+void bench_worker_end(struct worker *w);
+
 /*
  * belt push --ndjson of a batch, through a pipe; and from a file, which
  * bench_write made.

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 #include "tests/bench/bench.h"
 #include "tests/support/worker.h"
 
-enum { DIGITS = 8, KEY_BYTES = 128, CHUNK = 64 * 1024 };
+enum { DIGITS = 8, KEY_BYTES = 128, CHUNK = 64 * 1024, END_MS = 120 * 1000 };
 
 /* ---- envelopes ---- */
 
@@ -264,6 +265,23 @@ void bench_worker(struct bench *b, const char *const *flags, struct cost *ret)
     for (; *flags != NULL && n < ARGS - 1; flags++)
         argv[n++] = *flags;
     bench_run(b, argv, -1, ret);
+}
+
+struct worker *bench_worker_begin(struct bench *b, const char *const *flags)
+{
+    struct worker *w = worker_start(b->redis, NULL, flags);
+
+    if (!worker_is_up(w, 1))
+        bench_fail("the worker does not come up; its log: %s", worker_log(w));
+    return w;
+}
+
+void bench_worker_end(struct worker *w)
+{
+    worker_signal(w, SIGTERM);
+    if (worker_wait(w, END_MS) != 0)
+        bench_fail("the worker did not end with 0; its log: %s", worker_log(w));
+    worker_free(w);
 }
 
 /* ---- the books ---- */

@@ -4,7 +4,6 @@
  *
  * Thread: main.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
@@ -27,19 +26,8 @@ static struct worker *start_idle(struct bench *b, const char *threads)
 {
     const char *flags[] = {
         "-q", queue, "--threads", threads, "--handler", "*=builtin:noop", NULL};
-    struct worker *w = worker_start(b->redis, NULL, flags);
 
-    if (!worker_is_up(w, 1))
-        bench_fail("the worker does not come up");
-    return w;
-}
-
-static void stop(struct worker *w)
-{
-    worker_signal(w, SIGTERM);
-    if (worker_wait(w, WAIT_MS) != 0)
-        bench_fail("the worker did not end with 0");
-    worker_free(w);
+    return bench_worker_begin(b, flags);
 }
 
 static void record_rss(struct bench *b, struct worker *w, unsigned threads,
@@ -71,7 +59,7 @@ static void measure_worker(struct bench *b, unsigned threads)
     if (!queue_at_rest(b->redis, queue, WAIT_MS))
         bench_fail("jobs are left");
     record_rss(b, w, threads, "after jobs", max_mib);
-    stop(w);
+    bench_worker_end(w);
     bench_expect_done(b, queue, jobs.count, -1);
 }
 
@@ -134,7 +122,7 @@ static void measure_idle(struct bench *b)
     freeReplyObject(redisCommand(c, "MONITOR"));
     struct heard h = listen_for(c, seconds * 1000);
     redisFree(c);
-    stop(w);
+    bench_worker_end(w);
     bench_record(b, &calls, (double)h.from_clients / seconds, 0);
     bench_record(b, &inner, (double)h.from_scripts / seconds, 0);
 }

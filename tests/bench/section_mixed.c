@@ -51,10 +51,8 @@ static struct worker *start(struct run *r)
                            "--handler", "long=builtin:sleep 1h",
                            "--handler", "*=builtin:noop",
                            NULL};
-    struct worker *w = worker_start(r->bench->redis, NULL, flags);
+    struct worker *w = bench_worker_begin(r->bench, flags);
 
-    if (!worker_is_up(w, 1))
-        bench_fail("the worker does not come up");
     for (unsigned i = 0; i < r->longs; i++)
         redis_do(r->bench->redis, "RPUSH belt:{%s} {\"type\":\"long\"}", queue);
     if (!wait_until(longs_run, r, WAIT_MS))

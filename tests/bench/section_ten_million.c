@@ -7,7 +7,6 @@
  *
  * Thread: main.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,9 +99,7 @@ static double settle_all(struct watch *w)
     const char *flags[] = {"-q", queue, "--handler", "*=builtin:noop", NULL};
     int64_t begin_us = clock_us();
 
-    w->worker = worker_start(w->bench->redis, NULL, flags);
-    if (!worker_is_up(w->worker, 1))
-        bench_fail("the worker does not come up");
+    w->worker = bench_worker_begin(w->bench, flags);
     look(w, 0);
     for (w->steps = 0; w->steps < STEPS; w->steps++) {
         if (!wait_until(next_step_is_done, w, WAIT_MS))
@@ -110,15 +107,6 @@ static double settle_all(struct watch *w)
         look(w, w->steps + 1);
     }
     return (double)(clock_us() - begin_us) / 1e6;
-}
-
-static void stop(struct watch *w)
-{
-    worker_signal(w->worker, SIGTERM);
-    if (worker_wait(w->worker, WAIT_MS) != 0)
-        bench_fail("the worker did not end with 0; its log: %s",
-                   worker_log(w->worker));
-    worker_free(w->worker);
 }
 
 static void record_memory(struct bench *b, const struct watch *w,
@@ -178,7 +166,7 @@ static void run_once(struct bench *b)
     bench_expect_ready(b, queue, jobs.count);
     fprintf(stderr, "ten-million: pushed in %.1f s\n", push.wall_s);
     double settle_s = settle_all(&w);
-    stop(&w);
+    bench_worker_end(w.worker);
     bench_expect_done(b, queue, jobs.count, jobs.count);
     double peak_bytes =
         bench_info(b, "memory", "used_memory_peak") - empty_bytes;

@@ -8,7 +8,6 @@
  *
  * Thread: main.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -48,19 +47,8 @@ static struct worker *start(struct bench *b, const char *url,
 {
     const char *flags[] = {"-u", url,         "-q",    queue, "--threads",
                            "4",  "--handler", handler, NULL};
-    struct worker *w = worker_start(b->redis, NULL, flags);
 
-    if (!worker_is_up(w, 1))
-        bench_fail("the worker does not come up");
-    return w;
-}
-
-static void stop(struct worker *w)
-{
-    worker_signal(w, SIGTERM);
-    if (worker_wait(w, WAIT_MS) != 0)
-        bench_fail("the worker did not end with 0");
-    worker_free(w);
+    return bench_worker_begin(b, flags);
 }
 
 struct progress {
@@ -111,7 +99,7 @@ static struct measured measure(struct bench *b, const char *url, unsigned kind)
     cost_end(b, &m, &cost);
     double n = (double)(p.done - before);
     wait_done(&p, jobs.count);
-    stop(w);
+    bench_worker_end(w);
     bench_expect_done(b, queue, jobs.count, -1);
     return (struct measured){n / cost.wall_s, (double)cost.scripts / n};
 }
@@ -246,7 +234,7 @@ static void measure_spread(struct bench *b)
     int64_t to_ms = redis_now_ms(b);
     wait_done(&p, jobs);
     for (unsigned i = 0; i < WORKERS; i++)
-        stop(w[i]);
+        bench_worker_end(w[i]);
     count_shares(b, jobs, from_ms, to_ms, shares);
     bench_record(b, &spread, shares[0], shares[1]);
 }
