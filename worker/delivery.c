@@ -17,6 +17,8 @@ struct delivery *delivery_new(struct job *job)
     struct delivery *d = mem_new(sizeof(*d));
 
     d->job = job;
+    d->outcome.delay_ms = -1;
+    d->outcome.exit_status = -1;
     atomic_init(&d->cancel, CANCEL_NONE);
     return d;
 }

@@ -22,6 +22,9 @@ enum verdict {
     VERDICT_DEAD,    /* failed: the input can never work */
     VERDICT_DISCARD, /* the handler asked to forget the job */
     VERDICT_PUT_OFF, /* no handler, or a broken one: not counted */
+    VERDICT_SNOOZE,  /* the handler asked to be run later: not counted */
+    VERDICT_CANCEL,  /* somebody cancelled it: unrun, or stopped by us */
+    VERDICT_EXPIRE,  /* unrun: its expires_at has come */
     VERDICT_RELEASE  /* stopped by us: give it back, not counted */
 };
 
@@ -29,7 +32,8 @@ enum verdict {
 enum cancel {
     CANCEL_NONE,
     CANCEL_RELEASE, /* drain deadline: TERM, KILL, give the job back */
-    CANCEL_FENCED   /* not ours any more: TERM, KILL, forget the result */
+    CANCEL_FENCED,  /* not ours any more: TERM, KILL, forget the result */
+    CANCEL_JOB      /* somebody cancelled the job: TERM, soon KILL */
 };
 
 struct outcome {
@@ -37,6 +41,8 @@ struct outcome {
     bool crashed;          /* ended by a signal that we did not send */
     int64_t started_at_ms; /* wall clock */
     int64_t run_us;
+    int64_t delay_ms; /* of retry or snooze as the handler asks; -1: policy */
+    int exit_status;  /* as a shell has it: 128 + signal; -1: none */
     char error_class[32]; /* "exit", "signal", "timeout", "spawn", … */
     struct buf message;   /* what went wrong, UTF-8 or not */
     struct buf result;    /* stdout of a done run, at most result_max */

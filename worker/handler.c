@@ -84,15 +84,10 @@ void handlers_free(struct handlers *hs)
 /* Whether it can be the type of a job: UTF-8 without control characters. */
 static bool is_type(const char *s)
 {
-    const unsigned char *u = (const unsigned char *)s;
     size_t n = strlen(s);
 
-    if (n == 0 || n > JOB_TYPE_MAX_LEN || text_utf8_error(s, n) < n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (u[i] < 0x20 || u[i] == 0x7f || (u[i] == 0xc2 && u[i + 1] < 0xa0))
-            return false;
-    return true;
+    return n > 0 && n <= JOB_TYPE_MAX_LEN && text_utf8_error(s, n) == n &&
+           text_control(s, n) == n;
 }
 
 static struct handler *handler_new(const struct handlers *hs, char *pattern,

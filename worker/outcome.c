@@ -251,6 +251,9 @@ void work_add(struct work *w, struct slot *s)
     case VERDICT_PUT_OFF:
         put_off(w, s);
         break;
+    case VERDICT_SNOOZE:
+    case VERDICT_CANCEL:
+    case VERDICT_EXPIRE:
     case VERDICT_NONE:
     case VERDICT_RELEASE:
         assert(!"a released job is not finished");

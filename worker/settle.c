@@ -23,9 +23,9 @@ enum {
     GATHER_MAX = 100 /* finished jobs that wait for an answer */
 };
 
-const char *const counter_names[COUNTERS] = {"done",     "retried",   "dead",
-                                             "put_off",  "discarded", "invalid",
-                                             "released", "stale"};
+const char *const counter_names[COUNTERS] = {
+    "done",    "retried",   "dead",    "put_off",  "discarded", "invalid",
+    "snoozed", "cancelled", "expired", "released", "stale"};
 
 static void on_settled(void *arg, int err, const struct reply *r);
 static void on_released(void *arg, int err, const struct reply *r);

@@ -20,7 +20,9 @@
     X(ERR_REFUSED, "refused: not executed")                                    \
     X(ERR_UNKNOWN, "outcome unknown")                                          \
     X(ERR_REDIS, "redis error")                                                \
-    X(ERR_FENCED, "lease lost")
+    X(ERR_FENCED, "lease lost")                                                \
+    X(ERR_FULL, "queue full")                                                  \
+    X(ERR_HELD, "unique key held by another job")
 
 enum err_index {
 #define ERR_INDEX(name, text) name##_INDEX,

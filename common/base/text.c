@@ -347,3 +347,16 @@ size_t text_format_int(int64_t n, char out[INT_TEXT_MAX])
     memcpy(out, p, (size_t)(end - p));
     return (size_t)(end - p) - 1;
 }
+
+size_t text_control(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c < 0x20 || c == 0x7f)
+            return i;
+        /* U+0080 to U+009F; well-formed UTF-8 has a byte behind 0xc2. */
+        if (c == 0xc2 && (unsigned char)s[i + 1] < 0xa0)
+            return i;
+    }
+    return n;
+}

@@ -39,6 +39,12 @@ int text_parse_int(const char *s, int64_t min, int64_t max, const char *what,
  */
 size_t text_utf8_error(const char *s, size_t n);
 
+/*
+ * Returns the offset of the first control character, C0, DEL or C1, or n; s is
+ * well-formed UTF-8.
+ */
+size_t text_control(const char *s, size_t n);
+
 /* The nearest of n words within an edit distance of 2, or NULL. */
 const char *text_nearest(const char *word, const char *const *words, size_t n);
 

@@ -72,13 +72,15 @@ static const struct member members[] = {
     MEMBER("crashes", READ_COUNT, 0, crashes),
     MEMBER("put_offs", READ_COUNT, 0, put_offs),
     MEMBER("put_off_since", READ_INSTANT, 0, put_off_since_ms),
+    MEMBER("at", READ_INSTANT, 0, at_ms),
+    MEMBER("in", READ_DURATION, 0, in_ms),
+    MEMBER("unique", READ_SPAN, 0, unique),
+    MEMBER("then", READ_SPAN, 0, then),
+    MEMBER("failures", READ_SPAN, 0, failures),
+    MEMBER("snoozes", READ_COUNT, 0, snoozes),
     CARRIED("error"),
-    CARRIED("failures"),
-    CARRIED("snoozes"),
-    CARRIED("unique"),
     CARRIED("group"),
     CARRIED("batch"),
-    CARRIED("then"),
 };
 
 enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
@@ -187,20 +189,6 @@ int job_check_id(const char *id, size_t len, struct errbuf *eb)
                       ID_MAX_LEN);
 }
 
-/* The offset of the first control character, C0, DEL or C1, or len. */
-static size_t find_control(const char *s, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c < 0x20 || c == 0x7f)
-            return i;
-        /* U+0080 to U+009F; well-formed UTF-8 has a byte behind 0xc2. */
-        if (c == 0xc2 && (unsigned char)s[i + 1] < 0xa0)
-            return i;
-    }
-    return len;
-}
-
 int job_check_type(const char *type, size_t len, struct errbuf *eb)
 {
     if (len == 0 || len > JOB_TYPE_MAX_LEN)
@@ -210,7 +198,7 @@ int job_check_type(const char *type, size_t len, struct errbuf *eb)
     if (bad < len)
         return errbuf_set(eb, ERR_INVALID, "type: byte %zu: invalid UTF-8",
                           bad);
-    bad = find_control(type, len);
+    bad = text_control(type, len);
     if (bad < len)
         return errbuf_set(eb, ERR_INVALID,
                           "type: byte %zu: a control character", bad);

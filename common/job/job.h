@@ -27,18 +27,24 @@ struct job {
     char *raw; /* owned: the envelope exactly as it is in Redis */
     size_t raw_len;
 
-    struct json_span payload; /* into raw, or the constant "null" */
-    struct json_span backoff; /* into raw; absent: default policy */
+    struct json_span payload;  /* into raw, or the constant "null" */
+    struct json_span backoff;  /* into raw; absent: default policy */
+    struct json_span unique;   /* into raw; absent: none. See unique.h */
+    struct json_span then;     /* into raw; absent: nothing follows */
+    struct json_span failures; /* into raw; absent: none yet */
 
     int64_t created_at_ms; /* 0: unknown */
     int64_t attempt;       /* attempts already made */
     int64_t max_attempts;
     int64_t timeout_ms;    /* 0: the handler's */
-    int64_t expires_at_ms; /* 0: never */
+    int64_t expires_at_ms; /* 0: never; not to be started at or after it */
+    int64_t at_ms;         /* 0: at once; not to be started before it */
+    int64_t in_ms;         /* the same as a delay from the push on */
     int64_t keep_ms;       /* 0: nothing is kept after the end */
     int64_t crashes;       /* attempts that ended by a signal */
     int64_t put_offs;      /* times put off in a row */
     int64_t put_off_since_ms;
+    int64_t snoozes; /* times that the handler asked to be run later */
     unsigned recovered_count;
 
     /*

@@ -62,6 +62,9 @@ void keys_init(struct keys *k, const char *ns, const char *queue)
     put_queue_key(k, k->stats, ":stats");
     put_queue_key(k, k->cancelled, ":cancelled");
     put_queue_key(k, k->control, ":control");
+    put_queue_key(k, k->outbox, ":outbox");
+    put_queue_key(k, k->cron, ":cron");
+    put_queue_key(k, k->cron_due, ":cron:due");
     (void)put(k->queues, "%s:queues", k->ns);
     (void)put(k->workers, "%s:workers", k->ns);
 }
@@ -80,6 +83,21 @@ void keys_stats_minute(const struct keys *k, int64_t wall_ms, char out[KEY_MAX])
 bool keys_job(const struct keys *k, const char *id, char out[KEY_MAX])
 {
     return put(out, "%s:{%s}:job:%s", k->ns, k->queue, id);
+}
+
+bool keys_unique(const struct keys *k, const char *key, char out[KEY_MAX])
+{
+    return put(out, "%s:{%s}:unique:%s", k->ns, k->queue, key);
+}
+
+bool keys_pending(const struct keys *k, const char *key, char out[KEY_MAX])
+{
+    return put(out, "%s:{%s}:pending:%s", k->ns, k->queue, key);
+}
+
+bool keys_once(const struct keys *k, const char *id, char out[KEY_MAX])
+{
+    return put(out, "%s:{%s}:once:%s", k->ns, k->queue, id);
 }
 
 bool keys_worker(const struct keys *k, const char *worker, char out[KEY_MAX])

@@ -17,7 +17,8 @@ struct keys {
     char leases[KEY_MAX], lanes[KEY_MAX], reaped[KEY_MAX];
     char scheduled[KEY_MAX], retry[KEY_MAX], dead[KEY_MAX];
     char config[KEY_MAX], fence[KEY_MAX], stats[KEY_MAX];
-    char cancelled[KEY_MAX], control[KEY_MAX];
+    char cancelled[KEY_MAX], control[KEY_MAX], outbox[KEY_MAX];
+    char cron[KEY_MAX], cron_due[KEY_MAX];
     char queues[KEY_MAX], workers[KEY_MAX]; /* of the namespace */
 };
 
@@ -32,6 +33,11 @@ bool keys_active(const struct keys *k, const char *lane, char out[KEY_MAX]);
 void keys_stats_minute(const struct keys *k, int64_t wall_ms,
                        char out[KEY_MAX]);
 bool keys_job(const struct keys *k, const char *id, char out[KEY_MAX]);
+/* The lock of a unique key, the envelope that a debounce may still replace,
+ * and the note that a push with this id has come. */
+bool keys_unique(const struct keys *k, const char *key, char out[KEY_MAX]);
+bool keys_pending(const struct keys *k, const char *key, char out[KEY_MAX]);
+bool keys_once(const struct keys *k, const char *id, char out[KEY_MAX]);
 bool keys_worker(const struct keys *k, const char *worker, char out[KEY_MAX]);
 
 #endif

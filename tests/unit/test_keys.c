@@ -28,6 +28,9 @@ static void keys_are_as_documented(void **state)
     assert_string_equal(k.stats, "belt:{emails}:stats");
     assert_string_equal(k.cancelled, "belt:{emails}:cancelled");
     assert_string_equal(k.control, "belt:{emails}:control");
+    assert_string_equal(k.outbox, "belt:{emails}:outbox");
+    assert_string_equal(k.cron, "belt:{emails}:cron");
+    assert_string_equal(k.cron_due, "belt:{emails}:cron:due");
     assert_string_equal(k.queues, "belt:queues");
     assert_string_equal(k.workers, "belt:workers");
 }
@@ -43,6 +46,12 @@ static void keys_of_one_thing_are_as_documented(void **state)
     assert_string_equal(out, "belt:{emails}:active:host-1-ab.2");
     assert_true(keys_job(&k, "01J", out));
     assert_string_equal(out, "belt:{emails}:job:01J");
+    assert_true(keys_unique(&k, "user:7", out));
+    assert_string_equal(out, "belt:{emails}:unique:user:7");
+    assert_true(keys_pending(&k, "user:7", out));
+    assert_string_equal(out, "belt:{emails}:pending:user:7");
+    assert_true(keys_once(&k, "01J", out));
+    assert_string_equal(out, "belt:{emails}:once:01J");
     assert_true(keys_worker(&k, "host-1-ab", out));
     assert_string_equal(out, "belt:worker:host-1-ab");
     keys_stats_minute(&k, 60 * 1000 - 1, out);
