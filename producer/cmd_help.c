@@ -11,7 +11,7 @@
 #include "producer/complain.h"
 #include "producer/topics.h"
 
-enum { NAME_COLUMN = 24, WORDS_MAX = 64 };
+enum { NAME_COLUMN = 24, COMMAND_COLUMN = 13, WORDS_MAX = 64 };
 
 static void print_flags(const struct flag *flags, FILE *f)
 {
@@ -40,13 +40,29 @@ void command_print_help(const struct command *c, FILE *f)
     }
 }
 
+static void print_summary(const struct command *c, FILE *f)
+{
+    fprintf(f, "  %-*s %s\n", COMMAND_COLUMN, c->name, c->summary);
+}
+
+void group_print_help(const char *word, FILE *f)
+{
+    fprintf(f, "belt %s COMMAND [ARGUMENTS]\n\n", word);
+    for (size_t i = 0; commands[i]; i++) {
+        const char *space = strchr(commands[i]->name, ' ');
+        if (command_find_two(word, space ? space + 1 : NULL) == commands[i])
+            print_summary(commands[i], f);
+    }
+    fprintf(f, "\nbelt %s COMMAND --help tells more.\n", word);
+}
+
 void commands_print_help(FILE *f)
 {
     fputs("belt: a distributed job queue on Redis\n\n"
           "Usage: belt [FLAGS] COMMAND [ARGUMENTS]\n\n",
           f);
     for (size_t i = 0; commands[i]; i++)
-        fprintf(f, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+        print_summary(commands[i], f);
     fputs("\nExamples:\n"
           "  belt dev --handlers ./handlers\n"
           "  belt push email.welcome user:=42 lang=de\n"
@@ -78,10 +94,16 @@ static int run_help(const struct options *o)
         commands_print_help(stdout);
         return EX_OK;
     }
-    const struct command *c = command_find(word);
+    const struct command *c = command_find_two(word, o->args[1]);
     const struct topic *t = topic_find(word);
+    if (o->args[1] && !c)
+        return fail(o, EX_USAGE, "%s %s: no such command", word, o->args[1]);
+    if (!c)
+        c = command_find(word);
     if (c)
         command_print_help(c, stdout);
+    else if (command_is_group(word))
+        group_print_help(word, stdout);
     else if (t && t->text)
         fputs(t->text, stdout);
     else if (t)
@@ -98,6 +120,6 @@ const struct command cmd_help = {
     .name = "help",
     .usage = "[COMMAND | TOPIC]",
     .summary = "Explain a command or a topic",
-    .max_args = 1,
+    .max_args = 2,
     .run = run_help,
 };

@@ -33,7 +33,7 @@ struct flag {
 };
 
 struct command {
-    const char *name;
+    const char *name;         /* a word, or two: "dead list" is of group dead */
     const char *usage;        /* what follows "belt NAME" */
     const char *summary;      /* one line */
     const char *details;      /* the rest of --help; NULL: none */
@@ -58,11 +58,21 @@ extern const struct command cmd_push, cmd_queues, cmd_jobs, cmd_workers,
 /* Returns the command of this name, or NULL. */
 const struct command *command_find(const char *name);
 
+/* The same for the name "WORD SECOND"; second may be NULL. */
+const struct command *command_find_two(const char *word, const char *second);
+
+/* Whether there are commands whose name begins with this word and a second. */
+bool command_is_group(const char *word);
+
+/* Returns the command of the group that was probably meant, or NULL. */
+const char *command_nearest_in(const char *word, const char *second);
+
 /* Returns the name that was probably meant, or NULL. */
 const char *command_nearest(const char *name);
 
 /* Prints the help of a command, or of all. */
 void command_print_help(const struct command *c, FILE *f);
+void group_print_help(const char *word, FILE *f);
 void commands_print_help(FILE *f);
 
 /* Runs a whole command line. Returns the exit status. */

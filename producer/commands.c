@@ -51,6 +51,48 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
+/* Returns what follows the word in the name of a command of its group. */
+static const char *second_word(const struct command *c, const char *word)
+{
+    size_t n = strlen(word);
+
+    if (strncmp(c->name, word, n) != 0 || c->name[n] != ' ')
+        return NULL;
+    return c->name + n + 1;
+}
+
+const struct command *command_find_two(const char *word, const char *second)
+{
+    for (size_t i = 0; second && commands[i]; i++) {
+        const char *name = second_word(commands[i], word);
+        if (name && strcmp(name, second) == 0)
+            return commands[i];
+    }
+    return NULL;
+}
+
+bool command_is_group(const char *word)
+{
+    for (size_t i = 0; commands[i]; i++) {
+        if (second_word(commands[i], word))
+            return true;
+    }
+    return false;
+}
+
+const char *command_nearest_in(const char *word, const char *second)
+{
+    const char *names[COMMANDS_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; commands[i]; i++) {
+        const char *name = second_word(commands[i], word);
+        if (name)
+            names[n++] = name;
+    }
+    return text_nearest(second, names, n);
+}
+
 const char *command_nearest(const char *name)
 {
     const char *names[COMMANDS_MAX];

@@ -171,11 +171,41 @@ static int take_short(struct parser *p, const char *arg)
     return take_value(p, f, arg[2] != '\0' ? arg + 2 : NULL);
 }
 
+static bool is_flag(const char *arg)
+{
+    return arg[0] == '-' && arg[1] != '\0' && !(arg[1] >= '0' && arg[1] <= '9');
+}
+
+/* Only the name of a group: its help may be asked for, nothing else. */
+static int take_group(struct parser *p, const char *name, const char *second)
+{
+    const char *near = second ? command_nearest_in(name, second) : NULL;
+
+    p->o->group = name;
+    if (!second || is_flag(second))
+        return 0;
+    if (near)
+        return errbuf_set(p->eb, ERR_INVALID,
+                          "%s %s: no such command; did you mean %s %s?", name,
+                          second, name, near);
+    return errbuf_set(p->eb, ERR_INVALID,
+                      "%s %s: no such command; see belt help %s", name, second,
+                      name);
+}
+
+/* A second word belongs to the name if that makes the name of a command. */
 static int take_command(struct parser *p, const char *name)
 {
+    p->o->command = command_find_two(name, *p->next);
+    if (p->o->command) {
+        p->next++;
+        return 0;
+    }
     p->o->command = command_find(name);
     if (p->o->command)
         return 0;
+    if (command_is_group(name))
+        return take_group(p, name, *p->next);
     const char *near = command_nearest(name);
     if (near)
         return errbuf_set(p->eb, ERR_INVALID,
@@ -190,11 +220,6 @@ static void take_rest(struct parser *p)
         p->args[p->o->arg_count++] = *p->next++;
 }
 
-static bool is_flag(const char *arg)
-{
-    return arg[0] == '-' && arg[1] != '\0' && !(arg[1] >= '0' && arg[1] <= '9');
-}
-
 static int take_all(struct parser *p)
 {
     struct options *o = p->o;
@@ -207,7 +232,7 @@ static int take_all(struct parser *p)
             dashes = true;
         else if (is_flag(arg))
             rc = arg[1] == '-' ? take_long(p, arg) : take_short(p, arg);
-        else if (o->command)
+        else if (o->command || o->group)
             p->args[o->arg_count++] = arg;
         else
             rc = take_command(p, arg);

@@ -12,6 +12,7 @@ enum out_format { OUT_TABLE, OUT_JSON, OUT_NDJSON, OUT_TSV };
 
 struct options {
     const struct command *command; /* NULL: none was named */
+    const char *group; /* of commands, named without one of them; or NULL */
 
     const char **args; /* owned array, NULL behind the last */
     int arg_count;

@@ -22,12 +22,17 @@ static int dispatch(const struct options *o)
     if (o->help) {
         if (o->command)
             command_print_help(o->command, stdout);
+        else if (o->group)
+            group_print_help(o->group, stdout);
         else
             commands_print_help(stdout);
         return EX_OK;
     }
     if (!o->command) {
-        commands_print_help(stderr);
+        if (o->group)
+            group_print_help(o->group, stderr);
+        else
+            commands_print_help(stderr);
         return EX_USAGE;
     }
     return o->command->run(o);
