@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "worker/handler_control.h"
 #include "worker/handler_priv.h"
 
 #define SLEEP_DEFAULT_MS 1000
@@ -69,13 +70,42 @@ static void run_echo(struct delivery *d, int cancel_fd)
     d->outcome.verdict = VERDICT_DONE;
 }
 
+/* What the payload of a fail asks for; -1: nothing. */
+struct wish {
+    int64_t retry_ms, snooze_ms;
+};
+
+static int on_wish(void *arg, struct json_span key, struct json_span value,
+                   struct errbuf *eb)
+{
+    struct wish *w = arg;
+
+    (void)eb;
+    if (json_string_is(key, "retry_after"))
+        (void)control_duration(value, &w->retry_ms);
+    else if (json_string_is(key, "snooze"))
+        (void)control_duration(value, &w->snooze_ms);
+    return 0;
+}
+
 static void run_fail(struct delivery *d, int cancel_fd)
 {
     const char *arg = d->handler->arg;
+    struct wish w = {-1, -1};
+    struct errbuf eb;
 
     (void)cancel_fd;
+    if (json_kind(d->job->payload) == JSON_IS_OBJECT)
+        json_scan_object(d->job->payload.p, d->job->payload.len, on_wish, &w,
+                         &eb);
+    if (w.snooze_ms >= 0) {
+        d->outcome.verdict = VERDICT_SNOOZE;
+        d->outcome.delay_ms = w.snooze_ms;
+        return;
+    }
     handler_fail(d, VERDICT_RETRY, "builtin", "%s",
                  arg[0] != '\0' ? arg : "failed on request");
+    d->outcome.delay_ms = w.retry_ms;
 }
 
 /* The member "ms" of the payload. */

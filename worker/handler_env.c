@@ -113,6 +113,7 @@ char **env_make(char *const *carry, const struct delivery *d,
     add(&e, "BELT_RECOVERED=%u", job->recovered_count);
     add(&e, "BELT_DEADLINE=%" PRId64 ".%03d", deadline_wall_ms / 1000,
         (int)(deadline_wall_ms % 1000));
+    add(&e, "BELT_CONTROL_FD=3");
     if (d->fence != 0)
         add(&e, "BELT_FENCE=%" PRId64, d->fence);
     if (job->traceparent[0] != '\0')

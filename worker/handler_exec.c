@@ -2,11 +2,11 @@
  * Exec: one process per job, fed and drained until it and its group are gone.
  *
  * One poll(2) watches everything that can happen: the payload pipe takes more,
- * stdout or stderr has some, the process ended (pidfd), we are to stop it
- * (cancel_fd), a time limit passed. None of these waits for another, so no
- * order in which a handler reads and writes can lock us both up. The end of
- * the first process is the end of the run: what it left in its group is
- * killed, and what the pipes still hold is read without waiting, since a
+ * stdout, stderr or the control channel has some, the process ended (pidfd),
+ * we are to stop it (cancel_fd), a time limit passed. None of these waits for
+ * another, so no order in which a handler reads and writes can lock us both up.
+ * The end of the first process is the end of the run: what it left in its group
+ * is killed, and what the pipes still hold is read without waiting, since a
  * process that left the group may hold them open for ever.
  *
  *     running ─ time-out, cancel ─► TERM sent ─ kill_after, hurry ─► KILL sent
@@ -35,6 +35,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "worker/guard.h"
+#include "worker/handler_control.h"
 #include "worker/handler_priv.h"
 #include "worker/handler_stderr.h"
 #include "worker/spawn.h"
@@ -46,14 +47,17 @@ enum {
     MESSAGE_LINE_MAX = 200   /* of stderr's last line, in a failure's message */
 };
 
+/* Pipes of a run, in the order of the child's descriptors. */
+enum pipe_index { IN, OUT, ERR, CONTROL, PIPES };
+
 enum stop { STOP_NONE, STOP_TIMEOUT, STOP_CANCEL };
 
 struct run {
     struct delivery *d; /* borrowed */
     struct child child;
-    int in, out, err; /* our ends, non-blocking; -1: closed */
-    int cancel_fd;    /* borrowed */
-    size_t sent;      /* of the payload */
+    int fds[PIPES]; /* our ends, non-blocking; -1: closed */
+    int cancel_fd;  /* borrowed */
+    size_t sent;    /* of the payload */
 
     enum stop stop;  /* why TERM was sent */
     bool hurry;      /* a wake for cancel was seen */
@@ -61,6 +65,7 @@ struct run {
 
     uint64_t out_bytes;
     struct stderr_log stderr_log;
+    struct control control;
     char scratch[SCRATCH];
 };
 
@@ -89,23 +94,27 @@ static void close_fd(int *fd)
 }
 
 /* Ours are non-blocking, theirs block as programs expect. */
-static int open_pipes(struct run *r, int theirs[3])
+static int open_pipes(struct run *r, int theirs[PIPES])
 {
-    int *ours[3] = {&r->in, &r->out, &r->err};
-
-    for (int i = 0; i < 3; i++)
-        *ours[i] = theirs[i] = -1;
-    for (int i = 0; i < 3; i++) {
-        int p[2], mine = i == 0 ? 1 : 0;
+    for (int i = 0; i < PIPES; i++)
+        r->fds[i] = theirs[i] = -1;
+    for (int i = 0; i < PIPES; i++) {
+        int p[2], mine = i == IN ? 1 : 0;
 
         if (pipe2(p, O_CLOEXEC) < 0)
             return -1;
-        *ours[i] = p[mine];
+        r->fds[i] = p[mine];
         theirs[i] = p[1 - mine];
         if (fcntl(p[mine], F_SETFL, O_NONBLOCK) < 0)
             return -1;
     }
     return 0;
+}
+
+static void close_pipes(int fds[PIPES])
+{
+    for (int i = 0; i < PIPES; i++)
+        close_fd(&fds[i]);
 }
 
 static void feed(struct run *r)
@@ -114,13 +123,13 @@ static void feed(struct run *r)
     ssize_t n;
 
     do
-        n = write(r->in, p.p + r->sent, p.len - r->sent);
+        n = write(r->fds[IN], p.p + r->sent, p.len - r->sent);
     while (n < 0 && errno == EINTR);
     if (n > 0)
         r->sent += (size_t)n;
     /* A handler that does not want to read its payload may: EPIPE. */
     if (r->sent == p.len || (n < 0 && errno != EAGAIN))
-        close_fd(&r->in);
+        close_fd(&r->fds[IN]);
 }
 
 /* Reads once. Returns 0 when there is nothing more, now or at all. */
@@ -140,7 +149,7 @@ static size_t take_out(struct run *r)
 {
     struct buf *result = &r->d->outcome.result;
     size_t room = r->d->handler->limits.result_max - result->len;
-    size_t n = take(r, &r->out);
+    size_t n = take(r, &r->fds[OUT]);
 
     if (n > 0 && room > 0)
         buf_append(result, r->scratch, n < room ? n : room);
@@ -150,9 +159,17 @@ static size_t take_out(struct run *r)
 
 static size_t take_err(struct run *r)
 {
-    size_t n = take(r, &r->err);
+    size_t n = take(r, &r->fds[ERR]);
 
     stderr_log_feed(&r->stderr_log, r->scratch, n);
+    return n;
+}
+
+static size_t take_control(struct run *r)
+{
+    size_t n = take(r, &r->fds[CONTROL]);
+
+    control_feed(&r->control, r->scratch, n);
     return n;
 }
 
@@ -216,9 +233,10 @@ static void watch(struct run *r)
     for (;;) {
         struct pollfd p[] = {{.fd = r->child.pidfd, .events = POLLIN},
                              {.fd = r->cancel_fd, .events = POLLIN},
-                             {.fd = r->in, .events = POLLOUT},
-                             {.fd = r->out, .events = POLLIN},
-                             {.fd = r->err, .events = POLLIN}};
+                             {.fd = r->fds[IN], .events = POLLOUT},
+                             {.fd = r->fds[OUT], .events = POLLIN},
+                             {.fd = r->fds[ERR], .events = POLLIN},
+                             {.fd = r->fds[CONTROL], .events = POLLIN}};
         int n = poll(p, sizeof(p) / sizeof(p[0]), time_left_ms(r));
 
         if (n > 0) {
@@ -232,6 +250,8 @@ static void watch(struct run *r)
                 take_out(r);
             if (p[4].revents != 0)
                 take_err(r);
+            if (p[5].revents != 0)
+                take_control(r);
         }
         if (time_left_ms(r) == 0)
             on_time(r);
@@ -275,19 +295,23 @@ static bool reap(struct run *r, siginfo_t *ret_info)
     return rc == 0;
 }
 
-static void drain(struct run *r)
+static void drain_pipe(struct run *r, enum pipe_index i,
+                       size_t (*take_some)(struct run *r))
 {
     size_t n, total;
 
-    for (total = 0; total < DRAIN_MAX && r->out >= 0; total += n)
-        if ((n = take_out(r)) == 0)
+    for (total = 0; total < DRAIN_MAX && r->fds[i] >= 0; total += n)
+        if ((n = take_some(r)) == 0)
             break;
-    for (total = 0; total < DRAIN_MAX && r->err >= 0; total += n)
-        if ((n = take_err(r)) == 0)
-            break;
-    close_fd(&r->in);
-    close_fd(&r->out);
-    close_fd(&r->err);
+}
+
+static void drain(struct run *r)
+{
+    drain_pipe(r, OUT, take_out);
+    drain_pipe(r, ERR, take_err);
+    drain_pipe(r, CONTROL, take_control);
+    close_pipes(r->fds);
+    control_end(&r->control);
 }
 
 static enum verdict verdict_of_exit(int code)
@@ -346,6 +370,11 @@ static void keep_outputs(struct run *r)
     size_t n;
 
     stderr_log_end(&r->stderr_log);
+    if (o->verdict == VERDICT_SNOOZE) { /* neither a result nor a failure */
+        buf_done(&o->result);
+        buf_done(&r->stderr_log.tail);
+        return;
+    }
     if (o->verdict == VERDICT_DONE) {
         o->result_truncated = r->out_bytes > o->result.len;
         if (o->result_truncated)
@@ -370,7 +399,7 @@ static int start(struct run *r, int *ret_errno)
     const struct handler *h = r->d->handler;
     int64_t timeout_ms = handler_timeout_ms(r->d);
     char path[PATH_MAX];
-    int theirs[3], rc = ERR_SYSTEM;
+    int theirs[PIPES], rc = ERR_SYSTEM;
 
     r->next_ms = handler_instant(clock_ms(), timeout_ms);
     if (open_pipes(r, theirs) < 0) {
@@ -389,8 +418,7 @@ static int start(struct run *r, int *ret_errno)
         rc = spawn_start(&s, &r->child, ret_errno);
         free(env);
     }
-    for (int i = 0; i < 3; i++)
-        close_fd(&theirs[i]);
+    close_pipes(theirs);
     return rc;
 }
 
@@ -411,10 +439,9 @@ static void run_exec(struct delivery *d, int cancel_fd)
     r.hurry = false;
     r.out_bytes = 0;
     stderr_log_init(&r.stderr_log, d);
+    control_init(&r.control, d);
     if (start(&r, &err) < 0) {
-        close_fd(&r.in);
-        close_fd(&r.out);
-        close_fd(&r.err);
+        close_pipes(r.fds);
         handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", d->handler->argv[0],
                      strerror(err));
         return;
@@ -423,5 +450,6 @@ static void run_exec(struct delivery *d, int cancel_fd)
     bool ended = reap(&r, &si);
     drain(&r);
     judge(&r, ended, &si);
+    control_judge(&r.control);
     keep_outputs(&r);
 }

@@ -107,25 +107,25 @@ int spawn_start(const struct spawn *s, struct child *ret_child, int *ret_errno)
 }
 
 /* Says why in errno, for the caller. */
-SPAWN_RAW static int child_fds(const int fds[3])
+SPAWN_RAW static int child_fds(const int fds[SPAWN_FDS])
 {
-    int src[3];
+    int src[SPAWN_FDS];
     long i;
 
     /* Out of the way first: one of them may be the target of another. */
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < SPAWN_FDS; i++) {
         src[i] = fds[i];
-        if (src[i] < 3)
-            src[i] = (int)syscall(SYS_fcntl, src[i], F_DUPFD, 3L);
+        if (src[i] < SPAWN_FDS)
+            src[i] = (int)syscall(SYS_fcntl, src[i], F_DUPFD, (long)SPAWN_FDS);
         if (src[i] < 0)
             return -1;
     }
-    for (i = 0; i < 3; i++)
+    for (i = 0; i < SPAWN_FDS; i++)
         if (syscall(SYS_dup3, src[i], i, 0L) < 0)
             return -1;
-    if (syscall(SYS_close_range, 3L, (long)UINT_MAX, 0L) == 0)
+    if (syscall(SYS_close_range, (long)SPAWN_FDS, (long)UINT_MAX, 0L) == 0)
         return 0;
-    for (i = 3; i < CLOSE_MAX; i++)
+    for (i = SPAWN_FDS; i < CLOSE_MAX; i++)
         syscall(SYS_close, i);
     return 0;
 }

@@ -7,11 +7,13 @@
 #include "common/base/err.h"
 #include "common/base/thread.h"
 
+enum { SPAWN_FDS = 4 };
+
 /*
  * Starts one child process from a large threaded one.
  *
  * The child leads a process group of its own, has exactly the descriptors
- * 0, 1 and 2, no blocked and no ignored signal of ours, and is killed when the
+ * 0 to 3, no blocked and no ignored signal of ours, and is killed when the
  * *thread* that started it ends (PR_SET_PDEATHSIG), so that thread must live
  * as long as the child. SIGCHLD must not be ignored. Linux >= 5.3.
  */
@@ -19,8 +21,8 @@ struct spawn {
     const char *path; /* as for execve(2): no search */
     char *const *argv;
     char *const *envp;
-    const char *dir; /* NULL: that of the worker */
-    int fds[3];      /* become stdin, stdout, stderr; stay open here */
+    const char *dir;    /* NULL: that of the worker */
+    int fds[SPAWN_FDS]; /* become stdin, stdout, stderr and 3; stay open here */
 };
 
 struct child {

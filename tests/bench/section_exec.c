@@ -134,6 +134,7 @@ static void by_spawn_start(void)
 
     s.fds[1] = 1;
     s.fds[2] = 2;
+    s.fds[3] = 2;
     if (spawn_start(&s, &c, &err) != 0)
         bench_fail("spawn_start: %s", strerror(err));
     if (waitid(P_PIDFD, (id_t)c.pidfd, &info, WEXITED) != 0 ||
@@ -153,10 +154,10 @@ static void by_fork(void)
     wait_for(pid);
 }
 
-/* What a worker does around each start: three pipes, made and closed. */
+/* What a worker does around each start: four pipes, made and closed. */
 static void by_pipes_alone(void)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < SPAWN_FDS; i++) {
         int fds[2];
         if (pipe2(fds, O_CLOEXEC) != 0)
             bench_fail("pipe2: %s", strerror(errno));

@@ -321,7 +321,8 @@ static void environment_has_exactly_the_promised_names(void **state)
     names = names_in_env(f, d);
     assert_string_equal(names, "PATH HOME LC_TIME BELT_JOB_ID BELT_JOB_TYPE "
                                "BELT_QUEUE BELT_ATTEMPT BELT_MAX_ATTEMPTS "
-                               "BELT_RECOVERED BELT_DEADLINE ");
+                               "BELT_RECOVERED BELT_DEADLINE "
+                               "BELT_CONTROL_FD ");
     free(names);
     delivery_free(d);
 }

@@ -45,7 +45,7 @@ static int start(struct output *o, char *const *argv, const char *dir,
                       .argv = argv,
                       .envp = envp,
                       .dir = dir,
-                      .fds = {o->null, o->wr, o->wr}};
+                      .fds = {o->null, o->wr, o->wr, o->null}};
     int err = 0;
 
     return spawn_start(&s, ret_child, &err) == 0 ? 0 : err;
@@ -103,7 +103,7 @@ static int run_sh(struct output *o, const char *script)
     return run(o, ARGV(word("/bin/sh"), word("-c"), word(script)), NULL);
 }
 
-static void child_has_three_descriptors(void **state)
+static void child_has_four_descriptors(void **state)
 {
     int leak = open("/dev/null", O_RDONLY); /* not close-on-exec */
     int high = fcntl(leak, F_DUPFD, 700);
@@ -111,10 +111,10 @@ static void child_has_three_descriptors(void **state)
 
     (void)state;
     assert_true(leak > 2 && high >= 700);
-    /* 3 is the directory that ls reads. */
+    /* 4 is the directory that ls reads. */
     assert_int_equal(
         run(&o, ARGV(word("/bin/ls"), word("/proc/self/fd")), NULL), 0);
-    assert_string_equal(o.text, "0\n1\n2\n3\n");
+    assert_string_equal(o.text, "0\n1\n2\n3\n4\n");
     close(leak);
     close(high);
 }
@@ -184,7 +184,7 @@ static void child_starts_in_the_directory(void **state)
 static void crossed_descriptors_arrive_right(void **state)
 {
     char *const argv[] = {word("/bin/sh"), word("-c"),
-                          word("cat; echo err >&2"), NULL};
+                          word("cat; echo err >&2; echo control >&3"), NULL};
     char *const envp[] = {NULL};
     int saved = fcntl(0, F_DUPFD_CLOEXEC, 3), err = 0;
     struct spawn s = {.path = argv[0], .argv = argv, .envp = envp};
@@ -197,11 +197,12 @@ static void crossed_descriptors_arrive_right(void **state)
     s.fds[0] = o.null;
     s.fds[1] = 0; /* which the first one replaces */
     s.fds[2] = 0;
+    s.fds[3] = 0;
     assert_int_equal(spawn_start(&s, &c, &err), 0);
     assert_true(dup2(saved, 0) == 0);
     close(saved);
     assert_int_equal(finish(&o, &c), 0);
-    assert_string_equal(o.text, "err\n");
+    assert_string_equal(o.text, "err\ncontrol\n");
 }
 
 static void failure_tells_why_and_leaves_nothing(void **state)
@@ -460,7 +461,7 @@ static void guard_ends_in_peace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(child_has_three_descriptors),
+        cmocka_unit_test(child_has_four_descriptors),
         cmocka_unit_test(child_has_default_signals),
         cmocka_unit_test(caller_keeps_its_signals),
         cmocka_unit_test(child_leads_a_group_of_its_own),

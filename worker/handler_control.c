@@ -1,0 +1,262 @@
+/*
+ * The control channel of a run: what a handler process asks of its worker.
+ *
+ * A run may write any amount in any shape, so everything has a bound: bytes
+ * of a line, lines that are logged, warnings. Nothing is answered, and nothing
+ * but the verdict depends on it, so a handler that never heard of it, closes
+ * it or fills it with noise runs as if it were not there. Of two requests of
+ * one kind the later one counts: a handler may change its mind.
+ *
+ * Thread: the pool thread of the run.
+ */
+#include "worker/handler_control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/text.h"
+
+enum {
+    LINES_LOGGED = 1000,    /* of one run, as of its stderr */
+    MESSAGE_LOGGED = 4096,  /* bytes of each */
+    DURATION_TEXT_MAX = 32, /* "366d", with room */
+    PERCENT_DIGITS = 3
+};
+
+/* The members of a line that any op knows. Absent: p is NULL. */
+struct message {
+    struct json_span op, after, percent, message, level;
+};
+
+static int on_progress(struct control *c, const struct message *m);
+static int on_retry(struct control *c, const struct message *m);
+static int on_snooze(struct control *c, const struct message *m);
+static int on_log(struct control *c, const struct message *m);
+
+static const struct {
+    const char *op, *wants; /* wants: said when it is not understood */
+    int (*run)(struct control *c, const struct message *m);
+} ops[] = {
+    {"progress", "progress wants \"percent\", a number from 0 to 100",
+     on_progress},
+    {"retry", "retry wants \"after\", milliseconds or a text such as \"30s\"",
+     on_retry},
+    {"snooze", "snooze wants \"after\", milliseconds or a text such as \"30s\"",
+     on_snooze},
+    {"log", "log wants \"message\", a text, and perhaps \"level\"", on_log},
+};
+enum { OPS = sizeof(ops) / sizeof(ops[0]) };
+
+void control_init(struct control *c, struct delivery *d)
+{
+    *c = (struct control){.d = d, .retry_ms = -1, .snooze_ms = -1};
+}
+
+int control_duration(struct json_span value, int64_t *ret_ms)
+{
+    char text[DURATION_TEXT_MAX];
+    int64_t ms;
+    size_t n;
+
+    if (value.p == NULL)
+        return ERR_INVALID;
+    if (json_int_value(value, &ms) != 0 &&
+        (json_string_copy(value, text, sizeof(text), &n) != 0 ||
+         text_parse_duration(text, &ms, NULL) != 0))
+        return ERR_INVALID;
+    if (ms < 0 || ms > JOB_DURATION_MAX_MS)
+        return ERR_INVALID;
+    *ret_ms = ms;
+    return 0;
+}
+
+/* A number from 0 to 100; what stands behind a decimal point is cut. */
+static int read_percent(struct json_span value, int64_t *ret_percent)
+{
+    struct json_span whole = value;
+    const char *point;
+
+    if (value.p == NULL || json_kind(value) != JSON_IS_NUMBER ||
+        memchr(value.p, 'e', value.len) != NULL ||
+        memchr(value.p, 'E', value.len) != NULL)
+        return ERR_INVALID;
+    point = memchr(value.p, '.', value.len);
+    if (point != NULL)
+        whole.len = (size_t)(point - value.p);
+    if (whole.len > PERCENT_DIGITS || whole.p[0] == '-' ||
+        json_int_value(whole, ret_percent) != 0 || *ret_percent > 100)
+        return ERR_INVALID;
+    return 0;
+}
+
+static int on_progress(struct control *c, const struct message *m)
+{
+    int64_t percent;
+
+    (void)c;
+    return read_percent(m->percent, &percent);
+}
+
+static int on_retry(struct control *c, const struct message *m)
+{
+    return control_duration(m->after, &c->retry_ms);
+}
+
+static int on_snooze(struct control *c, const struct message *m)
+{
+    return control_duration(m->after, &c->snooze_ms);
+}
+
+static int on_log(struct control *c, const struct message *m)
+{
+    const struct delivery *d = c->d;
+    enum log_level level = LOG_LVL_INFO;
+    char name[8], *text;
+    size_t n;
+
+    if (m->level.p != NULL &&
+        (json_string_copy(m->level, name, sizeof(name), &n) != 0 ||
+         log_level_parse(name, &level, NULL) != 0))
+        return ERR_INVALID;
+    text = m->message.p != NULL ? json_string_dup(m->message, &n) : NULL;
+    if (text == NULL)
+        return ERR_INVALID;
+    if (++c->logged <= LINES_LOGGED)
+        LOG_AT(level, "log", F_STR("job", d->job->id),
+               F_STR("type", d->job->type), F_STR("queue", d->queue),
+               F_MEM("message", text, n < MESSAGE_LOGGED ? n : MESSAGE_LOGGED));
+    free(text);
+    return 0;
+}
+
+static void pass_over(struct control *c, const char *why)
+{
+    if (c->warned)
+        return;
+    c->warned = true;
+    LOG_WARN("control", F_STR("job", c->d->job->id),
+             F_STR("type", c->d->job->type), F_STR("queue", c->d->queue),
+             F_INT("line", c->lines), F_STR("error", why),
+             F_STR("so", "passed over, and so are others of this run, unsaid"));
+}
+
+static int on_member(void *arg, struct json_span key, struct json_span value,
+                     struct errbuf *eb)
+{
+    struct message *m = arg;
+
+    (void)eb;
+    if (json_string_is(key, "op"))
+        m->op = value;
+    else if (json_string_is(key, "after"))
+        m->after = value;
+    else if (json_string_is(key, "percent"))
+        m->percent = value;
+    else if (json_string_is(key, "message"))
+        m->message = value;
+    else if (json_string_is(key, "level"))
+        m->level = value;
+    return 0;
+}
+
+static bool is_blank(const char *p, size_t n)
+{
+    while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t' || p[n - 1] == '\r'))
+        n--;
+    return n == 0;
+}
+
+static void take_line(struct control *c, const char *p, size_t n)
+{
+    struct message m = {0};
+    struct errbuf eb = {""};
+
+    c->lines++;
+    if (is_blank(p, n))
+        return;
+    if (json_scan_object(p, n, on_member, &m, &eb) != 0) {
+        pass_over(c, eb.text);
+        return;
+    }
+    if (m.op.p == NULL || json_kind(m.op) != JSON_IS_STRING) {
+        pass_over(c, "\"op\" is missing, or is no text");
+        return;
+    }
+    for (size_t i = 0; i < OPS; i++) {
+        if (!json_string_is(m.op, ops[i].op))
+            continue;
+        if (ops[i].run(c, &m) != 0)
+            pass_over(c, ops[i].wants);
+        return;
+    }
+    LOG_DEBUG("control_unknown", F_STR("job", c->d->job->id),
+              F_MEM("op", m.op.p, m.op.len < 64 ? m.op.len : 64));
+}
+
+/* Keeps a part of a line whose end has not come. */
+static void keep(struct control *c, const char *p, size_t n)
+{
+    if (c->too_long)
+        return;
+    c->too_long = c->line.len + n > CONTROL_LINE_MAX;
+    if (c->too_long)
+        buf_done(&c->line);
+    else
+        buf_append(&c->line, p, n);
+}
+
+static void end_line(struct control *c)
+{
+    if (c->too_long) {
+        c->lines++;
+        pass_over(c, "more than 64 KiB in one line");
+    } else {
+        take_line(c, c->line.data, c->line.len);
+    }
+    c->too_long = false;
+    buf_clear(&c->line);
+}
+
+void control_feed(struct control *c, const char *p, size_t n)
+{
+    while (n > 0) {
+        const char *end = memchr(p, '\n', n);
+        size_t part = end != NULL ? (size_t)(end - p) : n;
+        bool begun = c->line.len > 0 || c->too_long;
+
+        if (end != NULL && !begun && part <= CONTROL_LINE_MAX) {
+            take_line(c, p, part);
+        } else {
+            keep(c, p, part);
+            if (end == NULL)
+                return;
+            end_line(c);
+        }
+        p += part + 1;
+        n -= part + 1;
+    }
+}
+
+void control_end(struct control *c)
+{
+    if (c->line.len > 0 || c->too_long)
+        end_line(c);
+    buf_done(&c->line);
+    if (c->logged > LINES_LOGGED)
+        LOG_WARN("log_not_logged", F_STR("job", c->d->job->id),
+                 F_STR("type", c->d->job->type), F_STR("queue", c->d->queue),
+                 F_INT("lines", c->logged - LINES_LOGGED));
+}
+
+void control_judge(const struct control *c)
+{
+    struct outcome *o = &c->d->outcome;
+
+    if (o->verdict == VERDICT_DONE && c->snooze_ms >= 0) {
+        o->verdict = VERDICT_SNOOZE;
+        o->delay_ms = c->snooze_ms;
+    } else if (o->verdict == VERDICT_RETRY && c->retry_ms >= 0) {
+        o->delay_ms = c->retry_ms;
+    }
+}

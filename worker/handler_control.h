@@ -1,0 +1,51 @@
+#ifndef WORKER_HANDLER_CONTROL_H
+#define WORKER_HANDLER_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "worker/handler_priv.h"
+
+/*
+ * What a handler process says on descriptor 3 while it runs: lines of JSON,
+ * {"op":"progress","percent":40,"message":"…"} (worker/DESIGN.md has them all).
+ *
+ * A line of more than CONTROL_LINE_MAX bytes, or one that is not understood,
+ * is passed over; the first of a run is said as a warning. An op that is not
+ * known here is passed over for the sake of newer handlers. Pool thread.
+ */
+enum { CONTROL_LINE_MAX = 64 * 1024 };
+
+struct control {
+    struct delivery *d; /* borrowed */
+    struct buf line;    /* owned: the beginning of a line that has not ended */
+    bool too_long;      /* the rest of that line is passed over */
+    bool warned;
+    int64_t lines;    /* ended so far */
+    int64_t logged;   /* lines asked to be logged */
+    int64_t retry_ms; /* what the last of its kind asked for; -1: nothing */
+    int64_t snooze_ms;
+};
+
+void control_init(struct control *c, struct delivery *d);
+void control_feed(struct control *c, const char *p, size_t n);
+
+/* After the last byte: takes a line without an end as one, and frees. */
+void control_end(struct control *c);
+
+/*
+ * Puts into the outcome what was asked for: a run that is done and asked to be
+ * snoozed is VERDICT_SNOOZE, one that failed and is retried has the delay that
+ * it asked for.
+ */
+void control_judge(const struct control *c);
+
+/*
+ * Reads how long to wait: whole milliseconds, or a text such as "30s", up to
+ * 366 days. ERR_INVALID otherwise.
+ */
+int control_duration(struct json_span value, int64_t *ret_ms);
+
+#endif
