@@ -22,7 +22,9 @@
     X(renew)                                                                   \
     X(rebind)                                                                  \
     X(leave)                                                                   \
-    X(reap)
+    X(reap)                                                                    \
+    X(requeue)                                                                 \
+    X(remove)
 
 enum script {
 #define SCRIPT_ENUM(name) SCRIPT_##name,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/redis/queue_admin.h"
 #include "common/redis/script.h"
 
 enum { LEASE_MS = 15000, WAIT_MS = 1000, DEPTH_MAX = 16 };
@@ -56,6 +57,25 @@ static int send_settle(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
     return queue_settle(c, keys(), lane, &s, cb, arg);
 }
 
+static int send_requeue(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
+{
+    struct requeue_job one = {.member = job,
+                              .envelope = job,
+                              .id = "1",
+                              .unique = "key",
+                              .keep = true};
+
+    return queue_requeue(c, keys(), QUEUE_DEAD, false, &one, 1, cb, arg);
+}
+
+static int send_remove(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
+{
+    struct remove_job one = {
+        .member = job, .id = "1", .unique = "key", .keep_ms = 1};
+
+    return queue_remove(c, keys(), QUEUE_RETRY, true, &one, 1, cb, arg);
+}
+
 int call_send(struct conn *c, unsigned kind, const char *marker,
               conn_reply_cb cb, void *arg)
 {
@@ -97,6 +117,10 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
         return queue_fetch_bulk(c, k, lane, 100, 1 << 20, 1, cb, arg);
     case 16:
         return queue_list_active(c, k, lane, 1, -1, cb, arg);
+    case 17:
+        return send_requeue(c, cb, arg);
+    case 18:
+        return send_remove(c, cb, arg);
     default:
         return send_get(c, marker, cb, arg);
     }
@@ -238,6 +262,25 @@ static void read_numbers(int err, const struct reply *r)
         assert(is_count(reaped.moved) && is_count(reaped.left));
 }
 
+static void read_admin(int err, const struct reply *r)
+{
+    struct errbuf eb = {""};
+    struct bytes holder = {"", 0};
+    int64_t n, place;
+    size_t refused = 0;
+
+    if (is_read(queue_requeue_result(err, r, &n, &refused, &eb), err, &eb)) {
+        assert(is_count(n) && 2 * refused + 2 == reply_len(r));
+        for (size_t i = 0; i < refused; i++)
+            if (queue_requeue_refused(r, i, &place, &holder) && holder.p)
+                touch(holder);
+        assert(!queue_requeue_refused(r, refused, &place, &holder));
+    }
+    eb.text[0] = '\0';
+    if (is_read(queue_remove_result(err, r, &n, &eb), err, &eb))
+        assert(is_count(n));
+}
+
 size_t call_read(int err, const struct reply *r)
 {
     struct errbuf eb = {""};
@@ -247,6 +290,7 @@ size_t call_read(int err, const struct reply *r)
     read_bulk(err, r);
     read_renew(err, r);
     read_numbers(err, r);
+    read_admin(err, r);
     (void)is_read(queue_settle_result(err, r, &eb), err, &eb);
     (void)is_read(queue_release_result(err, r, &eb), err, &eb);
     return bytes;

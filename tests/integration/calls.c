@@ -18,6 +18,8 @@
 #define DEAD_LANE LANE "RPUSH @active:L " J(1) " " J(2) "\nRPUSH @ready " J(3)
 #define ENDED_LANE                                                             \
     "ZADD @reaped NOW L\nRPUSH @active:L " J(1) " " J(2) "\nRPUSH @ready " J(3)
+#define DEAD_JOBS                                                              \
+    "ZADD @dead 1 " J(1) " 2 " J(2) " 3 " J(3) "\nRPUSH @ready " J(4) "\n"
 /* SHA-1 of J(1), J(2) and J(3). */
 #define SHA_1 "e72adfb6331568dff47aa4fab46f4d1fc410c8a6"
 #define SHA_2 "87b78019ec5923ebf6f8532d6fb93c17d02535a3"
@@ -104,6 +106,25 @@ const struct call calls[] = {
     {"reap forgotten", SCRIPT_reap,
      "ZADD @reaped NOW-90000000 L\nRPUSH @ready " J(3), "L straggler 1000",
      "FORGOTTEN", ""},
+    {"requeue", SCRIPT_requeue, DEAD_JOBS "HSET @job:a state dead",
+     "@dead @ready @stats @minute @unique:a @job:a @unique:b @stats | ready "
+     "" J(1) " " J(1) " j1 until 1 " J(2) " " J(2) " j2 60000 0",
+     "OK 2", ""},
+    {"requeue to another queue", SCRIPT_requeue,
+     DEAD_JOBS "SET @unique:a j1\nHSET @job:a state dead",
+     "@dead @outbox @stats @minute @unique:a @job:a | outbox " J(1) " " J(
+         1) " j1 until 1",
+     "OK 1", ""},
+    {"remove", SCRIPT_remove,
+     DEAD_JOBS "SET @unique:a j1\nHSET @job:a state dead",
+     "@dead @stats @minute @cancelled @unique:a @job:a @stats @stats | "
+     "removed " J(1) " j1 60000 " J(2) " '' 0",
+     "OK 2", "j1 j2"},
+    {"remove as cancelled", SCRIPT_remove,
+     DEAD_JOBS "HSET @job:a state dead\nZADD @cancelled 1 j1",
+     "@dead @stats @minute @cancelled @stats @job:a | cancelled " J(1) " j1 "
+                                                                       "60000",
+     "OK 1", "j1"},
 };
 const size_t call_count = sizeof(calls) / sizeof(calls[0]);
 

@@ -70,6 +70,26 @@ static const struct row good[SCRIPT_COUNT] = {
                           "RPUSH @ready {`id`:`j3`}",
                      SCRIPT_reap, "L gone 1000", "OK 2 0",
                      "LLEN @ready => 3\nZRANGE @reaped 0 -1 => L"},
+    [SCRIPT_requeue] = {"requeue",
+                        "ZADD @dead 1 {`id`:`j1`} 2 {`id`:`j2`}\n"
+                        "HSET @job:a state dead",
+                        SCRIPT_requeue,
+                        "@dead @ready @stats @minute @unique:a @job:a | ready "
+                        "{`id`:`j1`} {`id`:`j1`} j1 until 1",
+                        "OK 1",
+                        "LRANGE @ready 0 -1 => {`id`:`j1`}\n"
+                        "ZRANGE @dead 0 -1 => {`id`:`j2`}\n"
+                        "GET @unique:a => j1\nHGET @job:a state => ready"},
+    [SCRIPT_remove] = {"remove",
+                       "ZADD @dead 1 {`id`:`j1`} 2 {`id`:`j2`}\n"
+                       "HSET @job:a state dead\nSET @unique:a j1",
+                       SCRIPT_remove,
+                       "@dead @stats @minute @cancelled @unique:a @job:a | "
+                       "cancelled {`id`:`j1`} j1 60000",
+                       "OK 1",
+                       "ZRANGE @dead 0 -1 => {`id`:`j2`}\n"
+                       "EXISTS @unique:a => 0\nHGET @job:a state => "
+                       "cancelled"},
 };
 
 /* ---- a full Redis ---- */
@@ -125,9 +145,9 @@ static void stragglers_are_given_back_in_a_full_redis(void **state)
 /* Counting is not worth a job, nor the answer that it was done. */
 static void planted_counters_stop_nothing(void **state)
 {
-    static const enum script counting[] = {SCRIPT_push, SCRIPT_settle,
-                                           SCRIPT_release, SCRIPT_promote,
-                                           SCRIPT_reap};
+    static const enum script counting[] = {
+        SCRIPT_push, SCRIPT_settle,  SCRIPT_release, SCRIPT_promote,
+        SCRIPT_reap, SCRIPT_requeue, SCRIPT_remove};
     (void)state;
     for (size_t i = 0; i < sizeof(counting) / sizeof(counting[0]); i++) {
         const struct row *row = &good[counting[i]];

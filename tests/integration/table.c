@@ -19,7 +19,7 @@
 #include "common/base/mem.h"
 #include "tests/unit/unit.h"
 
-enum { WORDS_MAX = 4096, CLOSE_MS = 60 * 1000 };
+enum { WORDS_MAX = 8192, CLOSE_MS = 60 * 1000 };
 
 /* $1 and $2 are arguments. */
 static const char *const script_keys[SCRIPT_COUNT] = {
@@ -37,6 +37,8 @@ static const char *const script_keys[SCRIPT_COUNT] = {
     [SCRIPT_leave] = "@leases @lanes @reaped @config @active:$1",
     [SCRIPT_reap] =
         "@leases @lanes @reaped @config @active:$1 @ready @stats @minute",
+    [SCRIPT_requeue] = "", /* all of them stand in front of "| " */
+    [SCRIPT_remove] = "",
 };
 
 static struct redis *server;

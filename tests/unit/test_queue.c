@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "common/redis/queue_admin.h"
 #include "common/redis/reader.h"
 #include "tests/unit/unit.h"
 
@@ -78,11 +79,24 @@ static int read_reap(int err, const struct reply *r, struct errbuf *eb)
     return queue_reap_result(err, r, &res, eb);
 }
 
+static int read_requeue(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t moved;
+    size_t refused;
+    return queue_requeue_result(err, r, &moved, &refused, eb);
+}
+
+static int read_remove(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t removed;
+    return queue_remove_result(err, r, &removed, eb);
+}
+
 static const read_fn readers[] = {
     read_push,   read_register,        read_fetch,   read_block,
     read_stamp,  queue_settle_result,  read_promote, read_renew,
     read_rebind, queue_release_result, read_leave,   read_reap,
-    read_bulk};
+    read_bulk,   read_requeue,         read_remove};
 enum { READERS = sizeof(readers) / sizeof(readers[0]) };
 
 static struct reader *reader;
@@ -290,6 +304,33 @@ static void a_list_lends_its_jobs_and_no_more(void **state)
     assert_int_equal(count, 0);
 }
 
+static void requeue_says_who_stayed_and_why(void **state)
+{
+    int64_t moved = 0, place = 0;
+    size_t refused = 0;
+    struct bytes holder = {"", 0};
+    (void)state;
+    const struct reply *r =
+        read_reply("*6\r\n$2\r\nOK\r\n:7\r\n:1\r\n$4\r\nGONE\r\n:9\r\n"
+                   "$2\r\nj5\r\n");
+    assert_int_equal(queue_requeue_result(0, r, &moved, &refused, NULL), 0);
+    assert_int_equal(moved, 7);
+    assert_int_equal(refused, 2);
+    assert_true(queue_requeue_refused(r, 0, &place, &holder));
+    assert_true(place == 1 && holder.p == NULL);
+    assert_true(queue_requeue_refused(r, 1, &place, &holder));
+    assert_true(place == 9 && holder.len == 2);
+    assert_memory_equal(holder.p, "j5", 2);
+    assert_false(queue_requeue_refused(r, 2, &place, &holder));
+    r = read_reply("*3\r\n$2\r\nOK\r\n:7\r\n:1\r\n");
+    assert_int_equal(queue_requeue_result(0, r, &moved, &refused, NULL),
+                     ERR_REDIS);
+    r = read_reply("*2\r\n$2\r\nOK\r\n:-1\r\n");
+    assert_int_equal(queue_requeue_result(0, r, &moved, &refused, NULL),
+                     ERR_REDIS);
+    assert_int_equal(read_remove(0, r, NULL), ERR_REDIS);
+}
+
 /* Anybody may put a job into scheduled that is due in a million years. */
 static void far_times_are_cut(void **state)
 {
@@ -334,6 +375,7 @@ int main(void)
         cmocka_unit_test(bulk_says_what_it_moved),
         cmocka_unit_test(bulk_of_what_cannot_be_is_refused),
         cmocka_unit_test(a_list_lends_its_jobs_and_no_more),
+        cmocka_unit_test(requeue_says_who_stayed_and_why),
         cmocka_unit_test(far_times_are_cut),
         cmocka_unit_test(no_reply_has_no_shape),
     };
