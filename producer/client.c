@@ -48,6 +48,7 @@ static void on_up(void *arg);
 static void on_down(void *arg, int err, const char *why);
 static void on_too_late(evutil_socket_t fd, short what, void *arg);
 static void on_reply(void *arg, int err, const struct reply *r);
+static void on_time(void *arg, const struct reply *r);
 
 static void new_conn(struct client *c, const struct url *url) ON_LOOP
 {
@@ -236,6 +237,25 @@ int client_wait(struct client *c)
     if (c->error[0] != '\0')
         return fail(c->o, c->failed, "%s: %s", c->shown, c->error);
     return fail(c->o, c->failed, "%s: connection lost: %s", c->shown, c->why);
+}
+
+static void on_time(void *arg, const struct reply *r)
+{
+    int64_t s = 0, us = 0;
+
+    if (reply_int(reply_at(r, 0), &s) && reply_int(reply_at(r, 1), &us))
+        *(int64_t *)arg = s * 1000 + us / 1000;
+}
+
+int client_now(struct client *c, int64_t *ret_ms)
+{
+    struct args a = {0};
+
+    *ret_ms = 0;
+    args_str(&a, "TIME");
+    client_call(c, &a, on_time, ret_ms);
+    args_done(&a);
+    return client_wait(c);
 }
 
 int client_error_status(const char *text)

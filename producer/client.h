@@ -51,6 +51,12 @@ void client_call(struct client *c, const struct args *a, client_reply_cb cb,
  */
 int client_wait(struct client *c);
 
+/*
+ * Redis' clock, which all that lies in Redis is dated by. Returns as
+ * client_wait, which it does.
+ */
+int client_now(struct client *c, int64_t *ret_ms);
+
 /* The exit status of a push that Redis answered: err and eb of its result. */
 int client_push_status(int err, const struct errbuf *eb);
 

@@ -25,7 +25,7 @@ struct options {
     int64_t connect_timeout_ms;
 
     const char *queue, *id, *type;
-    bool front, ndjson;
+    bool front, ndjson, raw;
     int64_t max_attempts, timeout_ms, keep_ms; /* 0: not given */
     int64_t skip, max_bytes;
 

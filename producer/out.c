@@ -18,7 +18,7 @@
 #include "common/base/mem.h"
 #include "common/base/safe.h"
 
-enum { COLUMNS_MAX = 16, ROWS_HELD = 1000, GAP = 2 };
+enum { COLUMNS_MAX = 32, ROWS_HELD = 1000, GAP = 2 };
 #define BYTES_HELD ((size_t)4 << 20)
 
 struct out {

@@ -353,7 +353,8 @@ static void result_exits_1_unless_all_are_done(void **state)
     EXPECT(server, NULL, 0, "q/ok", NULL, "result", "q/ok");
     EXPECT(server, NULL, 1, "dead", NULL, "result", "q/ok", "q/bad");
     EXPECT(server, NULL, 1, "(not kept)", NULL, "result", "q/gone");
-    EXPECT(server, NULL, 64, "", "gone: not QUEUE/ID", "result", "gone");
+    EXPECT(server, NULL, 64, "", "/gone: neither QUEUE/ID nor ID", "result",
+           "/gone");
     EXPECT(server, NULL, 64, "", "argument is missing", "result");
 }
 
@@ -382,7 +383,7 @@ static void result_takes_ids_from_stdin(void **state)
 static void help_comes_on_stdout_with_0(void **state)
 {
     static const char *const commands[] = {
-        "push", "queues", "jobs", "workers", "result", "dev", "help"};
+        "push", "queues", "jobs", "workers", "result", "status", "dev", "help"};
 
     (void)state;
     for (size_t i = 0; i < LEN(commands); i++) {

@@ -1,0 +1,341 @@
+/*
+ * belt status: how jobs stand.
+ *
+ * A kept job has a hash with its last news, which is put right where that is
+ * cheap: nobody tells when a job is promoted, or when its worker is lost. The
+ * others are looked for in the sets and in what the workers hold.
+ *
+ * Thread: main, which is also the loop.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/base/mem.h"
+#include "common/base/safe.h"
+#include "producer/age.h"
+#include "producer/client.h"
+#include "producer/complain.h"
+#include "producer/failure.h"
+#include "producer/find.h"
+#include "producer/ids.h"
+#include "producer/kept.h"
+
+enum { JOBS_AT_ONCE = 100, ERROR_WIDTH = 60 };
+
+struct entry {
+    struct job_name name;
+    struct kept kept;
+    bool leased;        /* of a kept job that is active: its lane */
+    struct found found; /* of one that is not kept */
+};
+
+struct query {
+    const struct options *o; /* borrowed */
+    struct client *client;   /* borrowed */
+    struct out *out;         /* borrowed */
+    struct entry entries[JOBS_AT_ONCE];
+    size_t count;
+    int64_t now_ms; /* by Redis' clock */
+    bool negative;  /* a job is not there */
+};
+
+static void on_score(void *arg, const struct reply *r);
+static int on_name(void *arg, const struct job_name *name);
+
+static const struct column columns[] = {
+    {"job", FOR_PEOPLE, false},    {"queue", FOR_PROGRAMS, false},
+    {"id", FOR_PROGRAMS, false},   {"state", FOR_ALL, false},
+    {"type", FOR_ALL, false},      {"attempt", FOR_ALL, true},
+    {"progress", FOR_ALL, true},   {"message", FOR_ALL, false},
+    {"created", FOR_PEOPLE, true}, {"created_at", FOR_PROGRAMS, true},
+    {"due", FOR_PEOPLE, true},     {"due_at", FOR_PROGRAMS, true},
+    {"started", FOR_PEOPLE, true}, {"started_at", FOR_PROGRAMS, true},
+    {"ended", FOR_PEOPLE, true},   {"ended_at", FOR_PROGRAMS, true},
+    {"worker", FOR_ALL, false},    {"lane", FOR_PROGRAMS, false},
+    {"exit", FOR_PROGRAMS, true},  {"error", FOR_ALL, false},
+    {"kept", FOR_PROGRAMS, false}, {0},
+};
+
+static bool is_kept(const struct entry *e)
+{
+    return e->kept.values[KEPT_state] != NULL;
+}
+
+/* "3m ago" or "in 2h", and the instant for programs; 0: none. */
+static void out_instant(struct query *q, int64_t at_ms)
+{
+    int64_t ms = q->now_ms - at_ms;
+    char age[32], text[48];
+
+    if (at_ms <= 0) {
+        out_none(q->out);
+        out_none(q->out);
+        return;
+    }
+    if (ms >= 0)
+        snprintf(text, sizeof(text), "%s ago", age_format(ms, age));
+    else
+        snprintf(text, sizeof(text), "in %s", age_format(999 - ms, age));
+    out_str(q->out, text);
+    out_int(q->out, at_ms);
+}
+
+static void out_error(struct query *q, const struct buf *error)
+{
+    bool table = q->o->format == OUT_TABLE;
+    size_t n = error->len;
+    struct buf b = {0};
+
+    if (n == 0) {
+        out_none(q->out);
+        return;
+    }
+    size_t cut = table ? safe_cut(error->data, n, ERROR_WIDTH) : n;
+    buf_append(&b, error->data, cut);
+    if (cut < n)
+        buf_str(&b, "…");
+    out_text(q->out, b.data, b.len);
+    buf_done(&b);
+}
+
+/* The state that was told, unless it is known to have passed. */
+static const char *state_now(const struct query *q, const struct entry *e)
+{
+    const struct kept *k = &e->kept;
+
+    if ((kept_is(k, "retry") || kept_is(k, "scheduled")) &&
+        kept_int(k, KEPT_due_at, INT64_MAX) <= q->now_ms)
+        return "ready";
+    if (kept_is(k, "active") && k->values[KEPT_lane] && !e->leased)
+        return "recovering";
+    return k->values[KEPT_state];
+}
+
+static void print_kept(struct query *q, const struct entry *e)
+{
+    const struct kept *k = &e->kept;
+    struct buf error = {0};
+
+    out_str(q->out, state_now(q, e));
+    kept_out(q->out, k, KEPT_type);
+    kept_out_number(q->out, k, KEPT_attempt);
+    kept_out_number(q->out, k, KEPT_progress);
+    kept_out(q->out, k, KEPT_message);
+    out_instant(q, kept_int(k, KEPT_created_at, 0));
+    out_instant(q, kept_int(k, KEPT_due_at, 0));
+    out_instant(q, kept_int(k, KEPT_started_at, 0));
+    out_instant(q, kept_int(k, KEPT_ended_at, 0));
+    kept_out(q->out, k, KEPT_worker);
+    kept_out(q->out, k, KEPT_lane);
+    kept_out_number(q->out, k, KEPT_exit);
+    if (k->values[KEPT_error])
+        failure_append_text(k->values[KEPT_error], k->lens[KEPT_error], &error);
+    out_error(q, &error);
+    buf_done(&error);
+    out_bool(q->out, true);
+}
+
+/* The worker of a lane: its id without the number behind the last dot. */
+static void out_worker(struct out *out, const char *lane)
+{
+    const char *dot = strrchr(lane, '.');
+
+    if (dot)
+        out_text(out, lane, (size_t)(dot - lane));
+    else
+        out_str(out, lane[0] != '\0' ? lane : NULL);
+}
+
+static void print_found(struct query *q, const struct entry *e)
+{
+    const struct found *f = &e->found;
+    bool dead = f->place == PLACE_DEAD;
+    struct buf error = {0};
+
+    out_str(q->out, place_name(f->place));
+    out_str(q->out, f->job->type);
+    out_int(q->out, f->job->attempt);
+    out_none(q->out);
+    out_none(q->out);
+    out_instant(q, f->job->created_at_ms);
+    out_instant(q, dead ? 0 : f->at_ms);
+    out_instant(q, 0);
+    out_instant(q, dead ? f->at_ms : 0);
+    out_worker(q->out, f->lane);
+    out_str(q->out, f->lane[0] != '\0' ? f->lane : NULL);
+    out_none(q->out);
+    failure_append(f->job, &error);
+    out_error(q, &error);
+    buf_done(&error);
+    out_bool(q->out, false);
+}
+
+static void print_nothing(struct query *q, const struct entry *e)
+{
+    char text[JOB_NAME_TEXT_MAX];
+
+    q->negative = true;
+    complain(q->o, "%s: not found: not kept, or gone",
+             job_name_format(&e->name, text));
+    out_str(q->out, q->o->format == OUT_TABLE ? "(not found)" : NULL);
+    for (size_t i = 4; columns[i].name; i++)
+        out_none(q->out);
+}
+
+static bool print(struct query *q, const struct entry *e)
+{
+    char text[JOB_NAME_TEXT_MAX];
+
+    out_str(q->out, job_name_format(&e->name, text));
+    out_str(q->out, e->name.queue[0] != '\0' ? e->name.queue : NULL);
+    out_str(q->out, e->name.id);
+    if (is_kept(e))
+        print_kept(q, e);
+    else if (e->found.job)
+        print_found(q, e);
+    else
+        print_nothing(q, e);
+    return out_row(q->out);
+}
+
+static void on_score(void *arg, const struct reply *r)
+{
+    *(bool *)arg = !reply_is_nil(r);
+}
+
+static void ask_lease(struct query *q, const struct keys *keys, struct entry *e)
+{
+    struct args a = {0};
+
+    args_str(&a, "ZSCORE");
+    args_str(&a, keys->leases);
+    args_mem(&a, e->kept.values[KEPT_lane], e->kept.lens[KEPT_lane]);
+    client_call(q->client, &a, on_score, &e->leased);
+    args_done(&a);
+}
+
+static bool depends_on_lane(const struct entry *e)
+{
+    return kept_is(&e->kept, "active") && e->kept.values[KEPT_lane];
+}
+
+/* A round for all that is kept, one for the lanes of what is active. */
+static int ask_kept(struct query *q)
+{
+    struct keys keys;
+    int status;
+
+    for (size_t i = 0; i < q->count; i++) {
+        struct entry *e = &q->entries[i];
+        if (e->name.queue[0] == '\0')
+            continue;
+        keys_init(&keys, q->o->ns, e->name.queue);
+        kept_ask(q->client, &keys, e->name.id, &e->kept);
+    }
+    status = client_now(q->client, &q->now_ms);
+    for (size_t i = 0; i < q->count && status == 0; i++) {
+        struct entry *e = &q->entries[i];
+        if (!depends_on_lane(e))
+            continue;
+        keys_init(&keys, q->o->ns, e->name.queue);
+        ask_lease(q, &keys, e);
+    }
+    return status ? status : client_wait(q->client);
+}
+
+/* What a round could not tell: one by one. */
+static int look_for(struct query *q, struct entry *e)
+{
+    struct keys keys;
+
+    if (e->name.queue[0] == '\0')
+        return 0;
+    keys_init(&keys, q->o->ns, e->name.queue);
+    if (!is_kept(e))
+        return find_job(q->client, &keys, e->name.id, PLACES_CHEAP, PLACE_NONE,
+                        &e->found);
+    if (depends_on_lane(e) && !e->leased)
+        return find_lease(q->client, &keys, e->kept.values[KEPT_lane],
+                          &e->leased);
+    return 0;
+}
+
+static int flush(struct query *q)
+{
+    int status = ask_kept(q);
+
+    for (size_t i = 0; i < q->count && status == 0; i++)
+        status = look_for(q, &q->entries[i]);
+    for (size_t i = 0; i < q->count; i++) {
+        struct entry *e = &q->entries[i];
+        if (status == 0 && !print(q, e))
+            status = EX_IOERR; /* told at the end */
+        kept_done(&e->kept);
+        found_done(&e->found);
+        *e = (struct entry){0};
+    }
+    q->count = 0;
+    return status;
+}
+
+static int on_name(void *arg, const struct job_name *name)
+{
+    struct query *q = arg;
+    struct entry *e = &q->entries[q->count];
+
+    e->name = *name;
+    if (name->queue[0] == '\0') {
+        int status = find_queue(q->client, q->o, &e->name);
+        if (status != 0)
+            return status;
+    }
+    return ++q->count == JOBS_AT_ONCE ? flush(q) : 0;
+}
+
+static int ask_all(struct query *q)
+{
+    int status = job_names_read(q->o, on_name, q);
+
+    if (status != 0 && status != EX_DATAERR)
+        return status;
+    int flushed = flush(q);
+    if (flushed != 0)
+        return flushed;
+    return status ? status : q->negative ? 1 : EX_OK;
+}
+
+static int run_status(const struct options *o)
+{
+    struct client *client;
+    int status = client_open(o, &client);
+
+    if (status != 0)
+        return status;
+    struct query *q = mem_new(sizeof(*q));
+    q->o = o;
+    q->client = client;
+    q->out = out_new(o, columns);
+    status = ask_all(q);
+    out_end(q->out);
+    free(q);
+    client_close(client);
+    return status;
+}
+
+const struct command cmd_status = {
+    .name = "status",
+    .usage = "QUEUE/ID ... | ID ... | -",
+    .summary = "Show how jobs stand: state, progress, times",
+    .details =
+        "Jobs pushed with --keep have a status, also after their end. Others "
+        "are looked\nfor among those that are scheduled, to be retried, dead "
+        "or held by a worker.\n\nrecovering: the worker that ran it is gone, "
+        "and it will run again. An ID without\nits queue is looked for in all "
+        "queues. With - the names come from stdin. Exits 1\nif a job is not "
+        "found.\n",
+    .min_args = 1,
+    .max_args = -1,
+    .run = run_status,
+};
