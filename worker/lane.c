@@ -199,10 +199,11 @@ static void note_lost_id(struct lane *lane, int64_t now_ms) ON_LOOP;
 static void note_lost_id(struct lane *lane, int64_t now_ms)
 {
     struct args a = {0};
-    char settles[LANE_ID_MAX + 16];
+    char settles[LANE_ID_MAX + 16], version[LANE_ID_MAX + 16];
     if (lane->lost_id[0] == '\0')
         return;
     (void)snprintf(settles, sizeof(settles), "%s:settles", lane->lost_id);
+    (void)snprintf(version, sizeof(version), "%s:version", lane->lost_id);
     args_str(&a, "ZADD");
     args_str(&a, lane->keys.reaped);
     args_str(&a, "NX");
@@ -215,6 +216,7 @@ static void note_lost_id(struct lane *lane, int64_t now_ms)
     args_str(&a, lane->keys.lanes);
     args_str(&a, lane->lost_id);
     args_str(&a, settles);
+    args_str(&a, version);
     (void)conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false, NULL,
                     NULL);
     args_done(&a);

@@ -40,7 +40,7 @@ void lane_renew(struct lane *lane)
     lane->asked_us = clock_us();
     lane->asked_boot_ms = clock_boot_ms();
     (void)queue_renew(lane->cmd, &lane->keys, lane->id,
-                      lane->agent->cfg->lease_ms, on_renewed, lane);
+                      lane->agent->cfg->lease_ms, -1, on_renewed, lane);
 }
 
 /* A list that differs twice in a row is not the one we believe in. */

@@ -3,8 +3,8 @@
 --      5 fence (integer)
 -- ARGV 1 lane id  2 max jobs  3 max bytes (at least one job comes)
 --      4 the first 23 characters of fresh ULIDs for jobs without id
--- Returns { "MORE" or "EMPTY", fence of the first job, envelopes... },
--- { "PAUSED" }, or { "FENCED" } without a lease.
+-- Returns { "MORE" or "EMPTY", fence of the first job, cancelled version,
+-- envelopes... }, { "PAUSED" }, or { "FENCED" } without a lease.
 -- Moves: ready -> active, stamping jobs that have no id.
 local ready, active, leases, config = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lane, prefix = ARGV[1], ARGV[4]
@@ -57,8 +57,14 @@ end
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, lane) then return { 'FENCED' } end
-if (redis.call('HGET', config, 'paused') or '0') ~= '0' then
-  return { 'PAUSED' }
+local told = redis.call('HMGET', config, 'paused', 'cancelled_version')
+local cancelled = tonumber(told[2] or '0') or 0
+if told[1] == '1' then return { 'PAUSED' } end
+if told[1] and told[1] ~= '0' then -- until an instant
+  local t = redis.call('TIME')
+  if (tonumber(told[1]) or 0) > t[1] * 1000 + math.floor(t[2] / 1000) then
+    return { 'PAUSED' }
+  end
 end
 
 -- Read in steps that follow number and size met so far, so that big envelopes
@@ -79,7 +85,7 @@ while #jobs < n do
   step = math.max(1, math.min(3 * #jobs,
     math.floor((max_bytes - bytes) * #jobs / bytes)))
 end
-if #jobs == 0 then return { 'EMPTY', 0 } end
+if #jobs == 0 then return { 'EMPTY', 0, cancelled } end
 
 for i = 1, #jobs do
   if not has_id(jobs[i]) then jobs[i] = stamped(jobs[i], i - 1) end
@@ -93,4 +99,4 @@ if type(last) == 'table' then -- not ours any more: tokens must go on growing
 end
 local fence = last - #jobs + 1
 local more = redis.call('EXISTS', ready) == 1 and 'MORE' or 'EMPTY'
-return { more, fence, unpack(jobs) }
+return { more, fence, cancelled, unpack(jobs) }

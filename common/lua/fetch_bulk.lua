@@ -4,8 +4,8 @@
 -- ARGV 1 lane id  2 max jobs  3 max bytes, roughly
 --      4 how many jobs the lane believes to be in active
 -- Returns { "MORE" or "EMPTY", fence of the first job, how many came, 1 if
--- they were bigger than they looked }: they are the last ones of active;
--- { "NO" }: use fetch; { "PAUSED" }, or { "FENCED" } without a lease.
+-- they were bigger than they looked, cancelled version }: they are the last
+-- ones of active; { "NO" }: use fetch; { "PAUSED" }, or { "FENCED" } without a lease.
 -- Moves: ready -> active. Jobs without id come as they are.
 --
 -- Most of what a script costs is that each envelope becomes a Lua string, all
@@ -18,12 +18,18 @@ local n, max_bytes = math.min(tonumber(ARGV[2]), 1000), tonumber(ARGV[3])
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, ARGV[1]) then return { 'FENCED' } end
-if (redis.call('HGET', config, 'paused') or '0') ~= '0' then
-  return { 'PAUSED' }
+local told = redis.call('HMGET', config, 'paused', 'cancelled_version')
+local cancelled = tonumber(told[2] or '0') or 0
+if told[1] == '1' then return { 'PAUSED' } end
+if told[1] and told[1] ~= '0' then -- until an instant
+  local t = redis.call('TIME')
+  if (tonumber(told[1]) or 0) > t[1] * 1000 + math.floor(t[2] / 1000) then
+    return { 'PAUSED' }
+  end
 end
 
 local held, waiting = redis.call('LLEN', active), redis.call('LLEN', ready)
-if waiting == 0 then return { 'EMPTY', 0, 0, 0 } end
+if waiting == 0 then return { 'EMPTY', 0, 0, 0, cancelled } end
 if held ~= tonumber(ARGV[4]) then return { 'NO' } end
 
 -- The first 64 nodes of a list (512 KiB of small envelopes) tell how big its
@@ -67,4 +73,4 @@ if type(last) == 'table' then -- not ours any more: tokens must go on growing
   redis.call('SET', KEYS[5], string.format('%.0f', last))
 end
 local more = redis.call('EXISTS', ready) == 1 and 'MORE' or 'EMPTY'
-return { more, last - came + 1, came, bigger }
+return { more, last - came + 1, came, bigger, cancelled }

@@ -25,6 +25,6 @@ redis.call('HLEN', KEYS[2])
 redis.call('HLEN', config)
 redis.call('ZADD', KEYS[3], now, lane)
 redis.call('ZREM', leases, lane)
-redis.call('HDEL', KEYS[2], lane, lane .. ':settles')
+redis.call('HDEL', KEYS[2], lane, lane .. ':settles', lane .. ':version')
 bump_lanes()
 return { 'OK', left }

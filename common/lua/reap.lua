@@ -63,7 +63,8 @@ else
   end
   redis.call('ZADD', reaped, now, lane)
   redis.call('ZREM', leases, lane)
-  redis.call('HDEL', lanes, lane, lane .. ':settles')
+  redis.call('HDEL', lanes, lane, lane .. ':settles',
+    lane .. ':version')
   bump_lanes()
 end
 

@@ -63,6 +63,6 @@ if settles then redis.call('HSET', lanes, new .. ':settles', settles) end
 if jobs > 0 then redis.call('RENAMENX', KEYS[5], KEYS[6]) end
 redis.call('ZADD', reaped, now, old)
 redis.call('ZREM', leases, old)
-redis.call('HDEL', lanes, old, old .. ':settles')
+redis.call('HDEL', lanes, old, old .. ':settles', old .. ':version')
 bump_lanes()
 return answer()

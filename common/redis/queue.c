@@ -193,20 +193,24 @@ bool queue_rebind_job(const struct reply *r, size_t i, struct bytes *ret)
 }
 
 int queue_renew(struct conn *c, const struct keys *k, const char *lane,
-                int64_t lease_ms, conn_reply_cb cb, void *arg)
+                int64_t lease_ms, int64_t version, conn_reply_cb cb, void *arg)
 {
     struct args a = {0};
     char active[KEY_MAX];
     keys_active(k, lane, active);
-    script_args(&a, SCRIPT_renew, 6);
+    script_args(&a, SCRIPT_renew, 9);
     args_str(&a, k->leases);
     args_str(&a, active);
     args_str(&a, k->config);
     args_str(&a, k->ready);
     args_str(&a, k->scheduled);
     args_str(&a, k->retry);
+    args_str(&a, k->lanes);
+    args_str(&a, k->cron_due);
+    args_str(&a, k->outbox);
     args_str(&a, lane);
     args_int(&a, lease_ms);
+    args_int(&a, version);
     return queue_send(c, SCRIPT_renew, &a, cb, arg);
 }
 
@@ -228,7 +232,10 @@ int queue_renew_result(int err, const struct reply *r, struct renew_result *ret,
         !queue_count_at(r, 7, &res.ready) ||
         !queue_wait_at(r, 8, &res.next_due_ms) ||
         !queue_bytes_at(r, 9, &oldest) ||
-        !queue_wait_at(r, 10, &res.oldest_left_ms))
+        !queue_wait_at(r, 10, &res.oldest_left_ms) ||
+        !queue_wait_at(r, 11, &res.paused_left_ms) ||
+        !queue_wait_at(r, 12, &res.cron_due_ms) ||
+        !queue_count_at(r, 13, &res.outbox))
         return queue_unexpected("renew", eb);
     res.paused = paused != 0;
     /* The script lets no longer one through. */

@@ -67,6 +67,7 @@ int queue_fetch(struct conn *c, const struct keys *k, const char *lane,
 struct fetch_result {
     bool more, paused;
     int64_t fence; /* of the first job; the others follow one by one */
+    int64_t cancelled_version;
     size_t count;
     bool refused; /* of a bulk fetch: use fetch; more is then not known */
     bool bigger;  /* of a bulk fetch: came in spite of its bound in bytes */
@@ -163,13 +164,18 @@ int queue_promote(struct conn *c, const struct keys *k, conn_reply_cb cb,
 int queue_promote_result(int err, const struct reply *r, int64_t *ret_moved,
                          int64_t *ret_next_ms, struct errbuf *eb);
 
+/* version: of config, which the lane complies with; -1: not yet with any. */
 int queue_renew(struct conn *c, const struct keys *k, const char *lane,
-                int64_t lease_ms, conn_reply_cb cb, void *arg) ON_LOOP;
+                int64_t lease_ms, int64_t version, conn_reply_cb cb,
+                void *arg) ON_LOOP;
 struct renew_result {
     int64_t now_ms, active, ready;
     int64_t config_version, cancelled_version, lanes_version;
     bool paused;
-    int64_t next_due_ms; /* -1: nothing is scheduled or to be retried */
+    int64_t paused_left_ms; /* until the pause ends; -1: it has no end */
+    int64_t next_due_ms;    /* -1: nothing is scheduled or to be retried */
+    int64_t cron_due_ms;    /* until an entry is due; -1: there is none */
+    int64_t outbox;         /* its length */
     char oldest_lane[LANE_ID_MAX];
     int64_t oldest_left_ms; /* of its lease; negative: ran out */
 };

@@ -61,9 +61,10 @@ int queue_fetch_result(int err, const struct reply *r, struct fetch_result *ret,
     } else {
         res.more = reply_str_is(reply_at(r, 0), "MORE");
         if ((!res.more && !reply_str_is(reply_at(r, 0), "EMPTY")) ||
-            !reply_int(reply_at(r, 1), &res.fence))
+            !reply_int(reply_at(r, 1), &res.fence) ||
+            !reply_int(reply_at(r, 2), &res.cancelled_version))
             return queue_unexpected("fetch", eb);
-        res.count = reply_len(r) - 2;
+        res.count = reply_len(r) - 3;
         if (res.fence > INT64_MAX - (int64_t)res.count)
             return queue_unexpected("fetch", eb);
     }
@@ -73,7 +74,7 @@ int queue_fetch_result(int err, const struct reply *r, struct fetch_result *ret,
 
 bool queue_fetch_job(const struct reply *r, size_t i, struct bytes *ret)
 {
-    return queue_bytes_at(r, i + 2, ret);
+    return queue_bytes_at(r, i + 3, ret);
 }
 
 int queue_fetch_bulk(struct conn *c, const struct keys *k, const char *lane,
@@ -106,6 +107,7 @@ int queue_fetch_bulk_result(int err, const struct reply *r,
             !reply_int(reply_at(r, 1), &res.fence) ||
             !queue_count_at(r, 2, &count) || count > QUEUE_BATCH_MAX ||
             !reply_int(reply_at(r, 3), &bigger) ||
+            !reply_int(reply_at(r, 4), &res.cancelled_version) ||
             res.fence > INT64_MAX - count)
             return queue_unexpected("fetch_bulk", eb);
         res.count = (size_t)count;

@@ -105,7 +105,7 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
     case 10:
         return queue_promote(c, k, cb, arg);
     case 11:
-        return queue_renew(c, k, lane, LEASE_MS, cb, arg);
+        return queue_renew(c, k, lane, LEASE_MS, 7, cb, arg);
     case 12:
         return queue_rebind(c, k, lane, "host-1-abc.2", LEASE_MS, "{}", cb,
                             arg);
@@ -189,7 +189,7 @@ static void read_jobs(int err, const struct reply *r)
     int64_t settles = 0;
 
     if (is_read(queue_fetch_result(err, r, &fetched, &eb), err, &eb)) {
-        assert(fetched.count == (fetched.paused ? 0 : reply_len(r) - 2));
+        assert(fetched.count == (fetched.paused ? 0 : reply_len(r) - 3));
         assert(fetched.fence <= INT64_MAX - (int64_t)fetched.count);
         for (size_t i = 0; i < fetched.count; i++)
             if (queue_fetch_job(r, i, &b))
@@ -240,6 +240,8 @@ static void read_renew(int err, const struct reply *r)
         return;
     assert(is_count(res.now_ms) && is_count(res.active) && is_count(res.ready));
     assert(is_wait(res.next_due_ms) && is_wait(res.oldest_left_ms));
+    assert(is_wait(res.paused_left_ms) && is_wait(res.cron_due_ms));
+    assert(is_count(res.outbox));
     assert(memchr(res.oldest_lane, '\0', sizeof(res.oldest_lane)) != NULL);
 }
 

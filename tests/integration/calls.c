@@ -37,18 +37,18 @@ const struct call calls[] = {
     {"fetch all", SCRIPT_fetch,
      LANE "RPUSH @ready " J(1) " {`type`:`j2`} {`recovered`:[7],`type`:`j4`}\n"
                                "RPUSH @active:L " J(3),
-     "L 10 1000 " ULID, "EMPTY 1 *", ""},
+     "L 10 1000 " ULID, "EMPTY 1 0 *", ""},
     {"fetch some", SCRIPT_fetch,
      LANE "RPUSH @ready " J(1) " " J(2) " " J(3) "\nSET @fence abc",
-     "L 2 1000 " ULID, "MORE # *", ""},
+     "L 2 1000 " ULID, "MORE # 0 *", ""},
     {"fetch in bulk: all", SCRIPT_fetch_bulk,
      LANE "RPUSH @ready " J(1) " {`type`:`j2`} " J(4) " " J(
          5) "\n"
             "RPUSH @active:L " J(3),
-     "L 10 100000 1", "EMPTY 1 4 0", ""},
+     "L 10 100000 1", "EMPTY 1 4 0 0", ""},
     {"fetch in bulk: some", SCRIPT_fetch_bulk,
      LANE "RPUSH @ready " J(1) " " J(2) " " J(3) "\nSET @fence abc",
-     "L 2 100000 0", "MORE # 2 0", ""},
+     "L 2 100000 0", "MORE # 2 0 0", ""},
     {"stamp", SCRIPT_stamp, LANE "RPUSH @active:L " J(1) " {`type`:`j2`}",
      "L 1 {`type`:`j2`} {`id`:`abcdefgh`,`type`:`j2`}", "OK 1", ""},
     {"stamp with a token only", SCRIPT_stamp,
@@ -86,7 +86,7 @@ const struct call calls[] = {
     {"renew", SCRIPT_renew,
      LANE
      "RPUSH @active:L " J(1) "\nRPUSH @ready " J(2) "\nZADD @retry 1 " J(3),
-     "L 15000", "OK NOW 1 0 0 0 0 1 0 L 15000", ""},
+     "L 15000 -1", "OK NOW 1 0 0 0 0 1 0 L 15000 -1 -1 0", ""},
     {"rebind", SCRIPT_rebind, LANE ACTIVE3, "L M 15000 {}", "OK NOW 0 {*", ""},
     {"rebind once more", SCRIPT_rebind,
      "ZADD @leases NOW+9000 M\nHSET @lanes M {}\nZADD @reaped NOW L\n"

@@ -148,7 +148,7 @@ static void say_renew(struct liar *l, struct buf *out)
 {
     static const char *const lanes[] = {"", "h-1-x.1", "{\xff}\x1b[31m"};
 
-    buf_str(out, "*11\r\n+OK\r\n");
+    buf_str(out, "*14\r\n+OK\r\n");
     say_int(out, clock_wall_ms());
     for (int i = 0; i < 4; i++)
         say_number(l, out);
@@ -156,7 +156,8 @@ static void say_renew(struct liar *l, struct buf *out)
     say_number(l, out);
     say_number(l, out);
     say_text(out, PICK(l, lanes));
-    say_number(l, out);
+    for (int i = 0; i < 4; i++)
+        say_number(l, out);
 }
 
 static void say_script(struct liar *l, struct buf *out, enum script s)
@@ -170,14 +171,17 @@ static void say_script(struct liar *l, struct buf *out, enum script s)
         say_int(out, clock_wall_ms());
         break;
     case SCRIPT_fetch:
-        buf_printf(out, "*%u\r\n+%s\r\n:7\r\n", n + 2,
+        buf_printf(out, "*%u\r\n+%s\r\n:7\r\n", n + 3,
                    rnd(l, 2) == 0 ? "MORE" : "EMPTY");
+        say_number(l, out);
         say_jobs(l, out, n);
         break;
     case SCRIPT_fetch_bulk:
-        buf_printf(out, "*3\r\n+%s\r\n:7\r\n",
+        buf_printf(out, "*5\r\n+%s\r\n:7\r\n",
                    rnd(l, 2) == 0 ? "MORE" : "EMPTY");
         say_int(out, n);
+        say_int(out, rnd(l, 10) == 0);
+        say_number(l, out);
         break;
     case SCRIPT_rebind:
         buf_printf(out, "*%u\r\n+OK\r\n", n + 3);

@@ -12,7 +12,10 @@
 #include "tests/unit/unit.h"
 
 #define ALIVE "ZADD @leases NOW+60000 L\nHSET @lanes L {`was`:``}\n"
-#define EXPIRED "ZADD @leases NOW-5 L\nHSET @lanes L {`was`:``} L:settles 7\n"
+#define COMPLIED "HSET @lanes L:version 5\n"
+#define EXPIRED                                                                \
+    "ZADD @leases NOW-5 L\nHSET @lanes L {`was`:``} L:settles 7 "              \
+    "L:version 5\n"
 #define NO_LANE "ZCARD @leases => 0\nHLEN @lanes => 0\nEXISTS @config => 0\n"
 
 static void register_takes_an_id_once(void **state)
@@ -52,23 +55,43 @@ static void renew_prolongs_and_tells(void **state)
 {
     static const struct row rows[] = {
         {"the lease is prolonged", "ZADD @leases NOW+1000 L", SCRIPT_renew,
-         "L 15000", "OK NOW 0 0 0 0 0 0 -1 L 15000",
+         "L 15000 -1", "OK NOW 0 0 0 0 0 0 -1 L 15000 -1 -1 0",
          "ZRANGE @leases 0 -1 WITHSCORES => L NOW+15000"},
         {"one that ran out is held until it is ended", EXPIRED, SCRIPT_renew,
-         "L 15000", "OK NOW 0 0 0 0 0 0 -1 L 15000",
+         "L 15000 -1", "OK NOW 0 0 0 0 0 0 -1 L 15000 -1 -1 0",
          "ZSCORE @leases L => NOW+15000"},
         {"lengths, versions and pause",
          ALIVE "RPUSH @active:L a b\nRPUSH @ready c d e\nHSET @config "
                "version 1 cancelled_version 2 lanes_version 3 paused 1",
-         SCRIPT_renew, "L 15000", "OK NOW 2 1 2 3 1 3 -1 L 15000", ""},
+         SCRIPT_renew, "L 15000 -1", "OK NOW 2 1 2 3 1 3 -1 L 15000 -1 -1 0",
+         ""},
+        {"a pause that has an end",
+         ALIVE "HSET @config paused NOW+50000 version 7", SCRIPT_renew,
+         "L 15000 -1", "OK NOW 0 7 0 0 1 0 -1 L 15000 # -1 0", ""},
+        {"which has come", ALIVE "HSET @config paused NOW-1", SCRIPT_renew,
+         "L 15000 -1", "OK NOW 0 0 0 0 0 0 -1 L 15000 -1 -1 0", ""},
+        {"what is no number does not pause",
+         ALIVE "HSET @config paused yes version x", SCRIPT_renew, "L 15000 -1",
+         "OK NOW 0 0 0 0 0 0 -1 L 15000 -1 -1 0", ""},
+        {"the version that the lane complies with", ALIVE, SCRIPT_renew,
+         "L 15000 12", "OK NOW 0 0 0 0 0 0 -1 L 15000 -1 -1 0",
+         "HGETALL @lanes => L {`was`:``} L:version 12"},
+        {"or none", ALIVE "HSET @lanes L:version 12", SCRIPT_renew,
+         "L 15000 -1", "OK NOW 0 0 0 0 0 0 -1 L 15000 -1 -1 0",
+         "HGET @lanes L:version => 12"},
+        {"a cron entry that is due, and what waits in outbox",
+         ALIVE "ZADD @cron:due 5 a NOW+60000 b\nRPUSH @outbox x y z",
+         SCRIPT_renew, "L 15000 -1", "OK NOW 0 0 0 0 0 0 -1 L 15000 -1 0 3",
+         ""},
         {"a job that is due already",
          ALIVE "ZADD @scheduled NOW+60000 a\nZADD @retry 1 b", SCRIPT_renew,
-         "L 15000", "OK NOW 0 0 0 0 0 0 0 L 15000", ""},
+         "L 15000 -1", "OK NOW 0 0 0 0 0 0 0 L 15000 -1 -1 0", ""},
         {"the lane whose lease ends first", ALIVE "ZADD @leases 1 M",
-         SCRIPT_renew, "L 15000", "OK NOW 0 0 0 0 0 0 -1 M -*",
+         SCRIPT_renew, "L 15000 -1", "OK NOW 0 0 0 0 0 0 -1 M -* -1 -1 0",
          "ZSCORE @leases M => 1"},
         {"without a lease there is none to prolong", "RPUSH @active:L a",
-         SCRIPT_renew, "L 15000", "FENCED", "ZCARD @leases => 0"},
+         SCRIPT_renew, "L 15000 5", "FENCED",
+         "ZCARD @leases => 0\nEXISTS @lanes => 0"},
     };
     (void)state;
     ROWS(rows);
@@ -78,9 +101,9 @@ static void renew_tells_the_next_due_of_both_sets(void **state)
 {
     (void)state;
     table_do(ALIVE "ZADD @scheduled NOW+90000000 a");
-    char *far = table_run_script(SCRIPT_renew, "L 15000");
+    char *far = table_run_script(SCRIPT_renew, "L 15000 -1");
     table_do("ZADD @retry NOW+50000 b");
-    char *near = table_run_script(SCRIPT_renew, "L 15000");
+    char *near = table_run_script(SCRIPT_renew, "L 15000 -1");
     long long ms = 0;
     assert_int_equal(sscanf(far, "OK %*d 0 0 0 0 0 0 %lld", &ms), 1);
     assert_in_range(ms, 89000000, 90000000);
@@ -93,7 +116,8 @@ static void renew_tells_the_next_due_of_both_sets(void **state)
 static void leave_ends_a_lease(void **state)
 {
     static const struct row rows[] = {
-        {"the id is never used again", ALIVE, SCRIPT_leave, "L", "OK 0",
+        {"the id is never used again", ALIVE COMPLIED, SCRIPT_leave, "L",
+         "OK 0",
          "ZCARD @leases => 0\nHLEN @lanes => 0\n"
          "ZRANGE @reaped 0 -1 WITHSCORES => L NOW\n"
          "HGET @config lanes_version => 1"},
@@ -109,8 +133,9 @@ static void leave_ends_a_lease(void **state)
 static void rebind_moves_everything_to_the_new_id(void **state)
 {
     static const struct row rows[] = {
-        {"list, lease and description move", ALIVE "RPUSH @active:L a b",
-         SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW 0 a b",
+        {"list, lease and description move",
+         ALIVE COMPLIED "RPUSH @active:L a b", SCRIPT_rebind,
+         "L M 15000 {`was`:`L`}", "OK NOW 0 a b",
          "LRANGE @active:M 0 -1 => a b\nEXISTS @active:L => 0\n"
          "ZRANGE @leases 0 -1 WITHSCORES => M NOW+15000\n"
          "HGETALL @lanes => M {`was`:`L`}\n"
@@ -219,7 +244,7 @@ static void old_ids_are_refused_after_a_rebind(void **state)
     table_call(SCRIPT_settle, "L 1 va 0 0 0 0", "FENCED");
     table_call(SCRIPT_release, "L va", "FENCED");
     table_call(SCRIPT_stamp, "L 0 a b", "FENCED");
-    table_call(SCRIPT_renew, "L 15000", "FENCED");
+    table_call(SCRIPT_renew, "L 15000 -1", "FENCED");
     table_call(SCRIPT_leave, "L", "FENCED");
     table_call(SCRIPT_register, "L 15000 {} 1", "TAKEN");
     table_check("LRANGE @active:M 0 -1 => a\nLRANGE @ready 0 -1 => b");

@@ -132,37 +132,54 @@ static void fetch_moves_from_the_head(void **state)
 {
     static const struct row rows[] = {
         {"all there is", LEASE "RPUSH @ready {`id`:`a`} {`id`:`b`}",
-         SCRIPT_fetch, SOME, "EMPTY 1 {`id`:`a`} {`id`:`b`}",
+         SCRIPT_fetch, SOME, "EMPTY 1 0 {`id`:`a`} {`id`:`b`}",
          "EXISTS @ready => 0\nLRANGE @active:L 0 -1 => {`id`:`a`} {`id`:`b`}\n"
          "GET @fence => 2"},
         {"n of them, behind those held",
          LEASE "RPUSH @ready {`id`:`a`} {`id`:`b`} {`id`:`c`}\n"
                "RPUSH @active:L x\nSET @fence 40",
-         SCRIPT_fetch, "L 2 1000 " P, "MORE 41 {`id`:`a`} {`id`:`b`}",
+         SCRIPT_fetch, "L 2 1000 " P, "MORE 41 0 {`id`:`a`} {`id`:`b`}",
          "LRANGE @ready 0 -1 => {`id`:`c`}\n"
          "LRANGE @active:L 0 -1 => x {`id`:`a`} {`id`:`b`}\n"
          "GET @fence => 42"},
-        {"nothing", LEASE, SCRIPT_fetch, SOME, "EMPTY 0",
+        {"nothing", LEASE, SCRIPT_fetch, SOME, "EMPTY 0 0",
          "EXISTS @active:L => 0\nEXISTS @fence => 0"},
         {"paused 0 is not paused", LEASE "HSET @config paused 0", SCRIPT_fetch,
-         SOME, "EMPTY 0", ""},
+         SOME, "EMPTY 0 0", ""},
         {"a paused queue", LEASE "HSET @config paused 1\nRPUSH @ready {}",
          SCRIPT_fetch, SOME, "PAUSED", "LLEN @ready => 1"},
+        {"one paused until an instant",
+         LEASE "HSET @config paused NOW+60000\nRPUSH @ready {}", SCRIPT_fetch,
+         SOME, "PAUSED", "LLEN @ready => 1"},
+        {"which has come", LEASE "HSET @config paused NOW-1\nRPUSH @ready a",
+         SCRIPT_fetch, SOME, "EMPTY 1 0 a", ""},
+        {"what is no number does not pause",
+         LEASE "HSET @config paused yes\nRPUSH @ready a", SCRIPT_fetch, SOME,
+         "EMPTY 1 0 a", ""},
+        {"it tells the version of what is cancelled",
+         LEASE "HSET @config cancelled_version 12\nRPUSH @ready a",
+         SCRIPT_fetch, SOME, "EMPTY 1 12 a", ""},
+        {"also if there is nothing", LEASE "HSET @config cancelled_version 12",
+         SCRIPT_fetch, SOME, "EMPTY 0 12", ""},
+        {"a version that is none is 0",
+         LEASE "HSET @config cancelled_version x", SCRIPT_fetch, SOME,
+         "EMPTY 0 0", ""},
         {"without a lease", "RPUSH @ready {}\nZADD @leases NOW+60000 M",
          SCRIPT_fetch, SOME, "FENCED",
          "LLEN @ready => 1\nEXISTS @active:L => 0"},
         {"a lease that ran out and was not ended",
          "ZADD @leases 1 L\nRPUSH @ready {`id`:`a`}", SCRIPT_fetch, SOME,
-         "EMPTY 1 {`id`:`a`}", "LLEN @active:L => 1"},
+         "EMPTY 1 0 {`id`:`a`}", "LLEN @active:L => 1"},
         {"bytes bound it",
          LEASE "RPUSH @ready {`id`:`a`} {`id`:`b`} {`id`:`c`}", SCRIPT_fetch,
-         "L 10 20 " P, "MORE 1 {`id`:`a`} {`id`:`b`}",
+         "L 10 20 " P, "MORE 1 0 {`id`:`a`} {`id`:`b`}",
          "LRANGE @ready 0 -1 => {`id`:`c`}"},
         {"but one comes", LEASE "RPUSH @ready {`id`:`a`} {`id`:`b`}",
-         SCRIPT_fetch, "L 10 1 " P, "MORE 1 {`id`:`a`}",
+         SCRIPT_fetch, "L 10 1 " P, "MORE 1 0 {`id`:`a`}",
          "LRANGE @ready 0 -1 => {`id`:`b`}"},
         {"empty elements are elements", LEASE "RPUSH @ready '' '' {`id`:`a`}",
-         SCRIPT_fetch, SOME, "EMPTY 1 '' '' {`id`:`a`}", "LLEN @active:L => 3"},
+         SCRIPT_fetch, SOME, "EMPTY 1 0 '' '' {`id`:`a`}",
+         "LLEN @active:L => 3"},
     };
     (void)state;
     ROWS(rows);
@@ -172,26 +189,36 @@ static void fetch_bulk_moves_as_fetch_does(void **state)
 {
     static const struct row rows[] = {
         {"all there is", LEASE "RPUSH @ready {`id`:`a`} b", SCRIPT_fetch_bulk,
-         "L 10 100000 0", "EMPTY 1 2 0",
+         "L 10 100000 0", "EMPTY 1 2 0 0",
          "EXISTS @ready => 0\nLRANGE @active:L 0 -1 => {`id`:`a`} b\n"
          "GET @fence => 2"},
         {"n of them, behind those held, which keep their order",
          LEASE "RPUSH @ready a b c d e\nRPUSH @active:L x y\nSET @fence 40",
-         SCRIPT_fetch_bulk, "L 4 100000 2", "MORE 41 4 0",
+         SCRIPT_fetch_bulk, "L 4 100000 2", "MORE 41 4 0 0",
          "LRANGE @ready 0 -1 => e\nLRANGE @active:L 0 -1 => x y a b c d\n"
          "GET @fence => 44"},
         {"numbers, empty ones and equal ones stay what they are",
          LEASE "RPUSH @ready 7 '' 7 -1 007", SCRIPT_fetch_bulk, "L 10 100000 0",
-         "EMPTY 1 5 0", "LRANGE @active:L 0 -1 => 7 '' 7 -1 007"},
-        {"nothing", LEASE, SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY 0 0 0",
+         "EMPTY 1 5 0 0", "LRANGE @active:L 0 -1 => 7 '' 7 -1 007"},
+        {"nothing", LEASE, SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY 0 0 0 0",
          "EXISTS @active:L => 0\nEXISTS @fence => 0"},
         {"a paused queue", LEASE "HSET @config paused 1\nRPUSH @ready a",
          SCRIPT_fetch_bulk, "L 10 100000 0", "PAUSED", "LLEN @ready => 1"},
+        {"one paused until an instant",
+         LEASE "HSET @config paused NOW+60000\nRPUSH @ready a",
+         SCRIPT_fetch_bulk, "L 10 100000 0", "PAUSED", "LLEN @ready => 1"},
+        {"which has come", LEASE "HSET @config paused NOW-1\nRPUSH @ready a",
+         SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY 1 1 0 0", ""},
+        {"it tells the version of what is cancelled",
+         LEASE "HSET @config cancelled_version 12\nRPUSH @ready a b",
+         SCRIPT_fetch_bulk, "L 1 100000 0", "MORE 1 1 0 12", ""},
+        {"also if there is nothing", LEASE "HSET @config cancelled_version 12",
+         SCRIPT_fetch_bulk, "L 1 100000 0", "EMPTY 0 0 0 12", ""},
         {"without a lease", "RPUSH @ready a\nZADD @leases NOW+60000 M",
          SCRIPT_fetch_bulk, "L 10 100000 0", "FENCED",
          "LLEN @ready => 1\nEXISTS @active:L => 0"},
         {"a fence that is no number", LEASE "RPUSH @ready a\nSET @fence abc",
-         SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY # 1 0",
+         SCRIPT_fetch_bulk, "L 10 100000 0", "EMPTY # 1 0 0",
          "LLEN @active:L => 1"},
     };
     (void)state;
@@ -285,7 +312,7 @@ static void fetch_takes_at_most_a_thousand(void **state)
     table_do(push);
     free(push);
     char *answer = table_run_script(SCRIPT_fetch, "L 2000 10000000 " P);
-    assert_int_equal(strncmp(answer, "MORE 1 {", 8), 0);
+    assert_int_equal(strncmp(answer, "MORE 1 0 {", 8), 0);
     free(answer);
     table_check("LLEN @ready => 500\nLLEN @active:L => 1000");
 }
@@ -315,8 +342,8 @@ static void fetch_respects_bytes_whatever_the_sizes(void **state)
 
 #define STAMPED(in, out)                                                       \
     {                                                                          \
-        in, LEASE "RPUSH @ready '" in "'", SCRIPT_fetch, SOME, "EMPTY 1 " out, \
-            "LRANGE @active:L 0 -1 => " out                                    \
+        in, LEASE "RPUSH @ready '" in "'", SCRIPT_fetch, SOME,                 \
+            "EMPTY 1 0 " out, "LRANGE @active:L 0 -1 => " out                  \
     }
 #define ID "`id`:`" P "000`,"
 

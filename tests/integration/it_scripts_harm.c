@@ -19,12 +19,12 @@ static const struct row good[SCRIPT_COUNT] = {
                       LANE "RPUSH @ready {`id`:`j1`} {`type`:`j2`}\n"
                            "RPUSH @active:L {`id`:`j3`}",
                       SCRIPT_fetch, "L 10 1000 01ABCDEFGHJKMNPQRSTVWXY",
-                      "EMPTY 1 {`id`:`j1`} {`id`:`ULID`,`type`:`j2`}",
+                      "EMPTY 1 0 {`id`:`j1`} {`id`:`ULID`,`type`:`j2`}",
                       "LLEN @active:L => 3\nEXISTS @ready => 0"},
     [SCRIPT_fetch_bulk] = {"fetch in bulk",
                            LANE "RPUSH @ready {`id`:`j1`} {`id`:`j2`}\n"
                                 "RPUSH @active:L {`id`:`j3`}",
-                           SCRIPT_fetch_bulk, "L 10 100000 1", "EMPTY 1 2 0",
+                           SCRIPT_fetch_bulk, "L 10 100000 1", "EMPTY 1 2 0 0",
                            "LRANGE @active:L 0 -1 => {`id`:`j3`} {`id`:`j1`} "
                            "{`id`:`j2`}\nEXISTS @ready => 0"},
     [SCRIPT_stamp] = {"stamp", LANE "RPUSH @active:L {`type`:`j1`}",
@@ -55,7 +55,8 @@ static const struct row good[SCRIPT_COUNT] = {
     [SCRIPT_renew] = {"renew",
                       LANE "RPUSH @active:L {`id`:`j1`}\n"
                            "RPUSH @ready {`id`:`j2`}",
-                      SCRIPT_renew, "L 15000", "OK NOW 1 0 0 0 0 1 -1 L 15000",
+                      SCRIPT_renew, "L 15000 -1",
+                      "OK NOW 1 0 0 0 0 1 -1 L 15000 -1 -1 0",
                       "ZSCORE @leases L => NOW+15000"},
     [SCRIPT_rebind] = {"rebind", LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`}",
                        SCRIPT_rebind, "L M 15000 {}",

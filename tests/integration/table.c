@@ -32,7 +32,8 @@ static const char *const script_keys[SCRIPT_COUNT] = {
         "@active:$1 @leases @retry @dead @config @stats @minute @lanes",
     [SCRIPT_release] = "@active:$1 @leases @ready @stats @minute",
     [SCRIPT_promote] = "@scheduled @retry @ready @stats @minute",
-    [SCRIPT_renew] = "@leases @active:$1 @config @ready @scheduled @retry",
+    [SCRIPT_renew] = "@leases @active:$1 @config @ready @scheduled @retry "
+                     "@lanes @cron:due @outbox",
     [SCRIPT_rebind] = "@leases @lanes @reaped @config @active:$1 @active:$2",
     [SCRIPT_leave] = "@leases @lanes @reaped @config @active:$1",
     [SCRIPT_reap] =

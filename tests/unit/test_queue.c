@@ -171,7 +171,9 @@ static void short_answers_are_errors_of_redis(void **state)
     r = read_reply("*1\r\n$4\r\nMORE\r\n");
     assert_int_equal(read_fetch(0, r, NULL), ERR_REDIS);
     assert_int_equal(read_bulk(0, r, NULL), ERR_REDIS);
-    r = read_reply("*3\r\n$4\r\nMORE\r\n:1\r\n:1\r\n");
+    r = read_reply("*2\r\n$4\r\nMORE\r\n:1\r\n");
+    assert_int_equal(read_fetch(0, r, NULL), ERR_REDIS);
+    r = read_reply("*4\r\n$4\r\nMORE\r\n:1\r\n:1\r\n:0\r\n");
     assert_int_equal(read_bulk(0, r, NULL), ERR_REDIS);
 }
 
@@ -226,14 +228,15 @@ static void fences_of_all_jobs_fit(void **state)
 {
     struct fetch_result res;
     (void)state;
-    const struct reply *r = read_reply("*4\r\n$4\r\nMORE\r\n"
-                                       ":9223372036854775806\r\n"
+    const struct reply *r = read_reply("*5\r\n$4\r\nMORE\r\n"
+                                       ":9223372036854775806\r\n:3\r\n"
                                        "$1\r\na\r\n$1\r\nb\r\n");
     assert_int_equal(queue_fetch_result(0, r, &res, NULL), ERR_REDIS);
-    r = read_reply("*4\r\n$4\r\nMORE\r\n:9223372036854775805\r\n"
+    r = read_reply("*5\r\n$4\r\nMORE\r\n:9223372036854775805\r\n:3\r\n"
                    "$1\r\na\r\n$1\r\nb\r\n");
     assert_int_equal(queue_fetch_result(0, r, &res, NULL), 0);
     assert_int_equal(res.fence, INT64_MAX - 2);
+    assert_int_equal(res.cancelled_version, 3);
 }
 
 /* It answers with numbers; the jobs come behind, by another command. */
@@ -242,12 +245,13 @@ static void bulk_says_what_it_moved(void **state)
     struct fetch_result res;
     (void)state;
     const struct reply *r =
-        read_reply("*4\r\n$4\r\nMORE\r\n:7\r\n:1000\r\n:1\r\n");
+        read_reply("*5\r\n$4\r\nMORE\r\n:7\r\n:1000\r\n:1\r\n:3\r\n");
     assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), 0);
     assert_true(res.more && res.bigger && !res.paused && !res.refused);
     assert_int_equal(res.fence, 7);
     assert_int_equal(res.count, QUEUE_BATCH_MAX);
-    r = read_reply("*4\r\n$5\r\nEMPTY\r\n:7\r\n:0\r\n:0\r\n");
+    assert_int_equal(res.cancelled_version, 3);
+    r = read_reply("*5\r\n$5\r\nEMPTY\r\n:7\r\n:0\r\n:0\r\n:0\r\n");
     assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), 0);
     assert_true(!res.more && !res.bigger && res.count == 0);
     r = read_reply("*1\r\n$6\r\nPAUSED\r\n");
@@ -261,11 +265,12 @@ static void bulk_says_what_it_moved(void **state)
 static void bulk_of_what_cannot_be_is_refused(void **state)
 {
     static const char *const answers[] = {
-        "*4\r\n$4\r\nMORE\r\n:7\r\n:1001\r\n:0\r\n",
-        "*4\r\n$4\r\nMORE\r\n:7\r\n:-1\r\n:0\r\n",
-        "*4\r\n$4\r\nMORE\r\n:9223372036854775806\r\n:2\r\n:0\r\n",
-        "*4\r\n$4\r\nMORE\r\n$1\r\nx\r\n:2\r\n:0\r\n",
-        "*4\r\n$4\r\nMORE\r\n:7\r\n:2\r\n$1\r\nx\r\n"};
+        "*5\r\n$4\r\nMORE\r\n:7\r\n:1001\r\n:0\r\n:0\r\n",
+        "*5\r\n$4\r\nMORE\r\n:7\r\n:-1\r\n:0\r\n:0\r\n",
+        "*5\r\n$4\r\nMORE\r\n:9223372036854775806\r\n:2\r\n:0\r\n:0\r\n",
+        "*5\r\n$4\r\nMORE\r\n$1\r\nx\r\n:2\r\n:0\r\n:0\r\n",
+        "*5\r\n$4\r\nMORE\r\n:7\r\n:2\r\n$1\r\nx\r\n:0\r\n",
+        "*5\r\n$4\r\nMORE\r\n:7\r\n:2\r\n:0\r\n$1\r\nx\r\n"};
     struct fetch_result res = {.fence = 5};
     (void)state;
     for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
@@ -273,8 +278,8 @@ static void bulk_of_what_cannot_be_is_refused(void **state)
         assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), ERR_REDIS);
         assert_int_equal(res.fence, 5); /* written only on success */
     }
-    const struct reply *r =
-        read_reply("*4\r\n$4\r\nMORE\r\n:9223372036854775805\r\n:2\r\n:0\r\n");
+    const struct reply *r = read_reply(
+        "*5\r\n$4\r\nMORE\r\n:9223372036854775805\r\n:2\r\n:0\r\n:0\r\n");
     assert_int_equal(queue_fetch_bulk_result(0, r, &res, NULL), 0);
     assert_int_equal(res.fence, INT64_MAX - 2);
 }
@@ -341,13 +346,17 @@ static void far_times_are_cut(void **state)
         read_reply("*3\r\n:1\r\n:9223372036854775807\r\n:0\r\n");
     assert_int_equal(queue_promote_result(0, r, &moved, &next_ms, NULL), 0);
     assert_int_equal(next_ms, QUEUE_WAIT_MAX_MS);
-    r = read_reply("*11\r\n$2\r\nOK\r\n:1764000000000\r\n:2\r\n:1\r\n:0\r\n"
-                   ":3\r\n:0\r\n:7\r\n:9223372036854775807\r\n$1\r\nx\r\n"
-                   ":-9223372036854775808\r\n");
+    r = read_reply(
+        "*14\r\n$2\r\nOK\r\n:1764000000000\r\n:2\r\n:1\r\n:0\r\n"
+        ":3\r\n:0\r\n:7\r\n:9223372036854775807\r\n$1\r\nx\r\n"
+        ":-9223372036854775808\r\n:9223372036854775807\r\n:-1\r\n:8\r\n");
     assert_int_equal(queue_renew_result(0, r, &res, NULL), 0);
     assert_int_equal(res.next_due_ms, QUEUE_WAIT_MAX_MS);
     assert_int_equal(res.oldest_left_ms, -QUEUE_WAIT_MAX_MS);
     assert_int_equal(res.ready, 7);
+    assert_int_equal(res.paused_left_ms, QUEUE_WAIT_MAX_MS);
+    assert_int_equal(res.cron_due_ms, -1);
+    assert_int_equal(res.outbox, 8);
 }
 
 static void no_reply_has_no_shape(void **state)
