@@ -43,6 +43,7 @@
 enum {
     SCRATCH = 32 * 1024,     /* half a pipe; small enough for the stack */
     DRAIN_MAX = 1024 * 1024, /* the largest pipe of an unprivileged process */
+    HANGUP_MS = 2,           /* between closing a pipe and the end */
     GROUP_WAIT_MS = 100,     /* killed processes that are still there */
     MESSAGE_LINE_MAX = 200   /* of stderr's last line, in a failure's message */
 };
@@ -61,6 +62,7 @@ struct run {
 
     enum stop stop;  /* why TERM was sent */
     bool hurry;      /* a wake for cancel was seen */
+    bool hangup;     /* the other end of a pipe was closed just now */
     int64_t next_ms; /* the time-out, then the KILL; then never */
 
     uint64_t out_bytes;
@@ -140,8 +142,10 @@ static size_t take(struct run *r, int *fd)
     do
         n = read(*fd, r->scratch, sizeof(r->scratch));
     while (n < 0 && errno == EINTR);
-    if (n == 0 || (n < 0 && errno != EAGAIN))
+    if (n == 0 || (n < 0 && errno != EAGAIN)) {
         close_fd(fd);
+        r->hangup = true;
+    }
     return n > 0 ? (size_t)n : 0;
 }
 
@@ -227,9 +231,15 @@ static int time_left_ms(const struct run *r)
     return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
 }
 
-/* Returns when the process has ended. */
+/*
+ * Returns when the process has ended. Most close their outputs by ending, and
+ * the kernel wakes us for each: after the first of them we look for the end
+ * alone, for a moment, so that the rest of them wakes nobody.
+ */
 static void watch(struct run *r)
 {
+    enum { END_ONLY = 2 };
+
     for (;;) {
         struct pollfd p[] = {{.fd = r->child.pidfd, .events = POLLIN},
                              {.fd = r->cancel_fd, .events = POLLIN},
@@ -237,8 +247,12 @@ static void watch(struct run *r)
                              {.fd = r->fds[OUT], .events = POLLIN},
                              {.fd = r->fds[ERR], .events = POLLIN},
                              {.fd = r->fds[CONTROL], .events = POLLIN}};
-        int n = poll(p, sizeof(p) / sizeof(p[0]), time_left_ms(r));
+        int left = time_left_ms(r);
+        bool ending = r->hangup && (left < 0 || left > HANGUP_MS);
+        int n = poll(p, ending ? END_ONLY : sizeof(p) / sizeof(p[0]),
+                     ending ? HANGUP_MS : left);
 
+        r->hangup = false;
         if (n > 0) {
             if (p[0].revents != 0)
                 return;
@@ -437,6 +451,7 @@ static void run_exec(struct delivery *d, int cancel_fd)
     r.sent = 0;
     r.stop = STOP_NONE;
     r.hurry = false;
+    r.hangup = false;
     r.out_bytes = 0;
     stderr_log_init(&r.stderr_log, d);
     control_init(&r.control, d);
