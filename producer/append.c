@@ -154,10 +154,9 @@ static void on_queued(void *arg, int err, const struct reply *r)
 }
 
 int append_result(int err, const struct reply *r, const struct errbuf *refusal,
-                  struct errbuf *eb)
+                  struct push_result *ret, struct errbuf *eb)
 {
     const char *why = refusal->text;
-    int64_t depth;
 
     if (err == 0 && reply_is_error(r)) {
         int rc = reply_error_is(r, "EXECABORT") ? ERR_REDIS : ERR_UNKNOWN;
@@ -165,8 +164,8 @@ int append_result(int err, const struct reply *r, const struct errbuf *refusal,
                           why[0] != '\0' ? why : reply_error(r));
     }
     if (err == 0 && reply_is_error(reply_at(r, 0)))
-        return queue_push_result(0, reply_at(r, 0), &depth, eb);
-    int rc = queue_push_result(err, reply_at(r, 1), &depth, eb);
+        return queue_push_result(0, reply_at(r, 0), ret, eb);
+    int rc = queue_push_result(err, reply_at(r, 1), ret, eb);
     /* Without a clear word of the script the envelopes may be there. */
     return rc == ERR_REDIS ? ERR_UNKNOWN : rc;
 }

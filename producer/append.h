@@ -34,6 +34,6 @@ int append_send(struct conn *c, const struct keys *k,
  * answer that does not tell whether they are there.
  */
 int append_result(int err, const struct reply *r, const struct errbuf *refusal,
-                  struct errbuf *eb);
+                  struct push_result *ret, struct errbuf *eb);
 
 #endif

@@ -288,6 +288,8 @@ int client_error_status(const char *text)
 
 int client_push_status(int err, const struct errbuf *eb)
 {
+    if (err == ERR_FULL)
+        return EX_TEMPFAIL;
     /* The queue's format is newer than this program. */
     return err == ERR_INVALID ? EX_CONFIG : client_error_status(eb->text);
 }

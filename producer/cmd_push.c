@@ -73,8 +73,8 @@ static void on_pushed(void *arg, int err, const struct reply *r)
     loop_role_assert();
     struct push *p = arg;
     struct errbuf eb;
-    int64_t depth;
-    int rc = queue_push_result(err, r, &depth, &eb);
+    struct push_result pushed;
+    int rc = queue_push_result(err, r, &pushed, &eb);
 
     p->answered = true;
     if (rc == ERR_UNKNOWN)

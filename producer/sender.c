@@ -258,9 +258,10 @@ static void on_pushed(void *arg, int err, const struct reply *r)
     struct batch *batch = arg;
     struct sender *s = batch->sender;
     struct errbuf eb;
-    int64_t depth;
-    int rc = batch->appended ? append_result(err, r, &batch->refusal, &eb)
-                             : queue_push_result(err, r, &depth, &eb);
+    struct push_result pushed;
+    int rc = batch->appended
+                 ? append_result(err, r, &batch->refusal, &pushed, &eb)
+                 : queue_push_result(err, r, &pushed, &eb);
 
     s->flight--;
     s->flight_bytes -= batch->text.len;

@@ -300,9 +300,9 @@ static void on_released(void *arg, int err, const struct reply *r)
     struct batch *b = arg;
     struct lane *lane = b->lane;
     struct errbuf eb;
-    int64_t depth;
+    struct push_result pushed;
     int rc = lane->agent->cfg->at_most_once
-                 ? queue_push_result(err, r, &depth, &eb)
+                 ? queue_push_result(err, r, &pushed, &eb)
                  : queue_release_result(err, r, &eb);
     if (rc != 0) {
         b->not_run = rc == ERR_REFUSED || rc == ERR_REDIS;

@@ -4,7 +4,8 @@
 --        before, in the same transaction
 --      2 format of the caller  3... envelopes, or with "2" how many, and
 --        the first 256 bytes of the last
--- Returns { "OK", depth (0 if "2" may not ask) } or { "FORMAT", format of the queue }.
+-- Returns { "OK", depth (0 if "2" may not ask) }, { "FORMAT", format of the
+-- queue } or { "FULL", depth, how many of the first were taken }.
 -- Moves: producer -> ready. With "1" the first envelope ends up first.
 -- No harmless write comes first, so that it is refused at maxmemory.
 local ready, config = KEYS[1], KEYS[2]
@@ -22,9 +23,10 @@ end
 if n > 1 and bytes > 67108864 then
   return redis.error_reply('ERR push takes at most 64 MiB, not ' .. bytes)
 end
--- Only what is the caller's: the end is its, and an RPUSH is allowed, without
--- which it failed (jobs may be equal). The first write is for maxmemory.
-local function take_back()
+-- Takes back the last m. Only what is the caller's: the end is its, and an
+-- RPUSH is allowed, without which it failed (jobs may be equal). The first
+-- write is for maxmemory.
+local function take_back(m)
   local last = redis.call('LINDEX', ready, -1)
   if not last or last:sub(1, 256) ~= ARGV[4] then
     return false
@@ -33,37 +35,87 @@ local function take_back()
   if type(redis.pcall('RPUSH', ready, '')) ~= 'number' then
     return false
   end
-  redis.call('LTRIM', ready, 0, -2 - n)
+  redis.call('LTRIM', ready, 0, -2 - m)
   return true
 end
-local current = redis.call('HGET', config, 'format') or format
+-- The answer, once the envelopes that an RPUSH has put there are gone.
+local function refuse(answer)
+  if there and not take_back(n) then
+    return redis.error_reply('ERR the RPUSH has not run, or not just before')
+  end
+  return answer
+end
+local function limit(text)
+  local max = tonumber(text or '')
+  return max and max >= 0 and max
+end
+local l = redis.call('HMGET', config, 'format', 'max_length', 'max_bytes')
+local current = l[1] or format
 if not tonumber(current) then
   return redis.error_reply('ERR config format is no number: ' .. current)
 end
 current = tonumber(current)
 if current > format then
-  if there and not take_back() then
-    return redis.error_reply('ERR the RPUSH has not run, or not just before')
-  end
-  return { 'FORMAT', current }
+  return refuse({ 'FORMAT', current })
 end
 
-local depth
+-- How many of the first find room, or false and the error that forbids to ask.
+local function room()
+  local max, max_bytes = limit(l[2]), limit(l[3])
+  if not max and not max_bytes then return n end
+  local waiting = redis.pcall('LLEN', ready)
+  if type(waiting) ~= 'number' then return false, waiting end
+  waiting = there and waiting - n or waiting
+  local fits = max and math.max(0, math.min(n, max - waiting)) or n
+  if not max_bytes or fits == 0 then return fits end
+  local used = redis.pcall('MEMORY', 'USAGE', ready) or 0
+  if type(used) ~= 'number' then
+    return false, redis.error_reply('ERR max_bytes needs MEMORY USAGE: '
+      .. used.err)
+  end
+  local least = waiting == 0 and 1 or 0 -- or one that is too big never goes
+  if there then
+    for i = n, 1, -1 do
+      if i <= fits and (used <= max_bytes or i <= least) then return i end
+      used = used - #(redis.call('LINDEX', ready, i - 1 - n) or '')
+    end
+    return 0
+  end
+  for i = 1, fits do
+    used = used + #ARGV[2 + i]
+    if used > max_bytes and i > least then return i - 1 end
+  end
+  return fits
+end
+local fits, why = room()
+if not fits then return refuse(why) end
+
+local depth = 0
 if there then
+  if fits < n and not take_back(n - fits) then
+    return redis.error_reply('ERR the RPUSH has not run, or not just before')
+  end
   depth = redis.pcall('LLEN', ready)
   depth = type(depth) == 'number' and depth or 0 -- it may not be allowed
+elseif fits == 0 then
+  depth = redis.call('LLEN', ready)
 elseif front then
   local reversed = {}
-  for i = 1, n do
-    reversed[i] = ARGV[#ARGV + 1 - i]
+  for i = 1, fits do
+    reversed[i] = ARGV[3 + fits - i]
   end
   depth = redis.call('LPUSH', ready, unpack(reversed))
 else
-  depth = redis.call('RPUSH', ready, unpack(ARGV, 3))
+  depth = redis.call('RPUSH', ready, unpack(ARGV, 3, 2 + fits))
 end
 
-redis.pcall('HINCRBY', KEYS[3], 'pushed', n)
-if redis.pcall('HINCRBY', KEYS[4], 'pushed', n) == n then
-  redis.pcall('EXPIRE', KEYS[4], 86400)
+local function count(name, by)
+  redis.pcall('HINCRBY', KEYS[3], name, by)
+  if redis.pcall('HINCRBY', KEYS[4], name, by) == by then
+    redis.pcall('EXPIRE', KEYS[4], 86400)
+  end
 end
-return { 'OK', depth }
+if fits > 0 then count('pushed', fits) end
+if fits == n then return { 'OK', depth } end
+count('refused', n - fits)
+return { 'FULL', depth, fits }

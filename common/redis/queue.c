@@ -78,29 +78,8 @@ bool queue_bytes_at(const struct reply *r, size_t i, struct bytes *ret)
     return e != NULL && reply_str(e, &ret->p, &ret->len);
 }
 
-/* ---- push ---- */
-
-int queue_push(struct conn *c, const struct keys *k, bool front,
-               const struct bytes *envelopes, unsigned n, conn_reply_cb cb,
-               void *arg)
-{
-    struct args a = {0};
-    char minute[KEY_MAX];
-    keys_stats_minute(k, clock_wall_ms(), minute);
-    script_args(&a, SCRIPT_push, 4);
-    args_str(&a, k->ready);
-    args_str(&a, k->config);
-    args_str(&a, k->stats);
-    args_str(&a, minute);
-    args_str(&a, front ? "1" : "0");
-    args_int(&a, QUEUE_FORMAT);
-    for (unsigned i = 0; i < n; i++)
-        args_mem(&a, envelopes[i].p, envelopes[i].len);
-    return queue_send(c, SCRIPT_push, &a, cb, arg);
-}
-
-static int format_refused(const struct reply *r, const char *verb,
-                          struct errbuf *eb)
+int queue_format_refused(const struct reply *r, const char *verb,
+                         struct errbuf *eb)
 {
     int64_t format = 0;
     (void)reply_int(reply_at(r, 1), &format);
@@ -108,17 +87,6 @@ static int format_refused(const struct reply *r, const char *verb,
                       "%s: the queue has format %lld, this program knows "
                       "formats up to %d",
                       verb, (long long)format, QUEUE_FORMAT);
-}
-
-int queue_push_result(int err, const struct reply *r, int64_t *ret_depth,
-                      struct errbuf *eb)
-{
-    if (err == 0 && reply_str_is(reply_at(r, 0), "FORMAT"))
-        return format_refused(r, "push", eb);
-    int rc = queue_check_ok(err, r, "push", eb);
-    if (rc == 0 && !queue_count_at(r, 1, ret_depth))
-        return queue_unexpected("push", eb);
-    return rc;
 }
 
 /* ---- register, leave, rebind, renew: the life of a lane ---- */
@@ -147,7 +115,7 @@ int queue_register_result(int err, const struct reply *r, int64_t *ret_now_ms,
                           struct errbuf *eb)
 {
     if (err == 0 && reply_str_is(reply_at(r, 0), "FORMAT"))
-        return format_refused(r, "register", eb);
+        return queue_format_refused(r, "register", eb);
     int rc = queue_check_ok(err, r, "register", eb);
     if (rc == 0 && !queue_count_at(r, 1, ret_now_ms))
         return queue_unexpected("register", eb);

@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 #include "common/base/buf.h"
+#include "common/base/text.h"
+#include "common/job/unique.h"
 #include "common/redis/conn.h"
 #include "common/redis/keys.h"
 
@@ -49,9 +51,46 @@ struct bytes {
 int queue_push(struct conn *c, const struct keys *k, bool front,
                const struct bytes *envelopes, unsigned n, conn_reply_cb cb,
                void *arg) ON_LOOP;
-/* ERR_REDIS with "OOM …" and the like: nothing was pushed. */
-int queue_push_result(int err, const struct reply *r, int64_t *ret_depth,
+struct push_result {
+    int64_t depth;    /* jobs that wait now */
+    int64_t accepted; /* of ERR_FULL: so many, from the first, were pushed */
+};
+/*
+ * ERR_REDIS with "OOM …" and the like: nothing was pushed. ERR_INVALID: nor
+ * here, the format of the queue is newer. ERR_FULL, which sets *ret too.
+ */
+int queue_push_result(int err, const struct reply *r, struct push_result *ret,
                       struct errbuf *eb);
+
+/* One job with options. All pointers are borrowed for the call. */
+struct push_one {
+    bool front;            /* to the head, unless it waits until it is due */
+    struct bytes envelope; /* begins {"id":"<id>" */
+    const char *id;
+    int64_t at_ms, in_ms;        /* 0: none; of both the later counts */
+    const struct unique *unique; /* NULL: none */
+    int64_t once_ms; /* > 0: another push with this id in this time is SAME */
+    bool keep;
+    const char *type; /* this and created_at: of keep only */
+    int64_t created_at_ms;
+};
+int queue_push_one(struct conn *c, const struct keys *k,
+                   const struct push_one *p, conn_reply_cb cb,
+                   void *arg) ON_LOOP;
+enum push_state {
+    PUSH_DONE,
+    PUSH_SAME,    /* it has come before: it holds the lock, or its once is */
+    PUSH_HELD,    /* holder has the lock: nothing was pushed */
+    PUSH_REPLACED /* holder's envelope, not due yet, has become this one */
+};
+struct push_one_result {
+    enum push_state state;
+    char holder[ID_MAX_LEN + 1]; /* "" if the lock names no id */
+    int64_t depth;               /* of ready; of PUSH_DONE and ERR_FULL */
+};
+/* The errors of queue_push_result; ERR_FULL: nothing was pushed. */
+int queue_push_one_result(int err, const struct reply *r,
+                          struct push_one_result *ret, struct errbuf *eb);
 
 int queue_register(struct conn *c, const struct keys *k, const char *lane,
                    int64_t lease_ms, const char *description, conn_reply_cb cb,

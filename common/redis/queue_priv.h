@@ -16,6 +16,9 @@ int queue_check(int err, const struct reply *r, const char *verb,
 /* The same for answers that must begin with OK. */
 int queue_check_ok(int err, const struct reply *r, const char *verb,
                    struct errbuf *eb);
+/* For the answer { "FORMAT", format of the queue }: ERR_INVALID. */
+int queue_format_refused(const struct reply *r, const char *verb,
+                         struct errbuf *eb);
 int queue_unexpected(const char *verb, struct errbuf *eb);
 
 /* Element i, if it is a number from 0 to QUEUE_COUNT_MAX. */

@@ -12,6 +12,7 @@
  */
 #define SCRIPT_LIST(X)                                                         \
     X(push)                                                                    \
+    X(push_one)                                                                \
     X(register)                                                                \
     X(fetch)                                                                   \
     X(fetch_bulk)                                                              \

@@ -76,6 +76,14 @@ static int send_remove(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
     return queue_remove(c, keys(), QUEUE_RETRY, true, &one, 1, cb, arg);
 }
 
+static int send_one(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
+{
+    static const struct unique unique = {.key = "k"};
+    struct push_one p = {.envelope = job, .id = "1", .unique = &unique};
+
+    return queue_push_one(c, keys(), &p, cb, arg);
+}
+
 int call_send(struct conn *c, unsigned kind, const char *marker,
               conn_reply_cb cb, void *arg)
 {
@@ -121,6 +129,8 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
         return send_requeue(c, cb, arg);
     case 18:
         return send_remove(c, cb, arg);
+    case 19:
+        return send_one(c, cb, arg);
     default:
         return send_get(c, marker, cb, arg);
     }
@@ -164,7 +174,7 @@ static bool is_read(int rc, int err, const struct errbuf *eb)
 {
     assert(err == 0 || rc == err);
     assert(rc == 0 || rc == ERR_FENCED || rc == ERR_REDIS ||
-           rc == ERR_MISSING || rc == ERR_INVALID ||
+           rc == ERR_MISSING || rc == ERR_INVALID || rc == ERR_FULL ||
            (rc == err && (rc == ERR_REFUSED || rc == ERR_UNKNOWN)));
     assert(rc == 0 || eb->text[0] != '\0');
     return rc == 0;
@@ -245,14 +255,27 @@ static void read_renew(int err, const struct reply *r)
     assert(memchr(res.oldest_lane, '\0', sizeof(res.oldest_lane)) != NULL);
 }
 
+static void read_pushes(int err, const struct reply *r)
+{
+    struct push_result pushed = {0};
+    struct push_one_result one = {0};
+    struct errbuf eb = {""};
+
+    (void)is_read(queue_push_result(err, r, &pushed, &eb), err, &eb);
+    assert(is_count(pushed.depth) && is_count(pushed.accepted));
+    eb.text[0] = '\0';
+    if (is_read(queue_push_one_result(err, r, &one, &eb), err, &eb))
+        assert(one.state <= PUSH_REPLACED);
+    assert(is_count(one.depth));
+    assert(memchr(one.holder, '\0', sizeof(one.holder)) != NULL);
+}
+
 static void read_numbers(int err, const struct reply *r)
 {
     struct reap_result reaped;
     struct errbuf eb = {""};
     int64_t n, next_ms;
 
-    if (is_read(queue_push_result(err, r, &n, &eb), err, &eb))
-        assert(is_count(n));
     if (is_read(queue_register_result(err, r, &n, &eb), err, &eb))
         assert(is_count(n));
     if (is_read(queue_leave_result(err, r, &n, &eb), err, &eb))
@@ -291,6 +314,7 @@ size_t call_read(int err, const struct reply *r)
     read_jobs(err, r);
     read_bulk(err, r);
     read_renew(err, r);
+    read_pushes(err, r);
     read_numbers(err, r);
     read_admin(err, r);
     (void)is_read(queue_settle_result(err, r, &eb), err, &eb);

@@ -162,10 +162,15 @@ static void say_renew(struct liar *l, struct buf *out)
 
 static void say_script(struct liar *l, struct buf *out, enum script s)
 {
+    static const char *const pushed[] = {"OK", "SAME", "HELD", "FULL"};
     static const char *const reaped[] = {"ALIVE", "NONE", "FORGOTTEN", "OK"};
     unsigned n = (unsigned)rnd(l, 4);
 
     switch (s) {
+    case SCRIPT_push_one:
+        buf_printf(out, "*2\r\n+%s\r\n", PICK(l, pushed));
+        say_number(l, out);
+        break;
     case SCRIPT_register:
         buf_str(out, "*2\r\n+OK\r\n");
         say_int(out, clock_wall_ms());

@@ -12,6 +12,12 @@
 static const struct row good[SCRIPT_COUNT] = {
     [SCRIPT_push] = {"push", "RPUSH @ready {`id`:`j1`}", SCRIPT_push,
                      "0 1 {`id`:`k`}", "OK 2", "LLEN @ready => 2"},
+    [SCRIPT_push_one] =
+        {"push one", "RPUSH @ready {`id`:`j1`}", SCRIPT_push_one,
+         "0 1 {`id`:`j2`} j2 0 60000 until skip 60000 1 t 5 @control", "OK 1",
+         "LLEN @ready => 1\nZCARD @scheduled => 1\nGET @unique:k => j2\n"
+         "GET @pending:k => {`id`:`j2`}\nGET @once:j2 => j2\n"
+         "HGET @job:j2 state => scheduled"},
     [SCRIPT_register] = {"register", "RPUSH @ready {`id`:`j1`}",
                          SCRIPT_register, "L 15000 {} 1", "OK NOW 0 0 1",
                          "ZCARD @leases => 1\nHLEN @lanes => 1"},
@@ -112,7 +118,7 @@ static void a_full_redis_works_off_its_jobs(void **state)
 {
     (void)state;
     for (int s = 0; s < SCRIPT_COUNT; s++) {
-        if (s == SCRIPT_push)
+        if (s == SCRIPT_push || s == SCRIPT_push_one)
             continue;
         print_message("  %s\n", good[s].name);
         (void)table_clear(NULL);
@@ -130,8 +136,13 @@ static void a_full_redis_refuses_a_push(void **state)
     table_do("RPUSH @ready x\nCONFIG SET maxmemory 1");
     table_call(SCRIPT_push, "0 1 a", "OOM *");
     table_call(SCRIPT_push, "1 1 a", "OOM *");
+    table_call(SCRIPT_push_one,
+               "0 1 {`id`:`a`} a 0 0 until skip 9000 1 t 5 @control", "OOM *");
+    table_call(SCRIPT_push_one,
+               "0 1 {`id`:`a`} a 0 9000 until skip 9000 1 t 5 @control",
+               "OOM *");
     table_do("CONFIG SET maxmemory 0");
-    table_check("LRANGE @ready 0 -1 => x\nEXISTS @stats @minute => 0");
+    table_check("LRANGE @ready 0 -1 => x\nDBSIZE => 1");
 }
 
 static void stragglers_are_given_back_in_a_full_redis(void **state)
@@ -147,8 +158,8 @@ static void stragglers_are_given_back_in_a_full_redis(void **state)
 static void planted_counters_stop_nothing(void **state)
 {
     static const enum script counting[] = {
-        SCRIPT_push, SCRIPT_settle,  SCRIPT_release, SCRIPT_promote,
-        SCRIPT_reap, SCRIPT_requeue, SCRIPT_remove};
+        SCRIPT_push,    SCRIPT_push_one, SCRIPT_settle,  SCRIPT_release,
+        SCRIPT_promote, SCRIPT_reap,     SCRIPT_requeue, SCRIPT_remove};
     (void)state;
     for (size_t i = 0; i < sizeof(counting) / sizeof(counting[0]); i++) {
         const struct row *row = &good[counting[i]];

@@ -56,7 +56,7 @@ static void call_with(const struct call *c, const char *key,
         ended = ended || is_ok(answer);
         calls_none_is_missing(c, was, marks_now(), ended, what);
         /* A push that is answered is a job more each time. */
-        if (c->script != SCRIPT_push)
+        if (c->script != SCRIPT_push && c->script != SCRIPT_push_one)
             calls_none_is_beyond(c, marks_now(), 2, what);
         free(answer);
     }

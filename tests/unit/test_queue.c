@@ -14,8 +14,14 @@ typedef int (*read_fn)(int err, const struct reply *r, struct errbuf *eb);
 
 static int read_push(int err, const struct reply *r, struct errbuf *eb)
 {
-    int64_t depth;
-    return queue_push_result(err, r, &depth, eb);
+    struct push_result res;
+    return queue_push_result(err, r, &res, eb);
+}
+
+static int read_push_one(int err, const struct reply *r, struct errbuf *eb)
+{
+    struct push_one_result res;
+    return queue_push_one_result(err, r, &res, eb);
 }
 
 static int read_register(int err, const struct reply *r, struct errbuf *eb)
@@ -96,7 +102,7 @@ static const read_fn readers[] = {
     read_push,   read_register,        read_fetch,   read_block,
     read_stamp,  queue_settle_result,  read_promote, read_renew,
     read_rebind, queue_release_result, read_leave,   read_reap,
-    read_bulk,   read_requeue,         read_remove};
+    read_bulk,   read_push_one,        read_requeue, read_remove};
 enum { READERS = sizeof(readers) / sizeof(readers[0]) };
 
 static struct reader *reader;
@@ -199,9 +205,53 @@ static void states_become_codes(void **state)
     assert_int_equal(read_register(0, r, &eb), ERR_INVALID);
     assert_non_null(strstr(eb.text, "format 7"));
     assert_int_equal(read_push(0, r, &eb), ERR_INVALID);
+    assert_int_equal(read_push_one(0, r, &eb), ERR_INVALID);
     r = read_reply("*1\r\n$5\r\nTAKEN\r\n");
     assert_int_equal(read_register(0, r, NULL), ERR_MISSING);
     assert_int_equal(read_rebind(0, r, NULL), ERR_MISSING);
+}
+
+static void a_full_queue_tells_its_depth_and_what_it_took(void **state)
+{
+    (void)state;
+    struct push_result many = {0};
+    struct push_one_result one = {0};
+    struct errbuf eb;
+    const struct reply *r = read_reply("*3\r\n$4\r\nFULL\r\n:9\r\n:4\r\n");
+    assert_int_equal(queue_push_result(0, r, &many, &eb), ERR_FULL);
+    assert_int_equal(many.depth, 9);
+    assert_int_equal(many.accepted, 4);
+    assert_non_null(strstr(eb.text, "full"));
+    assert_int_equal(queue_push_one_result(0, r, &one, &eb), ERR_FULL);
+    assert_int_equal(one.depth, 9);
+    r = read_reply("*3\r\n$4\r\nFULL\r\n:9\r\n:-4\r\n");
+    assert_int_equal(queue_push_result(0, r, &many, &eb), ERR_REDIS);
+    r = read_reply("*1\r\n$4\r\nFULL\r\n");
+    assert_int_equal(queue_push_result(0, r, &many, &eb), ERR_REDIS);
+    assert_int_equal(queue_push_one_result(0, r, &one, &eb), ERR_REDIS);
+}
+
+static void a_push_of_one_tells_who_holds_its_key(void **state)
+{
+    static const struct {
+        const char *text;
+        enum push_state state;
+        const char *holder;
+    } rows[] = {
+        {"*2\r\n$2\r\nOK\r\n:3\r\n", PUSH_DONE, ""},
+        {"*1\r\n$4\r\nSAME\r\n", PUSH_SAME, ""},
+        {"*2\r\n$4\r\nHELD\r\n$2\r\nab\r\n", PUSH_HELD, "ab"},
+        {"*2\r\n$4\r\nHELD\r\n$3\r\na b\r\n", PUSH_HELD, ""},
+        {"*2\r\n$8\r\nREPLACED\r\n$1\r\na\r\n", PUSH_REPLACED, "a"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct push_one_result res;
+        const struct reply *r = read_reply(rows[i].text);
+        assert_int_equal(queue_push_one_result(0, r, &res, NULL), 0);
+        assert_int_equal(res.state, rows[i].state);
+        assert_string_equal(res.holder, rows[i].holder);
+    }
 }
 
 /* A server that is none of ours could otherwise make sums overflow. */
@@ -379,6 +429,8 @@ int main(void)
         cmocka_unit_test(short_answers_are_errors_of_redis),
         cmocka_unit_test(lost_calls_keep_their_code),
         cmocka_unit_test(states_become_codes),
+        cmocka_unit_test(a_full_queue_tells_its_depth_and_what_it_took),
+        cmocka_unit_test(a_push_of_one_tells_who_holds_its_key),
         cmocka_unit_test(numbers_that_cannot_be_are_refused),
         cmocka_unit_test(fences_of_all_jobs_fit),
         cmocka_unit_test(bulk_says_what_it_moved),
