@@ -14,7 +14,12 @@
 #include "common/base/clock.h"
 #include "worker/lane.h"
 
-enum { ENTRY_MS = 65000, OLD_MS = 24 * 3600 * 1000 };
+enum {
+    ENTRY_MS = 65000,
+    OLD_MS = 24 * 3600 * 1000,
+    HANDLERS_BYTES = 4096,
+    RUNS_MAX = 50
+};
 
 static struct lane *lane_up(const struct agent *a) ON_LOOP;
 
@@ -42,11 +47,48 @@ static void put_int(struct args *args, const char *name, int64_t n)
     args_int(args, n);
 }
 
+/*
+ * The types that have a handler here, with commas between them. Returns how
+ * many did not fit: then nothing can be concluded from what is not there.
+ */
+static int64_t put_handlers(const struct handlers *hs, struct buf *b)
+{
+    int64_t left_out = 0;
+    for (size_t i = 0; i < handlers_count(hs); i++) {
+        const char *pattern = handlers_pattern(hs, i);
+        size_t n = strlen(pattern);
+        if (b->len + n + 1 > HANDLERS_BYTES || memchr(pattern, ',', n)) {
+            left_out++;
+            continue;
+        }
+        if (b->len > 0)
+            buf_char(b, ',');
+        buf_append(b, pattern, n);
+    }
+    return left_out;
+}
+
+/* A line for each run: type, id, since when. Only a type may hold blanks. */
+static void put_runs(const struct pool *pool, struct buf *b)
+{
+    struct pool_run runs[RUNS_MAX];
+    unsigned n = pool_running(pool, runs, RUNS_MAX);
+    for (unsigned i = 0; i < n; i++)
+        buf_printf(b, "%s%s %s %" PRId64, i > 0 ? "\n" : "", runs[i].type,
+                   runs[i].id, runs[i].since_ms);
+}
+
+static void put_text(struct args *args, const char *name, const struct buf *b)
+{
+    args_str(args, name);
+    args_str(args, b->len > 0 ? b->data : "");
+}
+
 void fleet_update(struct agent *a)
 {
     struct lane *lane = lane_up(a);
     struct args args = {0};
-    struct buf queues = {0};
+    struct buf queues = {0}, handlers = {0}, runs = {0};
     char key[KEY_MAX];
     int64_t now = clock_wall_ms();
     size_t held = 0;
@@ -62,8 +104,12 @@ void fleet_update(struct agent *a)
     args_str(&args, "host");
     args_str(&args, a->host.name);
     put_int(&args, "pid", a->host.pid);
-    args_str(&args, "queues");
-    args_str(&args, queues.len > 0 ? queues.data : "");
+    put_text(&args, "queues", &queues);
+    put_int(&args, "handlers_left_out",
+            put_handlers(a->cfg->handlers, &handlers));
+    put_text(&args, "handlers", &handlers);
+    put_runs(a->pool, &runs);
+    put_text(&args, "running", &runs);
     put_int(&args, "threads", a->cfg->threads);
     put_int(&args, "busy", pool_busy(a->pool));
     put_int(&args, "held", (int64_t)held);
@@ -96,6 +142,8 @@ void fleet_update(struct agent *a)
     }
     args_done(&args);
     buf_done(&queues);
+    buf_done(&handlers);
+    buf_done(&runs);
 }
 
 static void on_gone(void *arg, int err, const struct reply *r)

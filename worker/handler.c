@@ -268,6 +268,12 @@ size_t handlers_count(const struct handlers *hs)
     return hs->count;
 }
 
+const char *handlers_pattern(const struct handlers *hs, size_t i)
+{
+    assert(i < hs->count);
+    return hs->all[i]->pattern;
+}
+
 const struct handler *handlers_find(const struct handlers *hs, const char *type)
 {
     size_t low = 0, high = hs->exact;

@@ -54,6 +54,8 @@ void handlers_override(struct handlers *hs);
 int handlers_add_dir(struct handlers *hs, const char *dir, struct errbuf *eb);
 
 size_t handlers_count(const struct handlers *hs);
+/* The type or glob of the i-th, in the order in which they are asked; lent. */
+const char *handlers_pattern(const struct handlers *hs, size_t i);
 
 /* Lends the handler of a type until handlers_free; NULL: none here. */
 const struct handler *handlers_find(const struct handlers *hs,

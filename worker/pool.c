@@ -40,7 +40,9 @@ struct runner {
     int cancel_fd; /* owned eventfd, non-blocking */
 
     struct mutex mu;                /* guards what follows */
-    const struct delivery *current; /* what it runs now, never read through */
+    const struct delivery *current; /* what it runs now; only its id and type
+                                     * are read through it, and never change */
+    int64_t since_ms;               /* of current */
     bool woken;                     /* cancel_fd was written for current */
 };
 
@@ -159,6 +161,26 @@ unsigned pool_busy(const struct pool *p)
     return atomic_load_explicit(&p->busy, memory_order_relaxed);
 }
 
+unsigned pool_running(const struct pool *p, struct pool_run *ret, unsigned max)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < p->threads && n < max; i++) {
+        struct runner *r = &p->runners[i];
+
+        mutex_lock(&r->mu);
+        if (r->current != NULL) {
+            const struct job *job = r->current->job;
+
+            snprintf(ret[n].id, sizeof(ret[n].id), "%s", job->id);
+            snprintf(ret[n].type, sizeof(ret[n].type), "%s", job->type);
+            ret[n++].since_ms = r->since_ms;
+        }
+        mutex_unlock(&r->mu);
+    }
+    return n;
+}
+
 void pool_cancel(struct pool *p, struct delivery *d, enum cancel why)
 {
     int none = CANCEL_NONE;
@@ -190,8 +212,10 @@ static bool begin(struct runner *r, struct delivery *d)
 
     mutex_lock(&r->mu);
     cancelled = atomic_load(&d->cancel) != CANCEL_NONE;
-    if (!cancelled)
+    if (!cancelled) {
+        r->since_ms = d->outcome.started_at_ms = clock_wall_ms();
         r->current = d;
+    }
     mutex_unlock(&r->mu);
     return !cancelled;
 }
@@ -217,7 +241,6 @@ static void run_one(struct runner *r, struct delivery *d)
     if (!begin(r, d))
         return;
     atomic_fetch_add_explicit(&p->busy, 1, memory_order_relaxed);
-    d->outcome.started_at_ms = clock_wall_ms();
     start_us = clock_us();
     handler_run(d, r->cancel_fd);
     d->outcome.run_us = clock_us() - start_us;

@@ -40,6 +40,15 @@ void pool_woken(struct pool *p);
 /* Threads that run a handler right now. Any thread. */
 unsigned pool_busy(const struct pool *p);
 
+/* A run that is under way. */
+struct pool_run {
+    char id[ID_MAX_LEN + 1], type[JOB_TYPE_MAX_LEN + 1];
+    int64_t since_ms; /* wall clock */
+};
+
+/* Copies what runs now, at most max of it; returns how many. Any thread. */
+unsigned pool_running(const struct pool *p, struct pool_run *ret, unsigned max);
+
 /*
  * Sets d->cancel, if it is not set yet, and wakes the thread that runs d. A
  * delivery that is still in the jobs channel comes back unrun, VERDICT_NONE.

@@ -186,6 +186,32 @@ static void cancel_ends_a_run(void **state)
     stop(f);
 }
 
+static void what_runs_is_known(void **state)
+{
+    struct fixture *f = start(3);
+    int64_t before_ms = clock_wall_ms();
+    struct pool_run runs[3];
+
+    (void)state;
+    assert_int_equal(pool_running(f->pool, runs, 3), 0);
+    struct delivery *first = submit(f, "sleep", "null");
+    wait_busy(f, 1);
+    assert_int_equal(pool_running(f->pool, runs, 3), 1);
+    assert_string_equal(runs[0].id, "x");
+    assert_string_equal(runs[0].type, "sleep");
+    assert_in_range(runs[0].since_ms, before_ms, clock_wall_ms());
+    struct delivery *second = submit(f, "exec", "null");
+    wait_busy(f, 2);
+    assert_int_equal(pool_running(f->pool, runs, 3), 2);
+    assert_int_equal(pool_running(f->pool, runs, 1), 1);
+    pool_cancel(f->pool, first, CANCEL_RELEASE);
+    pool_cancel(f->pool, second, CANCEL_RELEASE);
+    delivery_free(next_outcome(f));
+    delivery_free(next_outcome(f));
+    assert_int_equal(pool_running(f->pool, runs, 3), 0);
+    stop(f);
+}
+
 static void cancelled_delivery_that_waits_comes_back_unrun(void **state)
 {
     struct fixture *f = start(1);
@@ -320,6 +346,7 @@ int main(void)
         cmocka_unit_test(deliveries_come_back_once_each),
         cmocka_unit_test(coalesced_wakes_leave_no_outcome_unseen),
         cmocka_unit_test(cancel_ends_a_run),
+        cmocka_unit_test(what_runs_is_known),
         cmocka_unit_test(cancelled_delivery_that_waits_comes_back_unrun),
         cmocka_unit_test(cancel_spares_the_next_run),
         cmocka_unit_test(cancel_at_any_moment_is_safe),
