@@ -179,6 +179,101 @@ const char *text_format_duration(int64_t ms, char out[32])
     return out;
 }
 
+/* Reads exactly n digits at *s, a number within [min, max]. */
+static bool read_field(const char **s, int n, int min, int max, int *ret)
+{
+    int value = 0;
+    for (int i = 0; i < n; i++, ++*s) {
+        if (!is_digit(**s))
+            return false;
+        value = value * 10 + (**s - '0');
+    }
+    *ret = value;
+    return value >= min && value <= max;
+}
+
+static bool read_char(const char **s, const char *any)
+{
+    if (**s == '\0' || strchr(any, **s) == NULL)
+        return false;
+    ++*s;
+    return true;
+}
+
+/* Days since 1970-01-01: years begin in March, so that a leap day is last. */
+static int64_t count_days(int year, int month, int day)
+{
+    int64_t y = year - (month <= 2), m = (month + 9) % 12;
+    return y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1 -
+           719468;
+}
+
+/* "2026-11-26", in days since 1970. */
+static bool read_date(const char **s, int64_t *ret_days)
+{
+    int year, month, day;
+    if (!read_field(s, 4, 0, 9999, &year) || !read_char(s, "-") ||
+        !read_field(s, 2, 1, 12, &month) || !read_char(s, "-") ||
+        !read_field(s, 2, 1, 31, &day))
+        return false;
+    *ret_days = count_days(year, month, day);
+    int64_t next = month == 12 ? count_days(year + 1, 1, 1)
+                               : count_days(year, month + 1, 1);
+    return *ret_days < next;
+}
+
+/* "09:30:00.25", in milliseconds; digits beyond those are left out. */
+static bool read_time(const char **s, int64_t *ret_ms)
+{
+    int hour, minute, second, unit = 100;
+    if (!read_field(s, 2, 0, 23, &hour) || !read_char(s, ":") ||
+        !read_field(s, 2, 0, 59, &minute) || !read_char(s, ":") ||
+        !read_field(s, 2, 0, 60, &second)) /* 60: a leap second */
+        return false;
+    *ret_ms = ((hour * 60 + minute) * 60 + second) * INT64_C(1000);
+    if (**s != '.')
+        return true;
+    if (!is_digit(*++*s))
+        return false;
+    for (; is_digit(**s); ++*s, unit /= 10)
+        *ret_ms += (**s - '0') * unit;
+    return true;
+}
+
+/* "Z" or "+01:00", in minutes. */
+static bool read_zone(const char **s, int *ret_minutes)
+{
+    int hour, minute;
+    bool west = **s == '-';
+    *ret_minutes = 0;
+    if (read_char(s, "Zz"))
+        return true;
+    if (!read_char(s, "+-") || !read_field(s, 2, 0, 23, &hour) ||
+        !read_char(s, ":") || !read_field(s, 2, 0, 59, &minute))
+        return false;
+    *ret_minutes = west ? -(hour * 60 + minute) : hour * 60 + minute;
+    return true;
+}
+
+int text_parse_instant(const char *s, int64_t *ret_ms, struct errbuf *eb)
+{
+    const char *p = s;
+    int64_t days, ms;
+    int zone;
+    if (!read_date(&p, &days) || !read_char(&p, "Tt ") || !read_time(&p, &ms) ||
+        !read_zone(&p, &zone) || *p != '\0')
+        return errbuf_set(
+            eb, ERR_INVALID,
+            "\"%.64s\" is no instant like 2026-11-26T08:30:00Z or "
+            "2026-11-26T09:30:00+01:00",
+            s);
+    ms += (days * 1440 - zone) * 60000;
+    if (ms < 0)
+        return errbuf_set(eb, ERR_INVALID, "\"%.64s\" is before 1970", s);
+    *ret_ms = ms;
+    return 0;
+}
+
 /* The factor of a size's last letter, 0 if it is none. */
 static int64_t size_factor(const char *suffix)
 {

@@ -26,6 +26,13 @@ int text_parse_duration(const char *s, int64_t *ret_ms, struct errbuf *eb);
 /* Writes the shortest such form, "90s" as "1m30s". Returns out. */
 const char *text_format_duration(int64_t ms, char out[32]);
 
+/*
+ * Parses an instant as RFC 3339 writes it, "2026-11-26T09:30:00+01:00" or
+ * "2026-11-26T08:30:00.250Z", into milliseconds since 1970, not before. The
+ * offset from UTC is required. ERR_INVALID names the input.
+ */
+int text_parse_instant(const char *s, int64_t *ret_ms, struct errbuf *eb);
+
 /* Parses "64k", "10m", "1g" (powers of 1024) or plain bytes. */
 int text_parse_size(const char *s, int64_t *ret_bytes, struct errbuf *eb);
 

@@ -304,6 +304,73 @@ static void the_nearest_word_is_suggested(void **state)
     assert_null(text_nearest("push", (const char *const[]){longer}, 1));
 }
 
+/* The numbers are those of date -u -d … +%s%3N. */
+static void instants_are_read_with_their_offset(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } rows[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"2026-11-26T08:30:00Z", 1795681800000},
+        {"2026-11-26T09:30:00+01:00", 1795681800000},
+        {"2026-11-25 23:00:00-09:30", 1795681800000},
+        {"2026-11-26t08:30:00.25z", 1795681800250},
+        {"2026-11-26T08:30:00.0019999Z", 1795681800001},
+        {"2024-02-29T12:00:00Z", 1709208000000},
+        {"2000-02-29T00:00:00Z", 951782400000},
+        {"2100-03-01T00:00:00Z", 4107542400000},
+        {"2016-12-31T23:59:60Z", 1483228800000},
+        {"1969-12-31T23:30:00-01:00", 1800000},
+        {"9999-12-31T23:59:59.999Z", 253402300799999},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int64_t ms = -1;
+        assert_int_equal(text_parse_instant(rows[i].text, &ms, NULL), 0);
+        assert_int_equal(ms, rows[i].ms);
+    }
+}
+
+static void other_instants_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "now",
+        "1795681800000",
+        "2026-11-26",
+        "2026-11-26T08:30:00",
+        "2026-11-26T08:30Z",
+        "2026-11-26T08:30:00+1:00",
+        "2026-11-26T08:30:00+0100",
+        "2026-11-26T08:30:00+24:00",
+        "2026-11-26T08:30:00.Z",
+        "2026-11-26T08:30:00ZZ",
+        "2026-11-26T24:00:00Z",
+        "2026-11-26T08:60:00Z",
+        "2026-11-26T08:30:61Z",
+        "2026-11-31T08:30:00Z",
+        "2026-02-29T08:30:00Z",
+        "2100-02-29T08:30:00Z",
+        "2026-13-01T08:30:00Z",
+        "2026-00-01T08:30:00Z",
+        "2026-11-00T08:30:00Z",
+        "26-11-26T08:30:00Z",
+        "-026-11-26T08:30:00Z",
+        "2026-11-2 T08:30:00Z",
+        "1969-12-31T23:59:59Z",
+        "0000-01-01T00:00:00Z",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct errbuf eb = {""};
+        int64_t ms = -1;
+        assert_int_equal(text_parse_instant(bad[i], &ms, &eb), ERR_INVALID);
+        assert_int_equal(ms, -1);
+        assert_non_null(strstr(eb.text, bad[i]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +380,8 @@ int main(void)
         cmocka_unit_test(other_durations_are_refused_by_name),
         cmocka_unit_test(durations_are_written_with_units),
         cmocka_unit_test(every_written_duration_is_read_back),
+        cmocka_unit_test(instants_are_read_with_their_offset),
+        cmocka_unit_test(other_instants_are_refused_by_name),
         cmocka_unit_test(sizes_have_binary_units),
         cmocka_unit_test(whole_numbers_within_bounds_are_read),
         cmocka_unit_test(other_numbers_are_refused),
