@@ -68,8 +68,10 @@ static void add(struct work *w, const struct slot *s, bool dead,
 {
     struct buf *out = next_envelope(w);
     job_rewrite(s->d->job, changes, n, w->now_ms - RECOVERY_WINDOW_MS, out);
-    w->adds[w->call.add_count++] = (struct settle_add){
-        .dead = dead, .delay_ms = delay_ms, .envelope = {out->data, out->len}};
+    w->adds[w->call.add_count++] =
+        (struct settle_add){.where = dead ? SETTLE_DEAD : SETTLE_RETRY,
+                            .delay_ms = delay_ms,
+                            .envelope = {out->data, out->len}};
     w->bytes += out->len;
 }
 
@@ -220,8 +222,8 @@ static void bury_invalid(struct work *w, struct slot *s)
     struct buf *out = next_envelope(w);
     job_build_invalid(s->raw, s->raw_len, INVALID_RAW_MAX, s->invalid,
                       w->now_ms, out);
-    w->adds[w->call.add_count++] =
-        (struct settle_add){.dead = true, .envelope = {out->data, out->len}};
+    w->adds[w->call.add_count++] = (struct settle_add){
+        .where = SETTLE_DEAD, .envelope = {out->data, out->len}};
     w->bytes += out->len;
     count(w, s, C_INVALID);
     LOG_WARN("invalid", F_STR("queue", w->lane->keys.queue),

@@ -1,24 +1,33 @@
 -- settle: tell how jobs of a lane ended, and take them off its active list.
 -- KEYS 1 active (list)  2 leases (zset)  3 retry (zset)  4 dead (zset)
 --      5 config (hash)  6 stats (hash)  7 stats of the minute
---      8 lanes (hash)   9... hashes of kept jobs, one for each "keep"
+--      8 lanes (hash)  9 ready (list)  10 scheduled (zset)  11 outbox (list)
+--      12 cancelled (zset)  13... hashes of kept jobs, one for each "keep",
+--      then locks, one for each "unlock"
 -- ARGV 1 lane id
 --      2 c: how many jobs from the front are settled cumulatively
 --      3 reference of the last of them, "" if c is 0
 --      4 s: number of selective settles   5 a: number of adds
 --      6 k: number of keeps               7 x: number of counters
---      s references; a times (set, delay in ms, envelope), set "retry" or
---      "dead"; k times (ttl in ms, number of fields and values, those...);
---      x times (counter, n)
+--      8 u: number of unlocks             9 m: number of marks
+--      s references; a times (where, delay in ms, envelope), where is "retry",
+--      "dead", "scheduled", "ready" or "outbox"; k times (ttl in ms, state to
+--      be published or "", number of fields and values, those...); u times the
+--      id that holds the lock; m times an id that goes from cancelled; x times
+--      (counter, n)
 -- A reference is "v" and the bytes of the job, or, above 1 KiB, "s", the
 -- index before the call, ":" and the SHA-1 of the bytes.
 -- Returns { "OK", now }, { "REFUSED" } if the list is not as the lane
 -- believes, or { "FENCED" } without a lease.
--- Moves: active -> gone, retry or dead.
-local active, leases, retry, dead, config, lanes = KEYS[1], KEYS[2], KEYS[3],
-  KEYS[4], KEYS[5], KEYS[8]
+-- Moves: active -> gone, retry, scheduled or dead; what follows -> ready,
+-- outbox.
+local active, leases, config, lanes = KEYS[1], KEYS[2], KEYS[5], KEYS[8]
+local dead, cancelled = KEYS[4], KEYS[12]
+local sets = { retry = KEYS[3], dead = dead, scheduled = KEYS[10] }
+local lists = { ready = KEYS[9], outbox = KEYS[11] }
 local c, s, a = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local k, x = tonumber(ARGV[6]), tonumber(ARGV[7])
+local u, m = tonumber(ARGV[8]), tonumber(ARGV[9])
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
@@ -79,7 +88,7 @@ end
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, ARGV[1]) then return { 'FENCED' } end
-if c > 1000 or s > 1000 or a > 1000 then
+if math.max(c, s, a, k, u, m) > 1000 then
   return redis.error_reply('ERR settle takes at most 1000 jobs')
 end
 if c > 0 then
@@ -89,7 +98,7 @@ if c > 0 then
     return { 'REFUSED' }
   end
 end
-local values, i = {}, 8
+local values, i = {}, 10
 for j = 1, s do
   values[j] = resolve(ARGV[i])
   if not values[j] or (a > 0
@@ -102,27 +111,47 @@ end
 -- was added before would be there as often.
 redis.call('LLEN', active)
 redis.call('HLEN', lanes)
-if a > 0 then
-  redis.call('ZCARD', retry)
-  redis.call('ZCARD', dead)
+local adds, appends = i, {}
+for j = adds, adds + 3 * a - 1, 3 do
+  local where = ARGV[j]
+  if not appends[where] then
+    if sets[where] then
+      redis.call('ZCARD', sets[where])
+    elseif lists[where] then
+      redis.call('LLEN', lists[where])
+    else
+      return redis.error_reply('ERR settle adds to no such place')
+    end
+    appends[where] = {}
+  end
 end
-for j = 1, k do redis.call('HLEN', KEYS[8 + j]) end
+for j = 1, k do redis.call('HLEN', KEYS[12 + j]) end
 
-local adds, dead_bytes = i, 0
+local dead_bytes = 0
 i = i + 3 * a
 for j = 1, k do
-  local fields = tonumber(ARGV[i + 1])
-  redis.call('HDEL', KEYS[8 + j], 'result', 'error') -- of an earlier end
-  redis.call('HSET', KEYS[8 + j], unpack(ARGV, i + 2, i + 1 + fields))
-  redis.call('PEXPIRE', KEYS[8 + j], ARGV[i])
-  i = i + 2 + fields
+  local key, n = KEYS[12 + j], tonumber(ARGV[i + 2])
+  redis.call('HDEL', key, 'due_at', 'ended_at', 'progress', 'message',
+    'result', 'error', 'exit') -- of earlier news
+  redis.call('HSET', key, unpack(ARGV, i + 3, i + 2 + n))
+  redis.call('PEXPIRE', key, ARGV[i])
+  -- Whoever waits for it reads the hash, which is there when this script ends.
+  if ARGV[i + 1] ~= '' then redis.pcall('PUBLISH', key, ARGV[i + 1]) end
+  i = i + 3 + n
 end
 for j = adds, adds + 3 * a - 1, 3 do
-  if ARGV[j] == 'dead' then
-    dead_bytes = dead_bytes + add(dead, now, ARGV[j + 2])
+  local where, e = ARGV[j], ARGV[j + 2]
+  if where == 'dead' then
+    dead_bytes = dead_bytes + add(dead, now, e)
+  elseif sets[where] then
+    add(sets[where], now + tonumber(ARGV[j + 1]), e)
   else
-    add(retry, now + tonumber(ARGV[j + 1]), ARGV[j + 2])
+    table.insert(appends[where], e)
   end
+end
+for where, key in pairs(lists) do
+  local e = appends[where]
+  if e then redis.call('RPUSH', key, unpack(e)) end
 end
 
 -- Rebind tells how many settles ran. Counted before anything is removed: a
@@ -135,6 +164,23 @@ local state = 'OK'
 for j = 1, s do
   if redis.call('LREM', active, 1, values[j]) == 0 then state = 'REFUSED' end
 end
+
+-- Locks and marks of what has ended. A lock whose time is up may be another's
+-- by now; what is no lock, or no set of marks, is not ours to mend.
+for j = 1, u do
+  if redis.pcall('GET', KEYS[12 + k + j]) == ARGV[i + j - 1] then
+    redis.call('DEL', KEYS[12 + k + j])
+  end
+end
+i = i + u
+if m > 0 then
+  local gone = redis.pcall('ZREM', cancelled, unpack(ARGV, i, i + m - 1))
+  if type(gone) == 'number' and gone > 0 and type(redis.pcall('HINCRBY',
+    config, 'cancelled_version', 1)) == 'table' then
+    redis.pcall('HSET', config, 'cancelled_version', 1)
+  end
+end
+i = i + m
 
 if dead_bytes > 0 then bound_dead(dead_bytes) end
 for _ = 1, x do

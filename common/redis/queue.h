@@ -160,16 +160,29 @@ struct ref {
 };
 
 /* What a settle call does. All arrays are borrowed for the call. */
+enum settle_where {
+    SETTLE_RETRY, /* due after the delay */
+    SETTLE_DEAD,
+    SETTLE_SCHEDULED, /* due after the delay */
+    SETTLE_READY,     /* at the end */
+    SETTLE_OUTBOX
+};
 struct settle_add {
-    bool dead; /* to dead, else to retry after delay_ms */
+    enum settle_where where;
     int64_t delay_ms;
     struct bytes envelope;
 };
 struct settle_keep {
     const char *id;
     int64_t ttl_ms;
+    const char *publish;        /* a state to be published; NULL: none */
     const struct bytes *fields; /* names and values in turn */
     unsigned field_count;
+};
+/* A lock that ends if the job of this id holds it. */
+struct settle_unlock {
+    const char *key; /* of a unique, as the envelope has it */
+    const char *id;
 };
 struct settle_count {
     const char *name;
@@ -184,6 +197,10 @@ struct settle {
     unsigned add_count;
     const struct settle_keep *keeps;
     unsigned keep_count;
+    const struct settle_unlock *unlocks;
+    unsigned unlock_count;
+    const char *const *marks; /* ids that go from cancelled */
+    unsigned mark_count;
     const struct settle_count *counts;
     unsigned count_count;
 };

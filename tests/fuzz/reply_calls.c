@@ -46,7 +46,7 @@ static int send_get(struct conn *c, const char *marker, conn_reply_cb cb,
 static int send_settle(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
 {
     struct ref ref = {job, 0};
-    struct settle_add add = {.dead = true, .envelope = job};
+    struct settle_add add = {.where = SETTLE_DEAD, .envelope = job};
     struct settle s = {.cumulative = 1,
                        .last = ref,
                        .selective = &ref,

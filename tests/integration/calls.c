@@ -70,24 +70,32 @@ const struct call calls[] = {
     {"settle: retry, dead, keep", SCRIPT_settle,
      LANE "RPUSH @active:L " J(1) " " J(2) " " J(4) " " J(3) "\nRPUSH @ready "
                                                              "" J(5),
-     "@job:a | L 2 v" J(2) " 1 3 1 1 v" J(3) " retry 5 " J(1) " dead 0 " J(
-         2) " retry 5 " J(3) " 60000 2 state dead retried 2",
+     "@job:a | L 2 v" J(2) " 1 3 1 1 0 0 v" J(3) " retry 5 " J(1) " dead 0 " J(
+         2) " retry 5 " J(3) " 60000 '' 2 state dead retried 2",
      "OK NOW", ""},
     {"settle: done", SCRIPT_settle,
      LANE "RPUSH @active:L " J(1) " " J(2) " " J(3) " " J(4),
-     "@job:a @job:b | L 2 v" J(2) " 1 0 2 1 v" J(4) " 60000 2 state done "
-                                                    "60000 2 state done done 3",
+     "@job:a @job:b | L 2 v" J(2) " 1 0 2 1 0 0 v" J(
+         4) " 60000 '' 2 state done "
+            "60000 '' 2 state done done 3",
      "OK NOW", "j1 j2 j4"},
     {"settle: by digest", SCRIPT_settle, LANE ACTIVE3,
-     "L 1 s0:" SHA_1 " 1 2 0 1 s2:" SHA_3
+     "L 1 s0:" SHA_1 " 1 2 0 1 0 0 s2:" SHA_3
      " retry 5 " J(1) " dead 0 " J(3) " retried 2",
      "OK NOW", ""},
     {"settle: the oldest dead give way", SCRIPT_settle,
      LANE ACTIVE3 "HSET @config dead_max 1\nZADD @dead 1 " J(7),
-     "L 0 '' 1 1 0 1 v" J(2) " dead 0 " J(2) " dead 1", "OK NOW", "j7"},
+     "L 0 '' 1 1 0 1 0 0 v" J(2) " dead 0 " J(2) " dead 1", "OK NOW", "j7"},
     {"settle: a twin waits in retry", SCRIPT_settle,
      LANE ACTIVE3 "ZADD @retry 1 " J(1),
-     "L 1 v" J(1) " 0 1 0 1 retry 5 " J(1) " retried 1", "OK NOW", ""},
+     "L 1 v" J(1) " 0 1 0 1 0 0 retry 5 " J(1) " retried 1", "OK NOW", ""},
+    {"settle: snooze, what follows, lock, mark", SCRIPT_settle,
+     LANE ACTIVE3 "RPUSH @ready " J(4) "\nSET @unique:k j2\n"
+                                       "ZADD @cancelled 1 x",
+     "@job:b @unique:k | L 2 v" J(2) " 0 3 1 1 1 1 scheduled 5 " J(
+         1) " ready 0 " J(5) " outbox 0 " J(6) " 60000 done 2 state done j2 x "
+                                               "done 1",
+     "OK NOW", "j2"},
     {"release", SCRIPT_release, LANE ACTIVE3 "RPUSH @ready " J(4),
      "L v" J(1) " v" J(3), "OK 2", ""},
     {"release by digest", SCRIPT_release, LANE ACTIVE3,

@@ -208,13 +208,13 @@ static void rebind_tells_how_many_settles_ran(void **state)
 {
     (void)state;
     table_do(ALIVE "RPUSH @active:L a b c d");
-    table_call(SCRIPT_settle, "L 1 va 0 0 0 0", "OK NOW");
-    table_call(SCRIPT_settle, "L 1 va 0 0 0 0", "REFUSED");
-    table_call(SCRIPT_settle, "L 0 '' 1 0 0 0 vx", "REFUSED *");
+    table_call(SCRIPT_settle, "L 1 va 0 0 0 0 0 0", "OK NOW");
+    table_call(SCRIPT_settle, "L 1 va 0 0 0 0 0 0", "REFUSED");
+    table_call(SCRIPT_settle, "L 0 '' 1 0 0 0 0 0 vx", "REFUSED *");
     table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW 2 b c d");
-    table_call(SCRIPT_settle, "L 1 vb 0 0 0 0", "FENCED");
+    table_call(SCRIPT_settle, "L 1 vb 0 0 0 0 0 0", "FENCED");
     table_call(SCRIPT_rebind, "L M 15000 {`was`:`L`}", "OK NOW 2 b c d");
-    table_call(SCRIPT_settle, "M 2 vc 0 0 0 0", "OK NOW");
+    table_call(SCRIPT_settle, "M 2 vc 0 0 0 0 0 0", "OK NOW");
     table_call(SCRIPT_rebind, "M N 15000 {`was`:`M`}", "OK NOW 3 d");
     table_check("HGETALL @lanes => N {`was`:`M`} N:settles 3");
     table_call(SCRIPT_leave, "N", "OK 1");
@@ -241,7 +241,7 @@ static void old_ids_are_refused_after_a_rebind(void **state)
     table_do(ALIVE "RPUSH @active:L a\nRPUSH @ready b");
     table_call(SCRIPT_rebind, "L M 15000 {}", "OK NOW 0 a");
     table_call(SCRIPT_fetch, "L 10 1000 01ABCDEFGHJKMNPQRSTVWXY", "FENCED");
-    table_call(SCRIPT_settle, "L 1 va 0 0 0 0", "FENCED");
+    table_call(SCRIPT_settle, "L 1 va 0 0 0 0 0 0", "FENCED");
     table_call(SCRIPT_release, "L va", "FENCED");
     table_call(SCRIPT_stamp, "L 0 a b", "FENCED");
     table_call(SCRIPT_renew, "L 15000 -1", "FENCED");

@@ -37,17 +37,18 @@ static const struct row good[SCRIPT_COUNT] = {
                       SCRIPT_stamp,
                       "L 0 {`type`:`j1`} {`id`:`abcdefgh`,`type`:`j1`}", "OK 1",
                       "LINDEX @active:L 0 => {`id`:`abcdefgh`,`type`:`j1`}"},
-    [SCRIPT_settle] = {"settle",
-                       LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`} "
-                            "{`id`:`j4`} {`id`:`j3`}\n"
-                            "RPUSH @ready {`id`:`j5`}",
-                       SCRIPT_settle,
-                       "@job:a | L 2 v{`id`:`j2`} 1 3 1 1 v{`id`:`j3`} " FAILS
-                       " 60000 2 state dead retried 2",
-                       "OK NOW",
-                       "LRANGE @active:L 0 -1 => {`id`:`j4`}\n"
-                       "ZCARD @retry => 2\nZCARD @dead => 1\n"
-                       "HGET @job:a state => dead"},
+    [SCRIPT_settle] =
+        {"settle",
+         LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`} "
+              "{`id`:`j4`} {`id`:`j3`}\n"
+              "RPUSH @ready {`id`:`j5`}",
+         SCRIPT_settle,
+         "@job:a | L 2 v{`id`:`j2`} 1 3 1 1 0 0 v{`id`:`j3`} " FAILS
+         " 60000 '' 2 state dead retried 2",
+         "OK NOW",
+         "LRANGE @active:L 0 -1 => {`id`:`j4`}\n"
+         "ZCARD @retry => 2\nZCARD @dead => 1\n"
+         "HGET @job:a state => dead"},
     [SCRIPT_release] = {"release",
                         LANE "RPUSH @active:L {`id`:`j1`} {`id`:`j2`}\n"
                              "RPUSH @ready {`id`:`j3`}",

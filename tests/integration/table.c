@@ -31,7 +31,8 @@ static const char *const script_keys[SCRIPT_COUNT] = {
     [SCRIPT_fetch_bulk] = "@ready @active:$1 @leases @config @fence",
     [SCRIPT_stamp] = "@active:$1 @leases @fence",
     [SCRIPT_settle] =
-        "@active:$1 @leases @retry @dead @config @stats @minute @lanes",
+        "@active:$1 @leases @retry @dead @config @stats @minute @lanes "
+        "@ready @scheduled @outbox @cancelled",
     [SCRIPT_release] = "@active:$1 @leases @ready @stats @minute",
     [SCRIPT_promote] = "@scheduled @retry @ready @stats @minute",
     [SCRIPT_renew] = "@leases @active:$1 @config @ready @scheduled @retry "
