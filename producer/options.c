@@ -18,7 +18,13 @@
 #include "common/base/text.h"
 #include "common/job/job.h"
 
-enum { FLAGS_MAX = 64, CONNECT_TIMEOUT_MS = 5000, JOBS_SHOWN = 20 };
+enum {
+    FLAGS_MAX = 64,
+    CONNECT_TIMEOUT_MS = 5000,
+    JOBS_SHOWN = 20,
+    STATS_MINUTES = 60,
+    STATS_BY_MS = 60000
+};
 
 struct parser {
     struct options *o;
@@ -292,6 +298,8 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
         .max_bytes = JOB_ENVELOPE_MAX_BYTES,
         .state = "ready",
         .count = JOBS_SHOWN,
+        .minutes = STATS_MINUTES,
+        .by_ms = STATS_BY_MS,
         .dir = ".belt-dev",
         .port = -1,
     };

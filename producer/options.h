@@ -32,6 +32,9 @@ struct options {
     const char *state;
     int64_t count;
 
+    int64_t minutes, by_ms; /* of stats */
+    bool total;
+
     const char *dir, *handlers;
     int64_t port; /* -1: a free one, 0: none */
 };
