@@ -23,6 +23,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
+#include "worker/control.h"
 #include "worker/lane.h"
 #include "worker/listen.h"
 
@@ -58,6 +59,7 @@ void agent_turn(struct agent *a)
     for (unsigned i = 0; i < a->lane_count; i++) {
         lane_settle(a->lanes[i]);
         lane_send_held(a->lanes[i]);
+        lane_pause_turn(a->lanes[i]);
     }
     if (burst_is_over(a))
         agent_drain(a, "burst");
@@ -136,6 +138,7 @@ static void shed(struct agent *a)
             continue;
         }
         a->out--;
+        a->recalled++;
         ledger_set_state(&d->lane->ledger, d->slot, SLOT_GIVE_BACK);
     }
     agent_turn(a);
@@ -245,6 +248,7 @@ static void end(struct agent *a)
     ignore_signals();
     listen_free(a->listen);
     discover_stop(a);
+    control_free(a->control);
     for (unsigned i = 0; i < a->lane_count; i++)
         lane_free(a->lanes[i]);
     free(a->lanes);
@@ -288,6 +292,7 @@ static int run(struct agent *a, struct errbuf *eb)
         timer_in(a->tick, TICK_MS);
         for (unsigned i = 0; i < a->lane_count; i++)
             lane_start(a->lanes[i]);
+        a->control = control_start(a);
         discover_start(a);
         (void)event_base_dispatch(a->base);
     }

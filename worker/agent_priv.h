@@ -19,6 +19,7 @@ enum agent_stage {
     AGENT_STOPPING  /* running jobs were told to stop */
 };
 
+struct control;
 struct lane;
 struct listen;
 
@@ -43,10 +44,12 @@ struct agent {
     struct lane **lanes; /* owned, room for LANES_MAX */
     unsigned lane_count;
 
-    struct listen *listen; /* owned; NULL: no HTTP endpoint */
+    struct control *control; /* owned; NULL: not listening yet, or any more */
+    struct listen *listen;   /* owned; NULL: no HTTP endpoint */
 
     struct window window;
-    unsigned out; /* deliveries in jobs, running, or in outcomes */
+    unsigned out;            /* deliveries in jobs, running, or in outcomes */
+    unsigned sent, recalled; /* ever put into jobs, and taken out again */
     enum agent_stage stage;
     unsigned stop_signals;
     int64_t stale;         /* results of jobs that were not ours any more */

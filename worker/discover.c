@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "worker/control.h"
 #include "worker/lane.h"
 
 enum { LOOK_EVERY_MS = 5000 };
@@ -117,6 +118,7 @@ static void add_lane(struct agent *a, const char *name, unsigned entry)
     struct lane *lane = lane_new(a, &q, entry);
     a->lanes[a->lane_count++] = lane;
     lane_start(lane);
+    control_add(a->control, lane);
 }
 
 static void on_names(void *arg, int err, const struct reply *r)

@@ -167,6 +167,8 @@ void lane_pump(struct lane *lane)
         lane_unblock(lane);
         return;
     }
+    if (a->cfg->at_most_once && !lane->heard)
+        return; /* a pop does not ask whether the queue is paused */
     while (!lane->blocked && (n = agent_room(a, lane)) > 0) {
         bool look = !lane->empty ||
                     (a->cfg->burst && a->out == 0 && !lane->burst_checked);
@@ -195,7 +197,9 @@ static void note_fetched(struct lane *lane, const struct fetch_call *f,
         window_trip(&lane->agent->window, now_us - f->sent_us, now_us);
     if (res->count > 0)
         lane->wary = false; /* those that are taken now may make it so */
-    lane->paused = res->paused;
+    lane_set_paused(lane, res->paused);
+    if (res->paused)
+        lane_renew_soon(lane); /* which version that is, and until when */
     lane->empty = !res->more;
     lane->plenty = res->more;
     lane->burst_checked = res->count == 0 && !res->more && lane->fetches == 0 &&

@@ -71,7 +71,9 @@ static void judge(struct lane *lane, struct slot *s)
                   "no handler for this type here");
         return;
     }
-    s->state = lane->agent->stage < AGENT_DRAINING ? SLOT_HELD : SLOT_GIVE_BACK;
+    s->state = lane->agent->stage < AGENT_DRAINING && !lane->paused
+                   ? SLOT_HELD
+                   : SLOT_GIVE_BACK;
     s->recovered = recovered > 0;
     lane->wary = lane->wary || s->recovered;
     s->near = cfg->max_recoveries > 1 && recovered + 1 == cfg->max_recoveries;
@@ -243,7 +245,7 @@ void lane_send_held(struct lane *lane)
     struct agent *a = lane->agent;
     struct slot *chosen[SEND_MAX], *s = NULL;
     void *items[SEND_MAX];
-    if (a->stage < AGENT_DRAINING)
+    if (a->stage < AGENT_DRAINING && !lane->paused)
         s = first_held(&lane->ledger);
     while (s != NULL) {
         unsigned n = 0;
@@ -258,6 +260,7 @@ void lane_send_held(struct lane *lane)
         if (sent > 0 && a->out == 0)
             window_busy(&a->window, clock_us());
         a->out += sent;
+        a->sent += sent;
         for (unsigned i = 0; i < sent; i++)
             ledger_set_state(&lane->ledger, chosen[i], SLOT_OUT);
         if (sent < n)

@@ -76,6 +76,8 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     lane->reap_timer = event_new(a->base, -1, 0, on_reap_timer, lane);
     lane->poll_timer = event_new(a->base, -1, 0, on_poll_timer, lane);
     lane->settle_timer = event_new(a->base, -1, 0, on_settle_timer, lane);
+    lane->soon_timer = event_new(a->base, -1, 0, on_soon_timer, lane);
+    lane->pause_timer = event_new(a->base, -1, 0, on_pause_timer, lane);
     lane->bulk_in = 1; /* the first fetch tells whether jobs have ids */
     lane->cmd = new_conn(lane, false);
     lane->wait = new_conn(lane, true);
@@ -97,6 +99,8 @@ void lane_free(struct lane *lane)
     event_free(lane->reap_timer);
     event_free(lane->poll_timer);
     event_free(lane->settle_timer);
+    event_free(lane->soon_timer);
+    event_free(lane->pause_timer);
     free(lane);
 }
 
@@ -170,6 +174,8 @@ static void bound(struct lane *lane)
      * longer than a lease (no disk, no primary), and then none was renewed. */
     lane->grace_until_ms = clock_ms() + lane->agent->cfg->lease_ms;
     lane->lanes_version = -1;
+    lane->heard = false;
+    lane->complied = -1;
     lane->mismatches = lane->idle_looks = 0;
     lane->down_said_ms = 0;
 }
@@ -333,12 +339,14 @@ static void stop_calls(struct lane *lane)
 {
     lane->state = LANE_DOWN;
     lane->blocked = lane->unblocking = false;
-    lane->promoting = lane->renewing = false;
+    lane->promoting = lane->renewing = lane->ask_again = false;
     lane->promote_at_ms = 0;
     lane->empty = lane->plenty = lane->oom = lane->burst_checked = false;
     (void)event_del(lane->renew_timer);
     (void)event_del(lane->promote_timer);
     (void)event_del(lane->settle_timer);
+    (void)event_del(lane->soon_timer);
+    (void)event_del(lane->pause_timer);
     (void)event_del(lane->reap_timer);
     (void)event_del(lane->poll_timer);
 }

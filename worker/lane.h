@@ -58,26 +58,31 @@ struct lane {
     uint64_t front_number;  /* of the slot that others wait behind */
     int64_t front_since_us; /* since when it is that one */
 
-    unsigned fetches;      /* under way */
-    unsigned fetching_n;   /* jobs they may bring */
-    size_t fetching_bytes; /* and bytes */
-    bool blocked;          /* BLMOVE is out */
-    bool unblocking;       /* and was told to come back */
-    bool empty;            /* the last look found nothing */
-    bool wary;             /* the last jobs that came had recovered ones */
-    bool plenty;           /* the last fetch left some: more may go ahead */
-    bool bulk;             /* the fetch under way is in bulk: none behind it */
-    unsigned bulk_in;      /* fetches until one in bulk may be tried */
-    unsigned bulk_penalty; /* what that becomes when it does not go well */
-    bool paused;
-    bool oom; /* BLMOVE is refused: poll, then try again */
+    unsigned fetches;       /* under way */
+    unsigned fetching_n;    /* jobs they may bring */
+    size_t fetching_bytes;  /* and bytes */
+    bool blocked;           /* BLMOVE is out */
+    bool unblocking;        /* and was told to come back */
+    bool empty;             /* the last look found nothing */
+    bool wary;              /* the last jobs that came had recovered ones */
+    bool plenty;            /* the last fetch left some: more may go ahead */
+    bool bulk;              /* the fetch under way is in bulk: none behind it */
+    unsigned bulk_in;       /* fetches until one in bulk may be tried */
+    unsigned bulk_penalty;  /* what that becomes when it does not go well */
+    bool paused;            /* the queue, as a renewal or a fetch told */
+    bool heard;             /* a renewal has told, since it was bound */
+    int64_t config_version; /* that it told */
+    int64_t complied;       /* version to which we answer; -1: to none yet */
+    bool oom;               /* BLMOVE is refused: poll, then try again */
     bool oom_said;
     bool burst_checked; /* empty while nothing of ours was left */
 
     struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
-    struct event *settle_timer;
+    struct event *settle_timer, *soon_timer, *pause_timer;
     int64_t promote_at_ms;    /* 0: timer not set */
     bool promoting, renewing; /* calls under way */
+    bool ask_again;           /* when the renewal under way has ended */
+    bool look_due;            /* at all that a renewal tells now and then */
     int64_t asked_us;         /* clock_us() of the last renewal */
     int64_t asked_boot_ms;    /* CLOCK_BOOTTIME of the last call for a lease */
     int64_t renewed_boot_ms;  /* of the last that was answered */
@@ -121,6 +126,11 @@ void lane_leave(struct lane *lane) ON_LOOP;
 /* ---- lease.c ---- */
 /* Renews the lease now, and from then on in time. */
 void lane_renew(struct lane *lane) ON_LOOP;
+/* Renews once more, now or right behind the renewal under way. */
+void lane_ask(struct lane *lane) ON_LOOP;
+/* The same in a few milliseconds, so that many who want it cost little. */
+void lane_renew_soon(struct lane *lane) ON_LOOP;
+void on_soon_timer(evutil_socket_t fd, short what, void *arg);
 void on_renew_timer(evutil_socket_t fd, short what, void *arg);
 /* Takes note of what Redis' clock was, asked for at asked_boot_ms. */
 void lane_watch_clock(struct lane *lane, int64_t redis_now_ms);
@@ -151,6 +161,18 @@ struct slot *lane_take(struct lane *lane, struct bytes raw,
 void lane_spare_innocents(struct lane *lane) ON_LOOP;
 /* Moves held slots into the jobs channel. */
 void lane_send_held(struct lane *lane) ON_LOOP;
+
+/* ---- pause.c ---- */
+/* Takes note of what a renewal tells of the pause and of the version. */
+void lane_heed(struct lane *lane, const struct renew_result *r) ON_LOOP;
+void lane_set_paused(struct lane *lane, bool paused) ON_LOOP;
+/* Lets go while the queue is paused, and says so when it has. */
+void lane_pause_turn(struct lane *lane) ON_LOOP;
+void on_pause_timer(evutil_socket_t fd, short what, void *arg);
+
+/* ---- stop.c ---- */
+/* What is held and not in the jobs channel is to be released. */
+void lane_give_back_held(struct lane *lane) ON_LOOP;
 
 /* ---- settle.c ---- */
 /* Sends what is finished, and what is to be given back. */

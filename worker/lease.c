@@ -9,7 +9,10 @@
 #include "common/base/ulid.h"
 #include "worker/lane.h"
 
-enum { RENEW_MAX_MS = 1700 }; /* dead neighbours are noticed within 2 s */
+enum {
+    RENEW_MAX_MS = 1700, /* dead neighbours are noticed within 2 s */
+    SOON_MS = 5          /* between renewals that messages ask for */
+};
 
 static void on_renewed(void *arg, int err, const struct reply *r);
 
@@ -31,7 +34,33 @@ void on_renew_timer(evutil_socket_t fd, short what, void *arg)
 void lane_renew(struct lane *lane)
 {
     timer_in(lane->renew_timer, renew_period(lane));
-    if (lane->state != LANE_UP || lane->renewing)
+    lane->look_due = true;
+    lane_ask(lane);
+}
+
+void lane_renew_soon(struct lane *lane)
+{
+    int64_t since_ms = (clock_us() - lane->asked_us) / 1000;
+    if (since_ms >= SOON_MS)
+        lane_ask(lane);
+    else if (!evtimer_pending(lane->soon_timer, NULL))
+        timer_in(lane->soon_timer, SOON_MS - since_ms);
+}
+
+void on_soon_timer(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    (void)fd;
+    (void)what;
+    lane_ask(arg);
+}
+
+void lane_ask(struct lane *lane)
+{
+    if (lane->state != LANE_UP)
+        return;
+    lane->ask_again = lane->renewing;
+    if (lane->renewing)
         return;
     lane->renewing = true;
     /* All earlier calls of this connection run before the renewal. */
@@ -40,10 +69,16 @@ void lane_renew(struct lane *lane)
     lane->asked_us = clock_us();
     lane->asked_boot_ms = clock_boot_ms();
     (void)queue_renew(lane->cmd, &lane->keys, lane->id,
-                      lane->agent->cfg->lease_ms, -1, on_renewed, lane);
+                      lane->agent->cfg->lease_ms, lane->complied, on_renewed,
+                      lane);
 }
 
-/* A list that differs twice in a row is not the one we believe in. */
+/*
+ * What is looked at in turns: not at renewals that messages ask for, since
+ * twice in a row is then no time.
+ *
+ * A list that differs twice in a row is not the one we believe in.
+ */
 static bool audit(struct lane *lane, const struct renew_result *r)
 {
     int64_t expected = (int64_t)lane->expected_active;
@@ -86,12 +121,36 @@ void lane_watch_clock(struct lane *lane, int64_t redis_now_ms)
     lane->clock_known = true;
 }
 
+/* Whether what Redis has is what we believe; else the lane starts afresh. */
+static bool is_sound(struct lane *lane, const struct renew_result *r) ON_LOOP;
+
+static bool is_sound(struct lane *lane, const struct renew_result *r)
+{
+    struct errbuf eb;
+    if (!audit(lane, r)) {
+        (void)errbuf_set(&eb, ERR_MISSING,
+                         "active list has %lld jobs, expected %zu",
+                         (long long)r->active, lane->expected_active);
+        lane_failed(lane, ERR_MISSING, &eb);
+        return false;
+    }
+    if (!makes_progress(lane, r)) {
+        (void)errbuf_set(&eb, ERR_MISSING,
+                         "%lld jobs wait and none comes, though we wait too",
+                         (long long)r->ready);
+        lane_failed(lane, ERR_MISSING, &eb);
+        return false;
+    }
+    return true;
+}
+
 static void on_renewed(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
     struct lane *lane = arg;
     struct errbuf eb;
     struct renew_result res;
+    bool look = lane->look_due, was_paused = lane->paused;
     lane->renewing = false;
     int rc = queue_renew_result(err, r, &res, &eb);
     if (rc != 0) {
@@ -102,24 +161,18 @@ static void on_renewed(void *arg, int err, const struct reply *r)
     window_trip(&lane->agent->window, now_us - lane->asked_us, now_us);
     lane->renewed_boot_ms = lane->asked_boot_ms;
     lane_watch_clock(lane, res.now_ms);
-    if (!audit(lane, &res)) {
-        (void)errbuf_set(&eb, ERR_MISSING,
-                         "active list has %lld jobs, expected %zu",
-                         (long long)res.active, lane->expected_active);
-        lane_failed(lane, ERR_MISSING, &eb);
+    lane->look_due = false;
+    if (look && !is_sound(lane, &res))
         return;
-    }
-    if (!makes_progress(lane, &res)) {
-        (void)errbuf_set(&eb, ERR_MISSING,
-                         "%lld jobs wait and none comes, though we wait too",
-                         (long long)res.ready);
-        lane_failed(lane, ERR_MISSING, &eb);
-        return;
-    }
-    lane->paused = res.paused;
+    lane_heed(lane, &res);
     if (res.next_due_ms >= 0)
         lane_promote_in(lane, res.next_due_ms);
-    lane_look(lane, &res);
-    if (lane->state == LANE_UP)
+    if (look)
+        lane_look(lane, &res);
+    if (lane->ask_again)
+        lane_ask(lane);
+    if (lane->state == LANE_UP && (was_paused || lane->paused))
+        agent_turn(lane->agent);
+    else if (lane->state == LANE_UP)
         lane_pump(lane);
 }

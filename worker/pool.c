@@ -50,7 +50,7 @@ struct pool {
     struct chan *jobs, *outcomes; /* borrowed */
     int wake_fd;                  /* borrowed */
     atomic_bool wake_pending;
-    atomic_uint busy;
+    atomic_uint busy, begun;
     unsigned threads; /* started */
     struct runner *runners;
 };
@@ -181,6 +181,11 @@ unsigned pool_running(const struct pool *p, struct pool_run *ret, unsigned max)
     return n;
 }
 
+unsigned pool_begun(const struct pool *p)
+{
+    return atomic_load(&p->begun);
+}
+
 void pool_cancel(struct pool *p, struct delivery *d, enum cancel why)
 {
     int none = CANCEL_NONE;
@@ -238,7 +243,9 @@ static void run_one(struct runner *r, struct delivery *d)
     struct pool *p = r->pool;
     int64_t start_us;
 
-    if (!begin(r, d))
+    bool runs = begin(r, d);
+    atomic_fetch_add(&p->begun, 1);
+    if (!runs)
         return;
     atomic_fetch_add_explicit(&p->busy, 1, memory_order_relaxed);
     start_us = clock_us();

@@ -37,6 +37,9 @@ struct pool *pool_start(const struct pool_config *cfg, struct errbuf *eb);
  */
 void pool_woken(struct pool *p);
 
+/* Deliveries that were taken from jobs and have begun, or not been run. */
+unsigned pool_begun(const struct pool *p);
+
 /* Threads that run a handler right now. Any thread. */
 unsigned pool_busy(const struct pool *p);
 

@@ -26,6 +26,7 @@ static void recall(struct agent *a)
     while (chan_try_recv(a->jobs, &item) == 0) {
         struct delivery *d = item;
         a->out--;
+        a->recalled++;
         if (d->slot == NULL)
             delivery_free(d);
         else
@@ -33,9 +34,7 @@ static void recall(struct agent *a)
     }
 }
 
-static void give_back_held(struct lane *lane) ON_LOOP;
-
-static void give_back_held(struct lane *lane)
+void lane_give_back_held(struct lane *lane)
 {
     if (lane->ledger.count[SLOT_HELD] == 0)
         return;
@@ -54,7 +53,7 @@ void agent_drain(struct agent *a, const char *why)
     a->stage = AGENT_DRAINING;
     recall(a);
     for (unsigned i = 0; i < a->lane_count; i++)
-        give_back_held(a->lanes[i]);
+        lane_give_back_held(a->lanes[i]);
     timer_in(a->stop_timer, a->cfg->drain_timeout_ms);
 }
 

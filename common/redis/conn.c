@@ -375,10 +375,27 @@ static void note_rtt(struct conn *c, int64_t us)
         c->rtt_us += (us - c->rtt_us) / RTT_WEIGHT;
 }
 
+/* Whether it answers no call of ours, and was told. */
+static bool tell_message(struct conn *c, const struct reply *r) ON_LOOP
+{
+    const char *channel, *text;
+    size_t len;
+
+    if (!c->cfg.on_message || c->state != UP ||
+        !reply_str_is(reply_at(r, 0), "message") || reply_len(r) != 3 ||
+        !reply_str(reply_at(r, 1), &channel, &len) ||
+        !reply_str(reply_at(r, 2), &text, &len))
+        return false;
+    c->cfg.on_message(c->cfg.arg, channel, text, len);
+    return true;
+}
+
 static void deliver(struct conn *c, const struct reply *r) ON_LOOP
 {
     struct call *k = STAILQ_FIRST(&c->pending);
 
+    if (tell_message(c, r))
+        return;
     if (!k) {
         lose(c, ERR_REDIS,
              reply_is_error(r) ? reply_error(r) : "reply to no request");

@@ -43,6 +43,15 @@ struct conn_config {
      */
     void (*on_up)(void *arg);
     void (*on_down)(void *arg, int err, const char *why);
+    /*
+     * What is published on a channel, both lent for the call; may do what the
+     * others may. With it the connection may be sent SUBSCRIBE, one channel a
+     * call, as that is answered once for each; a session's subscriptions end
+     * with it, so on_up is the place for them. NULL: what nobody asked for
+     * ends the session.
+     */
+    void (*on_message)(void *arg, const char *channel, const char *text,
+                       size_t len);
     void *arg;
 };
 

@@ -34,6 +34,17 @@ static void on_down(void *arg, int err, const char *why)
         f->when_down(f);
 }
 
+void fixture_on_message(void *arg, const char *channel, const char *text,
+                        size_t len)
+{
+    struct fixture *f = arg;
+
+    f->messages++;
+    snprintf(f->channel, sizeof(f->channel), "%s", channel);
+    snprintf(f->message, sizeof(f->message), "%.*s", (int)(len < 63 ? len : 63),
+             text);
+}
+
 struct fixture *fixture_new(const char *url)
 {
     struct fixture *f = mem_new(sizeof(*f));
@@ -135,6 +146,20 @@ static bool downs_reached(void *arg)
     const struct fixture *f = arg;
 
     return f->downs >= f->want;
+}
+
+static bool messages_reached(void *arg)
+{
+    const struct fixture *f = arg;
+
+    return f->messages >= f->want;
+}
+
+void fixture_wait_messages(struct fixture *f, int n)
+{
+    f->want = n;
+    if (!loop_until(f->base, messages_reached, f, PATIENCE_MS))
+        fail_msg("%d of %d messages", f->messages, n);
 }
 
 void fixture_wait_answers(struct fixture *f)

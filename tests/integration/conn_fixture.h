@@ -30,6 +30,10 @@ struct fixture {
     struct answer answers[FIXTURE_ANSWERS];
     int asked, answered;
 
+    /* With cfg.on_message = fixture_on_message: how many, and the last one. */
+    int messages;
+    char channel[64], message[64];
+
     /* What fixture_wait_* wait for; run inside on_down if not NULL. */
     int want;
     void (*when_down)(struct fixture *f);
@@ -51,9 +55,13 @@ void fixture_on_reply(void *arg, int err, const struct reply *r);
 
 #define CALL(f, ...) fixture_call(f, (const char *[]){__VA_ARGS__, NULL})
 
+void fixture_on_message(void *arg, const char *channel, const char *text,
+                        size_t len);
+
 /* End the test unless it happens: all answers, n times on_up, on_down. */
 void fixture_wait_answers(struct fixture *f);
 void fixture_wait_ups(struct fixture *f, int n);
 void fixture_wait_downs(struct fixture *f, int n);
+void fixture_wait_messages(struct fixture *f, int n);
 
 #endif

@@ -39,6 +39,28 @@ static void pipelined_replies_come_in_order(void **state)
     assert_int_equal(conn_unsent_bytes(f->c), 0);
 }
 
+/* A session's subscriptions end with it. */
+static void subscribed_it_hears_what_is_published(void **state)
+{
+    struct fixture *f = *state;
+
+    loop_role_assert();
+    f->cfg.on_message = fixture_on_message;
+    fixture_up(f);
+    for (int i = 1; i <= 2; i++) {
+        struct answer *a = CALL(f, "SUBSCRIBE", "news");
+        fixture_wait_answers(f);
+        assert_int_equal(a->err, 0);
+        assert_int_equal(redis_int(server, "PUBLISH news x%d", i), 1);
+        fixture_wait_messages(f, i);
+        assert_string_equal(f->channel, "news");
+        assert_true(f->message[0] == 'x' && f->message[1] == '0' + i);
+        redis_do(server, "CLIENT KILL TYPE pubsub");
+        fixture_wait_ups(f, i + 1);
+        assert_int_equal(redis_int(server, "PUBLISH news x"), 0);
+    }
+}
+
 static void a_call_while_down_is_refused_and_not_called_back(void **state)
 {
     struct fixture *f = *state;
@@ -424,6 +446,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(pipelined_replies_come_in_order),
+        TEST(subscribed_it_hears_what_is_published),
         TEST(a_call_while_down_is_refused_and_not_called_back),
         TEST(a_call_past_its_deadline_is_refused),
         TEST(client_kill_takes_it_down_and_up_again),

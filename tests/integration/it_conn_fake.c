@@ -336,6 +336,88 @@ static void a_reply_nobody_asked_for_takes_it_down(void **state)
     assert_int_equal(f->down_err, ERR_REDIS);
 }
 
+#define MESSAGE(text) "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n" text
+
+/* In front of, between and behind the answers, of which they take none. */
+static void messages_are_no_answers(void **state)
+{
+    struct fake *fake = *state;
+    struct fixture *f = fake->f;
+
+    loop_role_assert();
+    fake->first = "+PONG\r\n";
+    fake->later = MESSAGE("$1\r\nx\r\n") ":1\r\n" MESSAGE(
+        "$1\r\ny\r\n") ":2\r\n" MESSAGE("$2\r\nzz\r\n");
+    f->cfg.on_message = fixture_on_message;
+    fake_listen(fake);
+    fixture_up(f);
+    struct answer *a = CALL(f, "PING", "1"), *b = CALL(f, "PING", "2");
+    fixture_wait_messages(f, 3);
+    assert_string_equal(f->channel, "c");
+    assert_string_equal(f->message, "zz");
+    assert_int_equal(a->n, 1);
+    assert_int_equal(b->n, 2);
+    assert_int_equal(f->downs, 0);
+}
+
+/* Deadlines are those of answers. */
+static void messages_do_not_make_up_for_an_answer(void **state)
+{
+    struct fake *fake = *state;
+    struct fixture *f = fake->f;
+
+    loop_role_assert();
+    fake->first = "+PONG\r\n";
+    fake->later = MESSAGE("$1\r\nx\r\n");
+    f->cfg.on_message = fixture_on_message;
+    fake_listen(fake);
+    fixture_up(f);
+    struct answer *a = fixture_call_until(f, (const char *[]){"PING", NULL},
+                                          clock_ms() + 100, false);
+    fixture_wait_answers(f);
+    assert_int_equal(f->messages, 1);
+    assert_int_equal(a->err, ERR_UNKNOWN);
+    assert_int_equal(f->down_err, ERR_TIMEOUT);
+}
+
+static void what_is_no_message_takes_it_down(void **state)
+{
+    static const char *const lies[] = {
+        MESSAGE(":1\r\n"), "*2\r\n$7\r\nmessage\r\n$1\r\nc\r\n",
+        "*3\r\n$8\r\npmessage\r\n$1\r\nc\r\n$1\r\nx\r\n"};
+    struct fake *fake = *state;
+    struct fixture *f = fake->f;
+
+    loop_role_assert();
+    fake->first = "+PONG\r\n";
+    f->cfg.on_message = fixture_on_message;
+    fake_listen(fake);
+    fixture_up(f);
+    for (int i = 0; i < 3; i++) {
+        fixture_wait_ups(f, i + 1);
+        bufferevent_write(fake->peers[i].bev, lies[i], strlen(lies[i]));
+        fixture_wait_downs(f, i + 1);
+        assert_int_equal(f->down_err, ERR_REDIS);
+        assert_string_equal(f->why, "reply to no request");
+    }
+    assert_int_equal(f->messages, 0);
+}
+
+static void without_a_listener_a_message_takes_it_down(void **state)
+{
+    struct fake *fake = *state;
+    struct fixture *f = fake->f;
+
+    loop_role_assert();
+    fake->first = "+PONG\r\n";
+    fake_listen(fake);
+    fixture_up(f);
+    const char *text = MESSAGE("$1\r\nx\r\n");
+    bufferevent_write(fake->peers[0].bev, text, strlen(text));
+    fixture_wait_downs(f, 1);
+    assert_int_equal(f->down_err, ERR_REDIS);
+}
+
 static void an_array_too_big_to_be_true_takes_it_down(void **state)
 {
     struct fake *fake = *state;
@@ -523,6 +605,10 @@ int main(void)
         TEST(what_is_said_before_a_write_fails_is_told),
         TEST(an_echo_is_no_redis),
         TEST(a_reply_nobody_asked_for_takes_it_down),
+        TEST(messages_are_no_answers),
+        TEST(messages_do_not_make_up_for_an_answer),
+        TEST(what_is_no_message_takes_it_down),
+        TEST(without_a_listener_a_message_takes_it_down),
         TEST(an_array_too_big_to_be_true_takes_it_down),
         TEST(a_callback_may_close_and_open),
         TEST(every_failed_call_may_restart_at_the_price_of_one),
