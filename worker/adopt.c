@@ -16,7 +16,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "worker/lane.h"
+#include "worker/notes.h"
 
 /* Slots known before, in a table by hash; unfinished ones come first. */
 struct known {
@@ -46,6 +46,7 @@ static void drop_batches(struct lane *lane)
 
 void lane_drop(struct lane *lane)
 {
+    lane_forget_notes(lane);
     while (lane->ledger.len > 0)
         forget_slot(lane, ledger_shift(&lane->ledger));
     drop_batches(lane);

@@ -26,6 +26,7 @@
 #include "worker/control.h"
 #include "worker/lane.h"
 #include "worker/listen.h"
+#include "worker/notes.h"
 
 enum {
     TICK_MS = 1000,
@@ -93,6 +94,17 @@ static void take_outcome(struct agent *a, struct delivery *d, int64_t now_us)
                                                                : SLOT_FINISHED);
 }
 
+static void take_note(struct agent *a, const struct note *n,
+                      int64_t now_us) ON_LOOP;
+
+static void take_note(struct agent *a, const struct note *n, int64_t now_us)
+{
+    if (n->kind == NOTE_ENDED)
+        take_outcome(a, n->d, now_us);
+    else if (n->d->slot != NULL)
+        lane_note(n->d->lane, n->d, n->kind);
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
@@ -104,7 +116,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     unsigned n = chan_try_recv_many(a->outcomes, items, OUTCOMES_PER_TURN);
     int64_t now_us = clock_us();
     for (unsigned i = 0; i < n; i++)
-        take_outcome(a, items[i], now_us);
+        take_note(a, items[i], now_us);
     for (unsigned i = 0; i < a->lane_count && n > 0; i++)
         a->lanes[i]->burst_checked = false; /* they may have pushed some */
     if (n == OUTCOMES_PER_TURN)             /* more may wait: come again */
@@ -194,7 +206,7 @@ static int begin(struct agent *a, struct errbuf *eb)
     /* What a lane holds beyond the window (BLMOVE, rebind) waits in it. */
     unsigned most = cfg->max_window + cfg->threads;
     a->jobs = chan_new(most);
-    a->outcomes = chan_new(most + cfg->threads);
+    a->outcomes = chan_new(NOTE_KINDS * (most + cfg->threads));
     window_init(&a->window, cfg->threads, cfg->max_window);
     struct pool_config pc = {.threads = cfg->threads,
                              .jobs = a->jobs,
@@ -270,8 +282,11 @@ static void end_pool(struct agent *a)
         pool_join(a->pool);
         while (chan_try_recv(a->jobs, &item) == 0)
             delivery_free(item);
-        while (chan_try_recv(a->outcomes, &item) == 0)
-            delivery_free(item);
+        while (chan_try_recv(a->outcomes, &item) == 0) {
+            const struct note *n = item;
+            if (n->kind == NOTE_ENDED)
+                delivery_free(n->d);
+        }
     }
     chan_free(a->jobs);
     chan_free(a->outcomes);

@@ -27,6 +27,11 @@ void delivery_free(struct delivery *d)
 {
     if (d == NULL)
         return;
+    if (d->noted)
+        LIST_REMOVE(d, by);
+    if (d->progress != NULL)
+        mutex_done(&d->progress->mu);
+    free(d->progress);
     job_free(d->job);
     buf_done(&d->outcome.message);
     buf_done(&d->outcome.result);

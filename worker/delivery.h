@@ -4,8 +4,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "common/base/buf.h"
+#include "common/base/thread.h"
 #include "common/job/job.h"
 
 /*
@@ -13,7 +15,9 @@
  *
  * Its one owner is, in turn: the lane that fetched it → the jobs channel →
  * a pool thread → the outcomes channel → the lane, which settles and frees
- * it. cancel is the only member that another thread may write meanwhile.
+ * it. cancel is the only member that another thread may write meanwhile. What
+ * the loop is to know before the end comes as notes, which are a part of the
+ * delivery and do not hand it over: only the one of the end does.
  */
 enum verdict {
     VERDICT_NONE,    /* not run */
@@ -50,8 +54,26 @@ struct outcome {
     struct buf stderr_tail; /* of a failed run, at most 8 KiB */
 };
 
+/* What goes through the outcomes channel, oldest first; the end is the last. */
+enum note_kind { NOTE_STARTED, NOTE_PROGRESS, NOTE_ENDED, NOTE_KINDS };
+
+struct note {
+    enum note_kind kind;
+    struct delivery *d;
+};
+
+/* How far a run is, as its handler said last. */
+enum { PROGRESS_MESSAGE_MAX = 256 };
+struct progress {
+    struct mutex mu; /* guards what follows */
+    bool noted;      /* a note of it is on its way, or was not told yet */
+    double percent;
+    char message[PROGRESS_MESSAGE_MAX + 1];
+};
+
 struct handler;
 struct lane;
+struct pool;
 struct slot;
 
 struct delivery {
@@ -62,9 +84,21 @@ struct delivery {
     struct outcome outcome;
     _Atomic int cancel; /* enum cancel */
 
-    struct lane *lane; /* loop thread only */
-    struct slot *slot; /* loop thread only; NULL: dropped by its lane */
+    bool tell_start;               /* somebody wants to know that it started */
+    struct pool *pool;             /* borrowed: whose thread runs it */
+    struct note notes[NOTE_KINDS]; /* filled in when they are sent */
+    struct progress *progress; /* owned; made by its thread before the note */
+
+    /* Loop thread only. */
+    struct lane *lane;
+    struct slot *slot;       /* NULL: dropped by its lane */
+    bool noted;              /* its lane has news of it to tell */
+    bool news[NOTE_KINDS];   /* which */
+    bool started;            /* it was told that it did */
+    int64_t told_ms;         /* when progress was told last; 0: never */
+    LIST_ENTRY(delivery) by; /* of the lane's noted */
 };
+LIST_HEAD(delivery_list, delivery);
 
 /* Takes job. */
 struct delivery *delivery_new(struct job *job);

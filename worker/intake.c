@@ -19,6 +19,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
+#include "common/job/unique.h"
 #include "worker/lane.h"
 
 enum { SEND_MAX = 256 }; /* jobs that go into the channel at once */
@@ -44,6 +45,16 @@ static void fail_slot(struct slot *s, enum verdict verdict, const char *class,
     s->state = SLOT_FINISHED;
 }
 
+/* Whether Redis is to know when it starts: most jobs cost nothing for that. */
+static bool tells_start(const struct job *job)
+{
+    struct unique u;
+    if (job->keep_ms > 0)
+        return true;
+    return job->unique.p != NULL && unique_parse(job->unique, &u, NULL) == 0 &&
+           u.until == UNIQUE_STARTED;
+}
+
 /* What becomes of a job that is here and whole: s is not in the ledger yet. */
 static void judge(struct lane *lane, struct slot *s)
 {
@@ -55,6 +66,7 @@ static void judge(struct lane *lane, struct slot *s)
                                                      RECOVERY_WINDOW_MS);
     d->lane = lane;
     d->fence = cfg->fence ? s->fence : 0;
+    d->tell_start = tells_start(d->job);
     memcpy(d->queue, lane->keys.queue, sizeof(d->queue));
     if (cfg->max_recoveries > 0 && recovered >= cfg->max_recoveries) {
         char text[128];

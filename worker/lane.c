@@ -23,6 +23,7 @@
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
 #include "common/redis/script.h"
+#include "worker/notes.h"
 
 enum {
     SAY_DOWN_EVERY_MS = 10000, /* while Redis is away */
@@ -78,6 +79,7 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     lane->settle_timer = event_new(a->base, -1, 0, on_settle_timer, lane);
     lane->soon_timer = event_new(a->base, -1, 0, on_soon_timer, lane);
     lane->pause_timer = event_new(a->base, -1, 0, on_pause_timer, lane);
+    lane->note_timer = event_new(a->base, -1, 0, on_note_timer, lane);
     lane->bulk_in = 1; /* the first fetch tells whether jobs have ids */
     lane->cmd = new_conn(lane, false);
     lane->wait = new_conn(lane, true);
@@ -101,6 +103,7 @@ void lane_free(struct lane *lane)
     event_free(lane->settle_timer);
     event_free(lane->soon_timer);
     event_free(lane->pause_timer);
+    event_free(lane->note_timer);
     free(lane);
 }
 
@@ -289,6 +292,7 @@ static void on_rebound(void *arg, int err, const struct reply *r)
     LOG_INFO("rebind", F_STR("queue", lane->keys.queue),
              F_STR("lane", lane->id), F_INT("jobs", (int64_t)count));
     lane_adopt(lane, r, settles, count);
+    lane_note_again(lane);
     start_work(lane);
 }
 
@@ -347,6 +351,7 @@ static void stop_calls(struct lane *lane)
     (void)event_del(lane->settle_timer);
     (void)event_del(lane->soon_timer);
     (void)event_del(lane->pause_timer);
+    (void)event_del(lane->note_timer);
     (void)event_del(lane->reap_timer);
     (void)event_del(lane->poll_timer);
 }

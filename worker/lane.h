@@ -55,6 +55,7 @@ struct lane {
 
     struct ledger ledger;
     struct batch *unacked, *unacked_last; /* owned, oldest first */
+    struct delivery_list noted;           /* news of them are to be told */
     uint64_t front_number;  /* of the slot that others wait behind */
     int64_t front_since_us; /* since when it is that one */
 
@@ -78,7 +79,7 @@ struct lane {
     bool burst_checked; /* empty while nothing of ours was left */
 
     struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
-    struct event *settle_timer, *soon_timer, *pause_timer;
+    struct event *settle_timer, *note_timer, *soon_timer, *pause_timer;
     int64_t promote_at_ms;    /* 0: timer not set */
     bool promoting, renewing; /* calls under way */
     bool ask_again;           /* when the renewal under way has ended */

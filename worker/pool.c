@@ -210,6 +210,66 @@ void pool_cancel(struct pool *p, struct delivery *d, enum cancel why)
     }
 }
 
+/* The channel has room for it, so this does not wait. */
+static void send_note(struct pool *p, struct delivery *d, enum note_kind kind)
+{
+    struct note *n = &d->notes[kind];
+
+    *n = (struct note){.kind = kind, .d = d};
+    int rc = chan_send(p->outcomes, n, CHAN_FOREVER);
+    assert(rc == 0);
+    (void)rc;
+    wake_loop(p);
+}
+
+/* The end of a text of at most max bytes, between two characters. */
+static size_t cut(const char *text, size_t max)
+{
+    size_t n = strnlen(text, max + 1);
+
+    if (n <= max)
+        return n;
+    n = max;
+    while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+        n--;
+    return n;
+}
+
+void pool_progress(struct delivery *d, double percent, const char *message)
+{
+    struct progress *g = d->progress;
+
+    if (d->pool == NULL || d->job->keep_ms <= 0)
+        return;
+    if (g == NULL) {
+        g = d->progress = mem_new(sizeof(*g));
+        mutex_init(&g->mu);
+    }
+    mutex_lock(&g->mu);
+    bool noted = g->noted;
+    size_t n = message != NULL ? cut(message, PROGRESS_MESSAGE_MAX) : 0;
+    g->noted = true;
+    g->percent = percent;
+    if (n > 0)
+        memcpy(g->message, message, n);
+    g->message[n] = '\0';
+    mutex_unlock(&g->mu);
+    if (!noted)
+        send_note(d->pool, d, NOTE_PROGRESS);
+}
+
+void pool_take_progress(struct delivery *d, double *ret_percent,
+                        char ret_message[PROGRESS_MESSAGE_MAX + 1])
+{
+    struct progress *g = d->progress;
+
+    mutex_lock(&g->mu);
+    g->noted = false;
+    *ret_percent = g->percent;
+    memcpy(ret_message, g->message, sizeof(g->message));
+    mutex_unlock(&g->mu);
+}
+
 /* Returns false when it was cancelled before. */
 static bool begin(struct runner *r, struct delivery *d)
 {
@@ -248,6 +308,10 @@ static void run_one(struct runner *r, struct delivery *d)
     if (!runs)
         return;
     atomic_fetch_add_explicit(&p->busy, 1, memory_order_relaxed);
+    d->outcome.started_at_ms = clock_wall_ms();
+    d->pool = p;
+    if (d->tell_start)
+        send_note(p, d, NOTE_STARTED);
     start_us = clock_us();
     handler_run(d, r->cancel_fd);
     d->outcome.run_us = clock_us() - start_us;
@@ -262,13 +326,8 @@ static void *thread_main(void *arg)
     void *item;
 
     while (chan_recv(p->jobs, &item, CHAN_FOREVER) == 0) {
-        int rc;
-
         run_one(r, item);
-        rc = chan_send(p->outcomes, item, CHAN_FOREVER);
-        assert(rc == 0);
-        (void)rc;
-        wake_loop(p);
+        send_note(p, item, NOTE_ENDED);
     }
     return NULL;
 }

@@ -11,7 +11,10 @@
  * The pool: threads that take deliveries from one channel, run their
  * handlers, and send them back through another.
  *
- *     loop ── jobs ──► pool threads ── outcomes ──► loop
+ *     loop ── jobs: deliveries ──► pool threads ── outcomes: notes ──► loop
+ *
+ * NOTE_ENDED hands a delivery back. Before it came NOTE_STARTED, if the
+ * delivery has tell_start, and any number of NOTE_PROGRESS, one at a time.
  *
  * After each send to outcomes a thread writes to wake_fd unless a wake is
  * already on its way (coalesced), so that the loop may sleep in epoll.
@@ -21,7 +24,7 @@ struct pool;
 struct pool_config {
     unsigned threads;
     struct chan *jobs;     /* borrowed; closing it ends the threads */
-    struct chan *outcomes; /* borrowed; must have room for every delivery */
+    struct chan *outcomes; /* borrowed; with room for all notes of all */
     int wake_fd;           /* borrowed eventfd, non-blocking */
 };
 
@@ -58,6 +61,20 @@ unsigned pool_running(const struct pool *p, struct pool_run *ret, unsigned max);
  * d must not have come back through outcomes. Loop thread.
  */
 void pool_cancel(struct pool *p, struct delivery *d, enum cancel why);
+
+/*
+ * Says how far d is, 0 to 100, and perhaps what it does: its newest such news
+ * go to whoever asks for the job, if it is kept. For the handler of d, in its
+ * thread. message may be NULL; at most PROGRESS_MESSAGE_MAX bytes of it stay.
+ */
+void pool_progress(struct delivery *d, double percent, const char *message);
+
+/*
+ * The same as the loop gets it, once NOTE_PROGRESS has come: copies it, and
+ * lets the next note come. Loop thread.
+ */
+void pool_take_progress(struct delivery *d, double *ret_percent,
+                        char ret_message[PROGRESS_MESSAGE_MAX + 1]);
 
 /* Waits for the threads after the jobs channel was closed, and frees. */
 void pool_join(struct pool *p) MAY_BLOCK;

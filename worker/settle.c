@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "worker/notes.h"
 #include "worker/settle_priv.h"
 
 enum {
@@ -210,6 +211,7 @@ void lane_settle(struct lane *lane)
             timer_in(lane->renew_timer, 0);
         return;
     }
+    lane_send_notes(lane);
     unsigned n;
     while (lane->state == LANE_UP && (n = due(lane)) > 0)
         settle_some(lane, n);

@@ -20,6 +20,7 @@
     X(settle)                                                                  \
     X(release)                                                                 \
     X(promote)                                                                 \
+    X(note)                                                                    \
     X(renew)                                                                   \
     X(rebind)                                                                  \
     X(leave)                                                                   \

@@ -14,6 +14,7 @@
 
 #include "common/base/clock.h"
 #include "common/redis/queue_admin.h"
+#include "common/redis/queue_news.h"
 #include "common/redis/script.h"
 
 enum { LEASE_MS = 15000, WAIT_MS = 1000, DEPTH_MAX = 16 };
@@ -84,6 +85,18 @@ static int send_one(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
     return queue_push_one(c, keys(), &p, cb, arg);
 }
 
+static int send_note(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
+{
+    static const struct bytes fields[] = {{"state", 5}, {"active", 6}};
+    struct note_job note = {.id = "1",
+                            .unlock = "key",
+                            .keep = true,
+                            .fields = fields,
+                            .field_count = 2};
+
+    return queue_note(c, keys(), lane, &note, 1, cb, arg);
+}
+
 int call_send(struct conn *c, unsigned kind, const char *marker,
               conn_reply_cb cb, void *arg)
 {
@@ -131,6 +144,8 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
         return send_remove(c, cb, arg);
     case 19:
         return send_one(c, cb, arg);
+    case 20:
+        return send_note(c, cb, arg);
     default:
         return send_get(c, marker, cb, arg);
     }
@@ -319,5 +334,6 @@ size_t call_read(int err, const struct reply *r)
     read_admin(err, r);
     (void)is_read(queue_settle_result(err, r, &eb), err, &eb);
     (void)is_read(queue_release_result(err, r, &eb), err, &eb);
+    (void)is_read(queue_note_result(err, r, &eb), err, &eb);
     return bytes;
 }

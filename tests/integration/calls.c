@@ -104,6 +104,11 @@ const struct call calls[] = {
      "ZADD @scheduled 1 " J(1) "\nZADD @retry 1 " J(2) " NOW+60000 " J(
          3) "\nRPUSH @ready " J(4),
      "10 1000", "2 # NOW", ""},
+    {"note", SCRIPT_note,
+     LANE "RPUSH @active:L " J(1) "\nSET @unique:a j1\nHSET @job:a state ready",
+     "@job:a @unique:a @job:b @leases | L j1 60000 5 2 state active '' 60000 "
+     "'' 2 progress 9",
+     "OK", ""},
     {"renew", SCRIPT_renew,
      LANE
      "RPUSH @active:L " J(1) "\nRPUSH @ready " J(2) "\nZADD @retry 1 " J(3),

@@ -59,6 +59,12 @@ static const struct row good[SCRIPT_COUNT] = {
                         "ZADD @retry 1 {`id`:`j2`}\nRPUSH @ready {`id`:`j3`}",
                         SCRIPT_promote, "10 1000", "2 -1 NOW",
                         "LLEN @ready => 3\nEXISTS @scheduled @retry => 0"},
+    [SCRIPT_note] = {"note",
+                     LANE "RPUSH @active:L {`id`:`j1`}\nSET @unique:a j1\n"
+                          "HSET @job:a state ready",
+                     SCRIPT_note,
+                     "@job:a @unique:a | L j1 60000 5 2 state active", "OK",
+                     "EXISTS @unique:a => 0\nHGET @job:a state => active"},
     [SCRIPT_renew] = {"renew",
                       LANE "RPUSH @active:L {`id`:`j1`}\n"
                            "RPUSH @ready {`id`:`j2`}",

@@ -95,16 +95,29 @@ static struct delivery *submit(struct fixture *f, const char *type,
 }
 
 /* As the loop does: sleeps until woken, then lends what came. */
-static struct delivery *next_outcome(struct fixture *f)
+static struct note *next_note(struct fixture *f)
 {
     void *item;
 
     while (chan_try_recv(f->outcomes, &item) != 0) {
         if (!fd_becomes_readable(f->wake_fd))
-            fail_msg("an outcome stays unseen, or a thread is stuck");
+            fail_msg("a note stays unseen, or a thread is stuck");
         pool_woken(f->pool);
     }
     return item;
+}
+
+static struct delivery *ended(const void *item)
+{
+    const struct note *n = item;
+
+    assert_int_equal(n->kind, NOTE_ENDED);
+    return n->d;
+}
+
+static struct delivery *next_outcome(struct fixture *f)
+{
+    return ended(next_note(f));
 }
 
 /* Waits until n threads are busy. */
@@ -160,7 +173,7 @@ static void coalesced_wakes_leave_no_outcome_unseen(void **state)
             assert_true(fd_becomes_readable(f->wake_fd));
             pool_woken(f->pool);
             for (; chan_try_recv(f->outcomes, &item) == 0; n--)
-                delivery_free(item);
+                delivery_free(ended(item));
         }
     }
     stop(f);
@@ -249,6 +262,81 @@ static void cancel_spares_the_next_run(void **state)
         assert_int_equal(d->outcome.verdict, VERDICT_DONE);
         delivery_free(d);
     }
+    stop(f);
+}
+
+static void expect_note(struct fixture *f, const struct delivery *d,
+                        enum note_kind kind)
+{
+    struct note *n = next_note(f);
+
+    assert_ptr_equal(n->d, d);
+    assert_int_equal(n->kind, kind);
+}
+
+static void start_comes_before_the_end_for_who_wants_to_know(void **state)
+{
+    struct fixture *f = start(1);
+    struct delivery *d = new_delivery(f, "noop", "null");
+
+    (void)state;
+    d->tell_start = true;
+    assert_int_equal(chan_try_send(f->jobs, d), 0);
+    expect_note(f, d, NOTE_STARTED);
+    expect_note(f, d, NOTE_ENDED);
+    delivery_free(d);
+    stop(f);
+}
+
+/* The newest counts, and one note is on its way, however much was said. */
+static void progress_comes_one_at_a_time(void **state)
+{
+    char said[PROGRESS_MESSAGE_MAX + 1], far[2 * PROGRESS_MESSAGE_MAX];
+    struct fixture *f = start(1);
+    struct delivery *d = new_delivery(f, "sleep", "null");
+    double percent;
+
+    (void)state;
+    d->tell_start = true;
+    d->job->keep_ms = 1;
+    assert_int_equal(chan_try_send(f->jobs, d), 0);
+    expect_note(f, d, NOTE_STARTED);
+    for (int i = 1; i <= 100; i++)
+        pool_progress(d, i, "a");
+    expect_note(f, d, NOTE_PROGRESS);
+    assert_int_equal(chan_len(f->outcomes), 0);
+    pool_take_progress(d, &percent, said);
+    assert_true(percent > 99.5);
+    assert_string_equal(said, "a");
+    memset(far, 'a', sizeof(far));
+    memcpy(far + PROGRESS_MESSAGE_MAX - 1, "\xc3\xa4", 3);
+    pool_progress(d, 0.5, far);
+    pool_progress(d, 0.5, far);
+    expect_note(f, d, NOTE_PROGRESS);
+    pool_take_progress(d, &percent, said);
+    assert_int_equal(strlen(said), PROGRESS_MESSAGE_MAX - 1);
+    pool_progress(d, 1, NULL);
+    pool_cancel(f->pool, d, CANCEL_RELEASE);
+    expect_note(f, d, NOTE_PROGRESS);
+    expect_note(f, d, NOTE_ENDED);
+    delivery_free(d);
+    stop(f);
+}
+
+static void progress_of_what_is_not_kept_goes_nowhere(void **state)
+{
+    struct fixture *f = start(1);
+    struct delivery *d = new_delivery(f, "sleep", "null");
+
+    (void)state;
+    d->tell_start = true;
+    assert_int_equal(chan_try_send(f->jobs, d), 0);
+    expect_note(f, d, NOTE_STARTED);
+    pool_progress(d, 1, "x");
+    assert_null(d->progress);
+    pool_cancel(f->pool, d, CANCEL_RELEASE);
+    expect_note(f, d, NOTE_ENDED);
+    delivery_free(d);
     stop(f);
 }
 
@@ -349,6 +437,9 @@ int main(void)
         cmocka_unit_test(what_runs_is_known),
         cmocka_unit_test(cancelled_delivery_that_waits_comes_back_unrun),
         cmocka_unit_test(cancel_spares_the_next_run),
+        cmocka_unit_test(start_comes_before_the_end_for_who_wants_to_know),
+        cmocka_unit_test(progress_comes_one_at_a_time),
+        cmocka_unit_test(progress_of_what_is_not_kept_goes_nowhere),
         cmocka_unit_test(cancel_at_any_moment_is_safe),
         cmocka_unit_test(threads_have_names),
         cmocka_unit_test(signals_blocked_in_the_pool_are_not_in_children),

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/redis/queue_admin.h"
+#include "common/redis/queue_news.h"
 #include "common/redis/reader.h"
 #include "tests/unit/unit.h"
 
@@ -99,10 +100,11 @@ static int read_remove(int err, const struct reply *r, struct errbuf *eb)
 }
 
 static const read_fn readers[] = {
-    read_push,   read_register,        read_fetch,   read_block,
-    read_stamp,  queue_settle_result,  read_promote, read_renew,
-    read_rebind, queue_release_result, read_leave,   read_reap,
-    read_bulk,   read_push_one,        read_requeue, read_remove};
+    read_push,        read_register,        read_fetch,   read_block,
+    read_stamp,       queue_settle_result,  read_promote, read_renew,
+    read_rebind,      queue_release_result, read_leave,   read_reap,
+    read_bulk,        read_push_one,        read_requeue, read_remove,
+    queue_note_result};
 enum { READERS = sizeof(readers) / sizeof(readers[0]) };
 
 static struct reader *reader;
@@ -170,7 +172,8 @@ static void short_answers_are_errors_of_redis(void **state)
     const struct reply *r = read_reply("*1\r\n$2\r\nOK\r\n");
     for (unsigned i = 0; i < READERS; i++) {
         if (readers[i] == queue_settle_result ||
-            readers[i] == queue_release_result)
+            readers[i] == queue_release_result ||
+            readers[i] == queue_note_result)
             continue; /* nothing behind OK is read */
         assert_int_equal(readers[i](0, r, NULL), ERR_REDIS);
     }
@@ -209,6 +212,8 @@ static void states_become_codes(void **state)
     r = read_reply("*1\r\n$5\r\nTAKEN\r\n");
     assert_int_equal(read_register(0, r, NULL), ERR_MISSING);
     assert_int_equal(read_rebind(0, r, NULL), ERR_MISSING);
+    r = read_reply("-NOSCRIPT no such script\r\n");
+    assert_int_equal(queue_note_result(0, r, NULL), ERR_MISSING);
 }
 
 static void a_full_queue_tells_its_depth_and_what_it_took(void **state)

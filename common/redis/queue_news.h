@@ -1,0 +1,31 @@
+#ifndef COMMON_REDIS_QUEUE_NEWS_H
+#define COMMON_REDIS_QUEUE_NEWS_H
+
+#include "common/redis/queue.h"
+
+/*
+ * The verb by which a lane tells news of jobs that it runs. The contract is
+ * that of queue.h.
+ */
+
+/* All pointers are borrowed for the call. */
+struct note_job {
+    const char *id;
+    const char *unlock;         /* the unique key whose lock ends; NULL: none */
+    bool keep;                  /* there are news of it */
+    int64_t age_ms;             /* since it started; -1: that is no news */
+    const struct bytes *fields; /* names and values in turn */
+    unsigned field_count;
+};
+
+/*
+ * At most QUEUE_BATCH_MAX jobs. Unlike other calls of scripts it is not sent
+ * again after NOSCRIPT: behind a settle it would tell old news.
+ */
+int queue_note(struct conn *c, const struct keys *k, const char *lane,
+               const struct note_job *notes, unsigned n, conn_reply_cb cb,
+               void *arg) ON_LOOP;
+/* ERR_MISSING: NOSCRIPT. */
+int queue_note_result(int err, const struct reply *r, struct errbuf *eb);
+
+#endif
