@@ -11,6 +11,8 @@
 --      9 ttl of once in ms or "0"
 --      10 "1" to keep the news, then 11 type and 12 created_at
 --      13 name of the control channel
+--      14 "1" if it comes out of an outbox: no limit holds, and a lock that
+--      it has already is no news of it (optional)
 -- Returns { "OK", depth }, { "SAME" } if it has come before, { "HELD", id of
 -- the holder }, { "REPLACED", id of the holder }, { "FORMAT", format of the
 -- queue } or { "FULL", depth }.
@@ -20,7 +22,7 @@
 -- write comes first, so that it is refused at maxmemory.
 local ready, scheduled, lock, pending = KEYS[1], KEYS[5], KEYS[6], KEYS[7]
 local envelope, id, once_ms = ARGV[3], ARGV[4], tonumber(ARGV[9])
-local locks, keeps = ARGV[7] ~= '', ARGV[10] == '1'
+local locks, keeps, moved = ARGV[7] ~= '', ARGV[10] == '1', ARGV[14] == '1'
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
@@ -82,8 +84,8 @@ if once_ms > 0 and redis.call('GET', KEYS[8]) then return { 'SAME' } end
 
 if locks then
   local holder, was = redis.call('GET', lock), redis.call('GET', pending)
-  if holder == id then return { 'SAME' } end
-  if holder then
+  if holder == id and not moved then return { 'SAME' } end
+  if holder and holder ~= id then
     local head = '{"id":"' .. holder .. '"'
     if ARGV[8] ~= 'replace' or not was or was:sub(1, #head) ~= head
       or not redis.call('ZSCORE', scheduled, was) then
@@ -102,7 +104,7 @@ if locks then
   end
 end
 
-if due <= now then
+if due <= now and not moved then
   local max, max_bytes = limit(l[2]), limit(l[3])
   local full = max and depth >= max
   if not full and max_bytes and depth > 0 then
@@ -117,6 +119,8 @@ if due <= now then
     count('refused')
     return { 'FULL', depth }
   end
+end
+if due <= now then
   depth = redis.call(ARGV[1] == '1' and 'LPUSH' or 'RPUSH', ready, envelope)
   if locks then redis.call('DEL', pending) end
 else

@@ -70,6 +70,9 @@ struct push_one {
     int64_t at_ms, in_ms;        /* 0: none; of both the later counts */
     const struct unique *unique; /* NULL: none */
     int64_t once_ms; /* > 0: another push with this id in this time is SAME */
+    const char
+        *once_id; /* another one for that, made of [A-Za-z0-9]; or NULL */
+    bool moved;   /* out of an outbox: no limit holds, its own lock is no bar */
     bool keep;
     const char *type; /* this and created_at: of keep only */
     int64_t created_at_ms;

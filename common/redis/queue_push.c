@@ -88,7 +88,7 @@ static void add_keys(struct args *a, const struct keys *k,
         (void)keys_pending(k, p->unique->key, own[2]);
     }
     if (p->once_ms > 0)
-        (void)keys_once(k, p->id, own[3]);
+        (void)keys_once(k, p->once_id != NULL ? p->once_id : p->id, own[3]);
     if (p->keep)
         (void)keys_job(k, p->id, own[4]);
     args_str(a, k->ready);
@@ -126,6 +126,7 @@ int queue_push_one(struct conn *c, const struct keys *k,
     args_str(&a, p->keep ? p->type : "");
     args_int(&a, p->created_at_ms);
     args_str(&a, k->control);
+    args_str(&a, p->moved ? "1" : "0");
     return queue_send(c, SCRIPT_push_one, &a, cb, arg);
 }
 

@@ -245,6 +245,26 @@ static void push_one_comes_once(void **state)
     ROWS(rows);
 }
 
+static void push_one_takes_what_comes_out_of_an_outbox(void **state)
+{
+    static const struct row rows[] = {
+        {"though the queue is full",
+         "HSET @config max_length 0 max_bytes 1\nRPUSH @ready x",
+         SCRIPT_push_one, "0 1 " A " a 0 0" PLAIN " 1", "OK 2",
+         "LRANGE @ready 0 -1 => x " A "\nHGET @stats refused => (nil)"},
+        {"though it has its lock from an earlier life", "SET @unique:k a",
+         SCRIPT_push_one, "0 1 " A " a 0 0" LOCKED " 1", "OK 1",
+         "LRANGE @ready 0 -1 => " A "\nGET @unique:k => a"},
+        {"not if another has it", "SET @unique:k b", SCRIPT_push_one,
+         "0 1 " A " a 0 0" LOCKED " 1", "HELD b", "EXISTS @ready => 0"},
+        {"once", "SET @once:a a\nSET @unique:k a", SCRIPT_push_one,
+         "0 1 " A " a 0 0 until skip 60000 0 t 5 @control 1", "SAME",
+         "EXISTS @ready => 0"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
 static void push_one_keeps_the_news(void **state)
 {
     static const struct row rows[] = {
@@ -273,6 +293,7 @@ int main(void)
         TEST(push_one_locks),
         TEST(push_one_replaces),
         TEST(push_one_comes_once),
+        TEST(push_one_takes_what_comes_out_of_an_outbox),
         TEST(push_one_keeps_the_news),
     };
     return cmocka_run_group_tests(tests, table_start, table_stop);
