@@ -31,6 +31,8 @@ struct client {
     struct event *timer;     /* owned: the time to connect is over */
     char shown[384];
 
+    void (*on_change)(void *arg, bool up); /* NULL: it does not last */
+    void *change_arg;
     bool up, down;
     char why[512];
     int pending; /* of client_call */
@@ -157,6 +159,16 @@ static void on_up(void *arg)
     struct client *c = arg;
 
     c->up = true;
+    c->down = false;
+    if (c->on_change)
+        c->on_change(c->change_arg, true);
+}
+
+void client_last(struct client *c, void (*on_change)(void *arg, bool up),
+                 void *arg)
+{
+    c->on_change = on_change;
+    c->change_arg = arg;
 }
 
 static void set_down(struct client *c, const char *why) ON_LOOP
@@ -164,11 +176,15 @@ static void set_down(struct client *c, const char *why) ON_LOOP
     if (c->down)
         return;
     c->down = true;
+    c->up = false;
     size_t n = strlen(why);
     n = n < sizeof(c->why) ? n : sizeof(c->why) - 1;
     memcpy(c->why, why, n);
     c->why[n] = '\0';
-    conn_close(c->conn);
+    if (c->on_change)
+        c->on_change(c->change_arg, false); /* it comes back by itself */
+    else
+        conn_close(c->conn);
 }
 
 static void on_down(void *arg, int err, const char *why)

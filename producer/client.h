@@ -8,8 +8,9 @@
 
 /*
  * One connection for the length of one command: the event loop, turned until
- * the answers are there. It never connects a second time, so nothing is sent
- * twice behind a command's back. Main thread, which becomes the loop thread.
+ * the answers are there. Unless it is told to last it never connects a second
+ * time, so nothing is sent twice behind a command's back. Main thread, which
+ * becomes the loop thread.
  */
 struct client;
 
@@ -21,6 +22,14 @@ int client_open(const struct options *o, struct client **ret);
 
 /* NULL is a no-op. */
 void client_close(struct client *c);
+
+/*
+ * From now on a lost connection is made again, with growing pauses, as often
+ * as it is lost: for those who only look. on_change is told of each loss and
+ * each return; client_call is for before.
+ */
+void client_last(struct client *c, void (*on_change)(void *arg, bool up),
+                 void *arg);
 
 struct event_base *client_base(struct client *c); /* lent */
 struct conn *client_conn(struct client *c);       /* lent */

@@ -53,7 +53,7 @@ extern const struct command *const commands[];
 extern const struct flag global_flags[];
 
 extern const struct command cmd_push, cmd_queues, cmd_jobs, cmd_workers,
-    cmd_result, cmd_status, cmd_stats, cmd_dev, cmd_worker, cmd_help;
+    cmd_result, cmd_status, cmd_stats, cmd_wait, cmd_dev, cmd_worker, cmd_help;
 
 /* Returns the command of this name, or NULL. */
 const struct command *command_find(const char *name);

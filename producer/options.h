@@ -35,6 +35,9 @@ struct options {
     int64_t minutes, by_ms; /* of stats */
     bool total;
 
+    bool any;                /* of wait */
+    int64_t wait_timeout_ms; /* 0: none */
+
     const char *dir, *handlers;
     int64_t port; /* -1: a free one, 0: none */
 };

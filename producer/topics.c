@@ -23,8 +23,10 @@ static const char exit_codes[] =
     "       outcome is unknown because the connection was lost meanwhile\n"
     "   77  no permission: NOAUTH, WRONGPASS, NOPERM\n"
     "   78  the queue is of a newer format than this program\n"
+    "  124  belt wait: its --timeout has passed\n"
     "  130  interrupted (128 + number of the signal)\n"
     "\n"
+    "belt wait ends with the exit code of the job that it waits for.\n"
     "\"outcome unknown\" says that the job may or may not be in the queue.\n"
     "Pushing it again may run it twice. In a handler, 75 means \"retry me\".\n";
 

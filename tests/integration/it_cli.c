@@ -383,7 +383,8 @@ static void result_takes_ids_from_stdin(void **state)
 static void help_comes_on_stdout_with_0(void **state)
 {
     static const char *const commands[] = {
-        "push", "queues", "jobs", "workers", "result", "status", "dev", "help"};
+        "push",   "queues", "jobs",  "workers", "result",
+        "status", "wait",   "stats", "dev",     "help"};
 
     (void)state;
     for (size_t i = 0; i < LEN(commands); i++) {
