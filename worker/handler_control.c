@@ -16,12 +16,13 @@
 
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "worker/pool.h"
 
 enum {
     LINES_LOGGED = 1000,    /* of one run, as of its stderr */
     MESSAGE_LOGGED = 4096,  /* bytes of each */
     DURATION_TEXT_MAX = 32, /* "366d", with room */
-    PERCENT_DIGITS = 3
+    NUMBER_TEXT_MAX = 64
 };
 
 /* The members of a line that any op knows. Absent: p is NULL. */
@@ -38,7 +39,8 @@ static const struct {
     const char *op, *wants; /* wants: said when it is not understood */
     int (*run)(struct control *c, const struct message *m);
 } ops[] = {
-    {"progress", "progress wants \"percent\", a number from 0 to 100",
+    {"progress",
+     "progress wants \"percent\", a number from 0 to 100, and perhaps a text",
      on_progress},
     {"retry", "retry wants \"after\", milliseconds or a text such as \"30s\"",
      on_retry},
@@ -71,31 +73,39 @@ int control_duration(struct json_span value, int64_t *ret_ms)
     return 0;
 }
 
-/* A number from 0 to 100; what stands behind a decimal point is cut. */
-static int read_percent(struct json_span value, int64_t *ret_percent)
+static int read_percent(struct json_span value, double *ret_percent)
 {
-    struct json_span whole = value;
-    const char *point;
+    char text[NUMBER_TEXT_MAX];
+    double n;
 
     if (value.p == NULL || json_kind(value) != JSON_IS_NUMBER ||
-        memchr(value.p, 'e', value.len) != NULL ||
-        memchr(value.p, 'E', value.len) != NULL)
+        value.len >= sizeof(text))
         return ERR_INVALID;
-    point = memchr(value.p, '.', value.len);
-    if (point != NULL)
-        whole.len = (size_t)(point - value.p);
-    if (whole.len > PERCENT_DIGITS || whole.p[0] == '-' ||
-        json_int_value(whole, ret_percent) != 0 || *ret_percent > 100)
+    memcpy(text, value.p, value.len);
+    text[value.len] = '\0';
+    n = strtod(text, NULL);
+    if (!(n >= 0 && n <= 100))
         return ERR_INVALID;
+    *ret_percent = n;
     return 0;
 }
 
 static int on_progress(struct control *c, const struct message *m)
 {
-    int64_t percent;
+    double percent;
+    char *text = NULL;
+    size_t n;
 
-    (void)c;
-    return read_percent(m->percent, &percent);
+    if (read_percent(m->percent, &percent) != 0)
+        return ERR_INVALID;
+    if (m->message.p != NULL) {
+        text = json_string_dup(m->message, &n);
+        if (text == NULL)
+            return ERR_INVALID;
+    }
+    pool_progress(c->d, percent, text);
+    free(text);
+    return 0;
 }
 
 static int on_retry(struct control *c, const struct message *m)

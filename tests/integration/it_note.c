@@ -69,6 +69,29 @@ static void a_kept_job_tells_that_it_runs(void **state)
     runs_end(w);
 }
 
+static bool is_half_done(void *arg)
+{
+    (void)arg;
+    return strcmp(field("progress"), "50") == 0;
+}
+
+static void a_handler_tells_how_far_it_is(void **state)
+{
+    (void)state;
+    struct worker *w = runs_worker(
+        "--handler",
+        runs_handler("t", "echo '{\"op\":\"progress\",\"percent\":50,"
+                          "\"message\":\"half of it\"}' >&3\n"
+                          "until [ -e $out ]; do sleep 0.01; done"),
+        NULL);
+    runs_push(KEPT);
+    assert_true(wait_until(is_half_done, NULL, RUN_MS));
+    assert_string_equal(field("message"), "half of it");
+    assert_string_equal(field("state"), "active");
+    let_go();
+    runs_end(w);
+}
+
 static bool lock_is_gone(void *arg)
 {
     (void)arg;
@@ -164,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(a_kept_job_tells_that_it_runs),
+        CLAIM(a_handler_tells_how_far_it_is),
         CLAIM(a_lock_until_started_ends_while_the_job_runs),
         CLAIM(other_jobs_tell_nothing),
         CLAIM(many_tell_in_few_calls_and_each_ends_once),

@@ -150,8 +150,9 @@ static void what_is_not_understood_is_said_once(void **state)
         "{\"op\":\"progress\"}",
         "{\"op\":\"progress\",\"percent\":101}",
         "{\"op\":\"progress\",\"percent\":-0.5}",
-        "{\"op\":\"progress\",\"percent\":1e1}",
+        "{\"op\":\"progress\",\"percent\":1e3}",
         "{\"op\":\"progress\",\"percent\":\"1\"}",
+        "{\"op\":\"progress\",\"percent\":1,\"message\":[]}",
         "{\"op\":\"retry\"}",
         "{\"op\":\"retry\",\"after\":-1}",
         "{\"op\":\"retry\",\"after\":1.5}",
@@ -179,7 +180,7 @@ static void ops_of_later_versions_are_passed_over(void **state)
 
     expect_run(f,
                "printf '%s\\n' '{\"op\":\"heartbeat\"}' '' ' ' "
-               "'{\"op\":\"progress\",\"percent\":40.9,\"x\":[{}]}' "
+               "'{\"op\":\"progress\",\"percent\":4.09e1,\"x\":[{}]}' "
                "'{ \"after\" : \"2s\" , \"op\" : \"retry\" }\r' >&3; exit 1",
                VERDICT_RETRY, 2000);
     expect_log(f, "lvl=warn", 0);
