@@ -9,11 +9,13 @@
  */
 #include "producer/bulk.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -23,6 +25,7 @@
 
 #include "common/base/clock.h"
 #include "common/job/job.h"
+#include "common/job/unique.h"
 #include "producer/client.h"
 #include "producer/complain.h"
 #include "producer/lines.h"
@@ -32,16 +35,19 @@
 enum { BAD_SHOWN = 20, TICK_US = 100 * 1000 };
 
 struct bulk {
-    const struct options *o; /* borrowed */
-    const char *name;        /* of the input; borrowed */
-    int fd;                  /* owned, unless it is stdin */
-    struct client *client;   /* owned */
-    struct sender *sender;   /* owned */
+    const struct options *o;            /* borrowed */
+    const struct push_options *for_all; /* borrowed */
+    const char *name;                   /* of the input; borrowed */
+    int fd;                             /* owned, unless it is stdin */
+    struct client *client;              /* owned */
+    struct sender *sender;              /* owned */
     struct lines lines;
     struct progress progress;
     struct event *input;      /* owned; NULL: reading never waits */
     struct event *ticker;     /* owned; NULL: nobody watches */
     struct event *signals[2]; /* owned */
+    struct job job;           /* of the line */
+    struct unique unique;     /* the same */
     int64_t now_ms;           /* of this turn: one clock for many lines */
     bool readable;            /* input says so */
     bool ended;               /* no more lines */
@@ -71,8 +77,15 @@ static void trim(const char **p, size_t *n)
         --*n;
 }
 
-static int append_job(const struct bulk *b, const char *p, size_t n,
-                      struct buf *out, struct errbuf *eb)
+/* Whether push_one is needed, which alone heeds these. */
+static bool is_one(const struct push_one *p)
+{
+    return p->at_ms || p->in_ms || p->keep || p->unique;
+}
+
+static int append_payload(const struct bulk *b, const char *p, size_t n,
+                          struct buf *out, struct push_one *one,
+                          struct errbuf *eb)
 {
     const struct options *o = b->o;
     struct job_spec spec = {
@@ -84,26 +97,62 @@ static int append_job(const struct bulk *b, const char *p, size_t n,
         .keep_ms = o->keep_ms,
     };
 
-    if (o->type)
-        return job_build(&spec, (size_t)o->max_bytes, out, eb);
-    return job_complete(p, n, NULL, b->now_ms, (size_t)o->max_bytes, out, eb);
+    push_options_apply(b->for_all, b->now_ms, &spec);
+    *one = (struct push_one){
+        .at_ms = spec.at_ms,
+        .in_ms = spec.in_ms,
+        .keep = spec.keep_ms > 0,
+        .type = spec.type,
+        .created_at_ms = spec.created_at_ms,
+    };
+    return job_build(&spec, (size_t)o->max_bytes, out, eb);
+}
+
+static int append_envelope(struct bulk *b, const char *p, size_t n,
+                           struct buf *out, struct push_one *one,
+                           struct errbuf *eb)
+{
+    struct job *job = &b->job;
+    int rc = job_complete(p, n, NULL, b->now_ms, (size_t)b->o->max_bytes, out,
+                          job, eb);
+
+    if (rc != 0)
+        return rc;
+    *one = (struct push_one){
+        .at_ms = job->at_ms,
+        .in_ms = job->in_ms,
+        .keep = job->keep_ms > 0,
+        .type = job->type,
+        .created_at_ms = job->created_at_ms ? job->created_at_ms : b->now_ms,
+    };
+    if (!job->unique.p)
+        return 0;
+    one->unique = &b->unique;
+    rc = unique_parse(job->unique, &b->unique, eb);
+    assert(rc == 0); /* job_complete has read it */
+    return rc;
 }
 
 static void take_line(struct bulk *b, const char *p, size_t n)
 {
     uint64_t number = b->lines.number;
+    struct push_one one;
     struct errbuf eb;
 
     trim(&p, &n);
     if (n == 0 || number <= (uint64_t)b->o->skip)
         return;
-    struct buf *out = sender_begin(b->sender, n, number);
+    struct buf *out = sender_begin(b->sender, n);
     if (sender_has_stopped(b->sender))
         return;
-    if (append_job(b, p, n, out, &eb) == 0)
-        sender_add(b->sender, number);
-    else
+    int rc = b->o->type ? append_payload(b, p, n, out, &one, &eb)
+                        : append_envelope(b, p, n, out, &one, &eb);
+    if (rc != 0)
         tell_bad(b, eb.text);
+    else if (is_one(&one))
+        sender_add_one(b->sender, number, &one);
+    else
+        sender_add(b->sender, number);
 }
 
 static void fill(struct bulk *b)
@@ -185,7 +234,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    progress_show(&b->progress, sender_jobs(b->sender), b->lines.read_bytes);
+    progress_show(&b->progress, sender_get_sum(b->sender)->pushed,
+                  b->lines.read_bytes);
 }
 
 static void on_signal(evutil_socket_t sig, short what, void *arg)
@@ -233,11 +283,32 @@ static void watch_signals(struct bulk *b)
     }
 }
 
+/* The lines that are no jobs of their own now. */
+static void tell_others(const struct bulk *b, const struct sender_sum *sum)
+{
+    const struct {
+        uint64_t n;
+        const char *what;
+    } others[] = {
+        {sum->held, "skipped: another job holds their key"},
+        {sum->same, "skipped: they were there already"},
+        {sum->replaced, "have replaced one that was not due yet"},
+    };
+    char count[32];
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (others[i].n > 0)
+            complain(b->o, "%s %s", progress_count(others[i].n, count),
+                     others[i].what);
+    }
+}
+
 static void tell_sum(struct bulk *b)
 {
     char count[32], rate[32], bad[32];
     int64_t ms = clock_ms() - b->progress.started_ms;
-    uint64_t jobs = sender_jobs(b->sender);
+    const struct sender_sum *sum = sender_get_sum(b->sender);
+    uint64_t jobs = sum->pushed;
 
     progress_clear(&b->progress);
     if (b->bad > BAD_SHOWN)
@@ -252,6 +323,7 @@ static void tell_sum(struct bulk *b)
              b->o->queue, (double)ms / 1000, rate, b->bad ? ", " : "",
              b->bad ? progress_count(b->bad, bad) : "",
              b->bad ? " bad lines skipped" : "");
+    tell_others(b, sum);
 }
 
 static void done(struct bulk *b)
@@ -269,7 +341,7 @@ static void done(struct bulk *b)
 
 static int run(struct bulk *b)
 {
-    b->sender = sender_new(b->o, b->client);
+    b->sender = sender_new(b->o, b->client, &b->progress);
     lines_init(&b->lines, b->fd, (size_t)b->o->max_bytes);
     watch_input(b);
     watch_signals(b);
@@ -279,15 +351,19 @@ static int run(struct bulk *b)
     int status = sender_tell_stop(b->sender);
     if (status == 0 && b->bad > 0)
         status = EX_DATAERR;
+    if (status == 0 && sender_get_sum(b->sender)->conflicts > 0)
+        status = EXIT_FAILURE;
     done(b);
     return status;
 }
 
-int bulk_push(const struct options *o, const char *path)
+int bulk_push(const struct options *o, const struct push_options *p,
+              const char *path)
 {
     bool is_stdin = strcmp(path, "-") == 0;
     struct bulk b = {
         .o = o,
+        .for_all = p,
         .name = is_stdin ? "standard input" : path,
         .fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC),
     };

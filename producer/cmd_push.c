@@ -7,6 +7,7 @@
  * Thread: main, which is also the loop.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -19,6 +20,7 @@
 #include "producer/complain.h"
 #include "producer/out.h"
 #include "producer/payload.h"
+#include "producer/push_options.h"
 
 #define AT(member) offsetof(struct options, member)
 #define DAY_MS (24LL * 3600 * 1000)
@@ -26,19 +28,31 @@
 enum { ATTEMPTS_MAX = 1000000, SIZE_MAX_BYTES = 64 << 20 };
 
 struct push {
-    const struct options *o; /* borrowed */
+    const struct options *o;    /* borrowed */
+    const struct push_one *one; /* borrowed */
     struct keys keys;
     bool answered;
     int status; /* once answered */
+    struct push_one_result result;
 };
 
 static void on_pushed(void *arg, int err, const struct reply *r);
+static void on_pushed_one(void *arg, int err, const struct reply *r);
 static void on_listed(void *arg, int err, const struct reply *r);
 
-static void send_all(struct push *p, struct client *client,
-                     const struct buf *envelope)
+/* A plain one goes as many do. */
+static int send_job(struct push *p, struct conn *conn) ON_LOOP
 {
-    struct bytes bytes = {envelope->data, envelope->len};
+    const struct push_one *one = p->one;
+
+    if (one->at_ms || one->in_ms || one->unique || one->keep)
+        return queue_push_one(conn, &p->keys, one, on_pushed_one, p);
+    return queue_push(conn, &p->keys, one->front, &one->envelope, 1, on_pushed,
+                      p);
+}
+
+static void send_all(struct push *p, struct client *client)
+{
     struct conn *conn = client_conn(client);
     struct args a = {0};
 
@@ -50,7 +64,7 @@ static void send_all(struct push *p, struct client *client,
                        on_listed, p);
     args_done(&a);
     if (rc == 0)
-        rc = queue_push(conn, &p->keys, p->o->front, &bytes, 1, on_pushed, p);
+        rc = send_job(p, conn);
     if (rc != 0) {
         p->answered = true;
         p->status = fail(p->o, EX_UNAVAILABLE, "%s: not sent: %s",
@@ -68,36 +82,99 @@ static void on_listed(void *arg, int err, const struct reply *r)
         complain(p->o, "%s: %s", p->keys.queues, reply_error(r));
 }
 
-static void on_pushed(void *arg, int err, const struct reply *r)
+static void end(struct push *p, int rc, int64_t depth, const struct errbuf *eb)
 {
-    loop_role_assert();
-    struct push *p = arg;
-    struct errbuf eb;
-    struct push_result pushed;
-    int rc = queue_push_result(err, r, &pushed, &eb);
+    const char *queue = p->keys.queue;
 
     p->answered = true;
     if (rc == ERR_UNKNOWN)
         p->status = fail(p->o, EX_TEMPFAIL,
                          "outcome unknown: the connection was lost before "
                          "Redis answered; the job may be in %s or not",
-                         p->keys.queue);
+                         queue);
     else if (rc == ERR_REFUSED)
         p->status = fail(p->o, EX_TEMPFAIL, "not pushed: connection lost");
+    else if (rc == ERR_FULL)
+        p->status =
+            fail(p->o, EX_TEMPFAIL, "not pushed: %s is full: %lld jobs wait",
+                 queue, (long long)depth);
     else if (rc != 0)
         p->status =
-            fail(p->o, client_push_status(rc, &eb), "not pushed: %s", eb.text);
+            fail(p->o, client_push_status(rc, eb), "not pushed: %s", eb->text);
 }
 
-static void print_id(const struct push *p, const char *id)
+static void on_pushed(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct push_result pushed = {0};
+    struct errbuf eb;
+    int rc = queue_push_result(err, r, &pushed, &eb);
+
+    end(arg, rc, pushed.depth, &eb);
+}
+
+/* What is said when another job has the key, or this one was there. */
+static void tell_other(struct push *p)
+{
+    const struct unique *unique = p->one->unique;
+    const char *holder = p->result.holder;
+
+    if (holder[0] == '\0')
+        holder = "something that is no id";
+    switch (p->result.state) {
+    case PUSH_DONE:
+        break;
+    case PUSH_SAME:
+        complain(p->o, "not pushed: %s has come before", p->one->id);
+        break;
+    case PUSH_REPLACED:
+        complain(p->o, "%s has not begun and is this job now", holder);
+        break;
+    case PUSH_HELD:
+        complain(p->o, "not pushed: %s is held by %s%s", unique->key, holder,
+                 unique->on_conflict == UNIQUE_REPLACE
+                     ? ", which is scheduled no more"
+                     : "");
+        if (unique->on_conflict != UNIQUE_SKIP)
+            p->status = EXIT_FAILURE;
+        break;
+    }
+}
+
+static void on_pushed_one(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct push *p = arg;
+    struct errbuf eb;
+    int rc = queue_push_one_result(err, r, &p->result, &eb);
+
+    end(p, rc, p->result.depth, &eb);
+    if (rc == 0)
+        tell_other(p);
+}
+
+/* Of one job: no array. What is not plain has a member that says so. */
+static void print_json(const char *queue, const char *id, enum push_state state)
+{
+    static const char *const ends[] = {[PUSH_DONE] = "",
+                                       [PUSH_SAME] = ",\"pushed\":false",
+                                       [PUSH_HELD] = ",\"pushed\":false",
+                                       [PUSH_REPLACED] = ",\"replaced\":true"};
+
+    printf("{\"queue\":\"%s\",\"id\":\"%s\"%s}\n", queue, id, ends[state]);
+}
+
+static void print_id(const struct push *p)
 {
     static const struct column columns[] = {
         {"queue", FOR_ALL, false}, {"id", FOR_ALL, false}, {0}};
+    const char *id =
+        p->result.holder[0] != '\0' ? p->result.holder : p->one->id;
 
     if (p->o->format == OUT_TABLE) {
         printf("%s/%s\n", p->keys.queue, id);
-    } else if (p->o->format == OUT_JSON) { /* one job: no array */
-        printf("{\"queue\":\"%s\",\"id\":\"%s\"}\n", p->keys.queue, id);
+    } else if (p->o->format != OUT_TSV) {
+        print_json(p->keys.queue, id, p->result.state);
     } else {
         struct out *out = out_new(p->o, columns);
         out_str(out, p->keys.queue);
@@ -107,22 +184,21 @@ static void print_id(const struct push *p, const char *id)
     }
 }
 
-static int deliver(const struct options *o, const struct buf *envelope,
-                   const char *id)
+static int deliver(const struct options *o, const struct push_one *one)
 {
-    struct push p = {.o = o};
+    struct push p = {.o = o, .one = one};
     struct client *client;
     int status = client_open(o, &client);
 
     if (status != 0)
         return status;
     keys_init(&p.keys, o->ns, o->queue);
-    send_all(&p, client, envelope);
+    send_all(&p, client);
     while (!p.answered)
         client_turn(client, true);
     client_close(client);
     if (p.status == 0)
-        print_id(&p, id);
+        print_id(&p);
     return p.status;
 }
 
@@ -133,29 +209,51 @@ static int payload_status(int err)
                                : EX_DATAERR;
 }
 
-static int push_one(const struct options *o)
+/* Writes the envelope, and what push_one heeds of it. */
+static int build(const struct options *o, const struct push_options *options,
+                 const struct buf *payload, struct buf *envelope,
+                 struct push_one *one, struct errbuf *eb)
 {
-    struct buf payload = {0}, envelope = {0};
-    struct errbuf eb;
-    char fresh[ULID_LEN + 1];
-    int status;
-    int rc = payload_build(o->args + 1, o->arg_count - 1, (size_t)o->max_bytes,
-                           &payload, &eb);
-
-    ulid_make(fresh);
     struct job_spec spec = {
-        .id = o->id ? o->id : fresh,
+        .id = one->id,
         .type = o->args[0],
-        .payload = {payload.data, payload.len},
+        .payload = {payload->data, payload->len},
         .created_at_ms = clock_wall_ms(),
         .max_attempts = o->max_attempts,
         .timeout_ms = o->timeout_ms,
         .keep_ms = o->keep_ms,
     };
+
+    push_options_apply(options, spec.created_at_ms, &spec);
+    int rc = job_build(&spec, (size_t)o->max_bytes, envelope, eb);
+    if (rc != 0)
+        return rc;
+    one->front = o->front;
+    one->envelope = (struct bytes){envelope->data, envelope->len};
+    one->at_ms = spec.at_ms;
+    one->in_ms = spec.in_ms;
+    one->unique = spec.unique.p ? &options->unique : NULL;
+    one->keep = spec.keep_ms > 0;
+    one->type = spec.type;
+    one->created_at_ms = spec.created_at_ms;
+    return 0;
+}
+
+static int push_one(const struct options *o, const struct push_options *options)
+{
+    struct buf payload = {0}, envelope = {0};
+    struct errbuf eb;
+    char fresh[ULID_LEN + 1];
+    struct push_one one = {.id = o->id ? o->id : fresh};
+    int status;
+    int rc = payload_build(o->args + 1, o->arg_count - 1, (size_t)o->max_bytes,
+                           &payload, &eb);
+
+    ulid_make(fresh);
     if (rc == 0)
-        rc = job_build(&spec, (size_t)o->max_bytes, &envelope, &eb);
+        rc = build(o, options, &payload, &envelope, &one, &eb);
     if (rc == 0)
-        status = deliver(o, &envelope, spec.id);
+        status = deliver(o, &one);
     else
         status = fail(o, payload_status(rc), "%s", eb.text);
     buf_done(&payload);
@@ -163,25 +261,26 @@ static int push_one(const struct options *o)
     return status;
 }
 
-static int run_bulk(const struct options *o)
+static int run_bulk(const struct options *o, const struct push_options *options)
 {
     if (o->arg_count > 1)
         return fail(o, EX_USAGE, "--ndjson takes one FILE, or - for stdin");
-    if (o->id || o->front)
-        return fail(o, EX_USAGE, "--id and --front are not for --ndjson");
-    if (!o->type && (o->max_attempts || o->timeout_ms || o->keep_ms))
+    if (o->id || o->front || o->unique)
         return fail(o, EX_USAGE,
-                    "without --type each line of --ndjson has its own "
-                    "max_attempts, timeout and keep");
+                    "--id, --front and --unique are not for --ndjson");
+    if (!o->type && (o->max_attempts || o->timeout_ms || o->keep_ms ||
+                     push_options_given(o)))
+        return fail(o, EX_USAGE,
+                    "without --type each line of --ndjson has its own members "
+                    "like max_attempts, timeout, keep, in and backoff");
     if (o->format == OUT_JSON || o->format == OUT_TSV)
         return fail(o, EX_USAGE, "--ndjson prints ids only as -o ndjson");
-    return bulk_push(o, o->arg_count == 1 ? o->args[0] : "-");
+    return bulk_push(o, options, o->arg_count == 1 ? o->args[0] : "-");
 }
 
-static int run_push(const struct options *o)
+static int run_single(const struct options *o,
+                      const struct push_options *options)
 {
-    if (o->ndjson)
-        return run_bulk(o);
     if (o->arg_count == 0)
         return fail(o, EX_USAGE, "TYPE is missing; see belt push --help");
     if (o->type || o->skip)
@@ -189,7 +288,26 @@ static int run_push(const struct options *o)
     if (o->id && !text_is_id(o->id, strlen(o->id)))
         return fail(o, EX_USAGE, "--id: %s: up to 64 of A-Z a-z 0-9 . _ : -",
                     o->id);
-    return push_one(o);
+    if (o->front && (options->at_ms || options->in_ms))
+        return fail(o, EX_USAGE,
+                    "--front is not for what waits until it is due");
+    return push_one(o, options);
+}
+
+static int run_push(const struct options *o)
+{
+    struct push_options options;
+    struct errbuf eb;
+    int status;
+    int rc = push_options_read(o, &options, &eb);
+
+    if (rc != 0)
+        status = fail(o, rc == ERR_INVALID ? EX_USAGE : payload_status(rc),
+                      "%s", eb.text);
+    else
+        status = o->ndjson ? run_bulk(o, &options) : run_single(o, &options);
+    push_options_done(&options);
+    return status;
 }
 
 static const struct flag flags[] = {
@@ -204,6 +322,24 @@ static const struct flag flags[] = {
      "of an attempt (the handler's)"},
     {"keep", 0, FLAG_DURATION, "D", AT(keep_ms), 1, 366 * DAY_MS,
      "how long its result is kept (not at all)"},
+    {"in", 0, FLAG_DURATION, "D", AT(in_ms), 1, 366 * DAY_MS,
+     "not to be run before so long from now"},
+    {"at", 0, FLAG_TEXT, "INSTANT", AT(at), 0, 0,
+     "not before then: 2026-11-26T09:30:00+01:00, or ...Z"},
+    {"expires", 0, FLAG_TEXT, "D|INSTANT", AT(expires), 0, 0,
+     "not to be begun later than that, or D after it is due"},
+    {"backoff", 0, FLAG_TEXT, "SPEC", AT(backoff), 0, 0,
+     "between attempts: default, exponential:1s:2:1h, fixed:30s, 10s,1m,5m"},
+    {"unique", 0, FLAG_TEXT, "KEY[:TTL]", AT(unique), 0, 0,
+     "one job at a time has KEY: until it ends, or for TTL"},
+    {"until", 0, FLAG_TEXT, "WHEN", AT(until), 0, 0,
+     "KEY is free when the job is done (it has ended) or started"},
+    {"on-conflict", 0, FLAG_TEXT, "DO", AT(on_conflict), 0, 0,
+     "skip, replace (a job that is not due yet), or error"},
+    {"then", 0, FLAG_LIST, "JOB", AT(then), 0, 0,
+     "to push when this is done: JSON, @FILE or type=TYPE; repeatable"},
+    {"meta", 0, FLAG_LIST, "KEY=VALUE", AT(meta), 0, 0,
+     "carried along: traceparent and the like; repeatable"},
     {"ndjson", 0, FLAG_BOOL, NULL, AT(ndjson), 0, 0,
      "many jobs: one a line, from FILE or stdin"},
     {"type", 0, FLAG_TEXT, "TYPE", AT(type), 0, 0,
@@ -220,9 +356,12 @@ const struct command cmd_push = {
     .usage = "TYPE [PAYLOAD | - | @FILE | key=value key:=json ...]\n"
              "belt push --ndjson [--type TYPE] [FILE | -]",
     .summary = "Put a job into a queue and print its queue/id",
-    .details = "A job is acknowledged when Redis has it: then the exit status "
-               "is 0.\n75 says try again; with \"outcome unknown\" the job may "
-               "be there already.\n",
+    .details =
+        "A job is acknowledged when Redis has it: then the exit status "
+        "is 0.\n75 says try again: the queue is full, say; with \"outcome "
+        "unknown\" the job may\nbe there already. With --id ID --unique "
+        "KEY:TTL pushing it again is safe.\nWhere KEY is held, what is "
+        "printed is the queue/id of its holder.\n",
     .flags = flags,
     .max_args = -1,
     .run = run_push,

@@ -16,6 +16,7 @@ struct options;
 enum flag_kind {
     FLAG_BOOL,     /* bool; takes no value */
     FLAG_TEXT,     /* const char * */
+    FLAG_LIST,     /* struct text_list: may be given often */
     FLAG_INT,      /* int64_t within [min, max] */
     FLAG_DURATION, /* int64_t, milliseconds within [min, max] */
     FLAG_SIZE,     /* int64_t, bytes within [min, max] */

@@ -97,6 +97,14 @@ static int check_range(const struct flag *f, const char *text, int64_t n,
                       n < f->min ? "small" : "big");
 }
 
+static void add_text(struct text_list *list, const char *text)
+{
+    size_t n = (size_t)list->count + 1;
+
+    list->texts = mem_resize((void *)list->texts, n * sizeof(*list->texts));
+    list->texts[list->count++] = text;
+}
+
 static int set_value(struct parser *p, const struct flag *f, const char *text)
 {
     void *member = member_at(p->o, f);
@@ -109,6 +117,9 @@ static int set_value(struct parser *p, const struct flag *f, const char *text)
         return 0;
     case FLAG_TEXT:
         *(const char **)member = text;
+        return 0;
+    case FLAG_LIST:
+        add_text(member, text);
         return 0;
     case FLAG_FORMAT:
         rc = parse_format(text, member, p->eb);
@@ -316,5 +327,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
 void options_done(struct options *o)
 {
     free((void *)o->args);
+    free((void *)o->then.texts);
+    free((void *)o->meta.texts);
     *o = (struct options){0};
 }

@@ -10,6 +10,12 @@
 /* What a command line says. Texts are borrowed from argv and environ. */
 enum out_format { OUT_TABLE, OUT_JSON, OUT_NDJSON, OUT_TSV };
 
+/* The values of a flag that may be given often, in their order. */
+struct text_list {
+    const char **texts; /* owned array */
+    int count;
+};
+
 struct options {
     const struct command *command; /* NULL: none was named */
     const char *group; /* of commands, named without one of them; or NULL */
@@ -28,6 +34,9 @@ struct options {
     bool front, ndjson, raw;
     int64_t max_attempts, timeout_ms, keep_ms; /* 0: not given */
     int64_t skip, max_bytes;
+    int64_t in_ms; /* 0: not given */
+    const char *at, *expires, *unique, *until, *on_conflict, *backoff;
+    struct text_list then, meta;
 
     const char *state;
     int64_t count;

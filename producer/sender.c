@@ -14,74 +14,68 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sysexits.h>
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/redis/queue.h"
 #include "producer/append.h"
+#include "producer/batch.h"
 #include "producer/complain.h"
 
 enum {
-    BATCH_JOBS = QUEUE_BATCH_MAX,
     BATCH_BYTES = 1024 * 1024,
     ADDED_BYTES = 256,      /* what completing adds to a line, at most */
     FLIGHT_BATCHES = 16,    /* enough that Redis never waits for us */
+    FLIGHT_ONES = 256,      /* the same for jobs that go one by one */
     FLIGHT_BYTES = 8 << 20, /* bounds our memory, and Redis' buffer for us */
+    CONFLICTS_SHOWN = 20,
 };
-
-enum batch_state { BATCH_SENT, BATCH_DONE, BATCH_REFUSED, BATCH_UNKNOWN };
-
-struct batch {
-    STAILQ_ENTRY(batch) link;
-    struct sender *sender; /* borrowed */
-    enum batch_state state;
-    struct buf text; /* the envelopes, one behind the other */
-    size_t ends[BATCH_JOBS];
-    unsigned count;
-    uint64_t first_line, last_line;
-    bool appended; /* by a transaction */
-    struct errbuf refusal;
-};
-
-STAILQ_HEAD(batches, batch);
 
 struct sender {
-    const struct options *o; /* borrowed */
-    struct client *client;   /* borrowed */
+    const struct options *o;   /* borrowed */
+    struct client *client;     /* borrowed */
+    struct progress *progress; /* borrowed */
     struct keys keys;
 
-    struct batch *open;   /* owned; NULL: none */
-    struct batches sent;  /* owned, oldest first */
-    struct batches spare; /* owned */
-    unsigned flight;
+    struct batch *open;     /* owned; NULL: none */
+    struct batches waiting; /* owned: to be sent as soon as they may */
+    struct batches sent;    /* owned, oldest first */
+    struct batches spare;   /* owned */
+    unsigned flight, flight_ones;
     size_t flight_bytes;
     bool known;      /* the first batch came through */
+    bool limited;    /* the queue has limits: one batch at a time */
     bool may_append; /* transactions are allowed */
 
     int status; /* 0 until it stopped */
     char why[512];
 
-    uint64_t jobs;       /* acknowledged */
+    struct sender_sum sum;
+    bool gap; /* a batch was taken in part: those behind it are late */
     uint64_t acked_line; /* all lines up to this one are settled */
 };
 
 static void list_queue(struct sender *s);
+static void ask_limits(struct sender *s);
 static void on_pushed(void *arg, int err, const struct reply *r);
 static void on_listed(void *arg, int err, const struct reply *r);
+static void on_limits(void *arg, int err, const struct reply *r);
 
-struct sender *sender_new(const struct options *o, struct client *client)
+struct sender *sender_new(const struct options *o, struct client *client,
+                          struct progress *progress)
 {
     struct sender *s = mem_new(sizeof(*s));
 
     s->o = o;
     s->client = client;
+    s->progress = progress;
     s->acked_line = (uint64_t)o->skip;
     keys_init(&s->keys, o->ns, o->queue);
+    STAILQ_INIT(&s->waiting);
     STAILQ_INIT(&s->sent);
     STAILQ_INIT(&s->spare);
     list_queue(s);
+    ask_limits(s);
     return s;
 }
 
@@ -109,15 +103,31 @@ static void on_listed(void *arg, int err, const struct reply *r)
         complain(s->o, "%s: %s", s->keys.queues, reply_error(r));
 }
 
-static void free_batches(struct batches *list)
+/* Answered before the first batch is, and so before a second one goes. */
+static void ask_limits(struct sender *s)
 {
-    struct batch *batch;
+    struct args a = {0};
 
-    while ((batch = STAILQ_FIRST(list))) {
-        STAILQ_REMOVE_HEAD(list, link);
-        buf_done(&batch->text);
-        free(batch);
-    }
+    loop_role_assert();
+    args_str(&a, "HMGET");
+    args_str(&a, s->keys.config);
+    args_str(&a, "max_length");
+    args_str(&a, "max_bytes");
+    (void)conn_call(client_conn(s->client), &a, clock_ms() + QUEUE_DEADLINE_MS,
+                    false, on_limits, s);
+    args_done(&a);
+}
+
+/* Who may not ask finds out by a push, which is as good but less exact. */
+static void on_limits(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct sender *s = arg;
+    const char *p;
+    size_t n;
+
+    s->limited = err == 0 && (reply_str(reply_at(r, 0), &p, &n) ||
+                              reply_str(reply_at(r, 1), &p, &n));
 }
 
 void sender_free(struct sender *s)
@@ -126,54 +136,57 @@ void sender_free(struct sender *s)
         return;
     if (s->open)
         STAILQ_INSERT_HEAD(&s->spare, s->open, link);
-    free_batches(&s->sent);
-    free_batches(&s->spare);
+    batch_free_all(&s->waiting);
+    batch_free_all(&s->sent);
+    batch_free_all(&s->spare);
     free(s);
 }
 
-static struct batch *new_batch(struct sender *s)
-{
-    struct batch *batch = STAILQ_FIRST(&s->spare);
-
-    if (batch)
-        STAILQ_REMOVE_HEAD(&s->spare, link);
-    else
-        batch = mem_new(sizeof(*batch));
-    batch->sender = s;
-    batch->count = 0;
-    buf_clear(&batch->text);
-    return batch;
-}
-
-struct buf *sender_begin(struct sender *s, size_t n, uint64_t line)
+struct buf *sender_begin(struct sender *s, size_t n)
 {
     const struct batch *batch = s->open;
 
     if (batch && batch->text.len + n + ADDED_BYTES > BATCH_BYTES)
         sender_flush(s);
-    if (!s->open)
-        s->open = new_batch(s);
-    if (s->open->count == 0)
-        s->open->first_line = line;
+    if (!s->open) {
+        s->open = batch_new(&s->spare);
+        s->open->sender = s;
+    }
     return &s->open->text;
 }
 
 void sender_add(struct sender *s, uint64_t line)
 {
-    struct batch *batch = s->open;
-
-    assert(batch && batch->count < BATCH_JOBS && s->status == 0);
-    batch->ends[batch->count++] = batch->text.len;
-    batch->last_line = line;
-    if (batch->count == BATCH_JOBS)
+    assert(s->open && s->status == 0);
+    batch_add(s->open, line);
+    if (s->open->count == BATCH_JOBS)
         sender_flush(s);
 }
 
-static int send_batch(struct sender *s, struct batch *batch,
-                      const struct bytes *envelopes) ON_LOOP
+void sender_add_one(struct sender *s, uint64_t line, const struct push_one *p)
+{
+    struct batch *plain = s->open;
+
+    assert(plain && s->status == 0);
+    if (plain->count > 0) {
+        struct batch *own = batch_new(&s->spare);
+        own->sender = s;
+        batch_move_tail(plain, own);
+        sender_flush(s); /* what came before it is before it */
+        s->open = own;
+    }
+    batch_set_one(s->open, line, p);
+    sender_flush(s);
+}
+
+static int send_batch(struct sender *s, struct batch *batch) ON_LOOP
 {
     struct conn *c = client_conn(s->client);
+    struct bytes envelopes[BATCH_JOBS];
 
+    if (batch->is_one)
+        return queue_push_one(c, &s->keys, &batch->one, on_pushed, batch);
+    batch_envelopes(batch, envelopes);
     if (!s->known)
         append_probe(c, &s->may_append);
     batch->appended = s->known && s->may_append;
@@ -184,72 +197,111 @@ static int send_batch(struct sender *s, struct batch *batch,
                       batch);
 }
 
+/* Sends what waits, if it may go. */
+static void send_waiting(struct sender *s) ON_LOOP
+{
+    struct batch *batch;
+
+    while ((batch = STAILQ_FIRST(&s->waiting)) && s->status == 0 &&
+           (s->flight == 0 || (s->known && !s->limited))) {
+        STAILQ_REMOVE_HEAD(&s->waiting, link);
+        STAILQ_INSERT_TAIL(&s->sent, batch, link);
+        batch->state = BATCH_SENT;
+        if (send_batch(s, batch) != 0) {
+            batch->state = BATCH_REFUSED;
+            sender_stop(s, EX_TEMPFAIL,
+                        conn_is_up(client_conn(s->client))
+                            ? "no memory to send the next job"
+                            : "connection lost");
+            return;
+        }
+        s->flight++;
+        s->flight_ones += batch->is_one;
+        s->flight_bytes += batch->text.len;
+    }
+}
+
 void sender_flush(struct sender *s)
 {
-    struct bytes envelopes[BATCH_JOBS];
     struct batch *batch = s->open;
-    size_t start = 0;
 
     loop_role_assert();
     if (!batch || batch->count == 0 || s->status != 0)
         return;
-    for (unsigned i = 0; i < batch->count; i++) {
-        envelopes[i].p = batch->text.data + start;
-        envelopes[i].len = batch->ends[i] - start;
-        start = batch->ends[i];
-    }
     s->open = NULL;
-    batch->state = BATCH_SENT;
-    STAILQ_INSERT_TAIL(&s->sent, batch, link);
-    if (send_batch(s, batch, envelopes) == 0) {
-        s->flight++;
-        s->flight_bytes += batch->text.len;
+    STAILQ_INSERT_TAIL(&s->waiting, batch, link);
+    send_waiting(s);
+}
+
+static void tell_conflict(struct sender *s, const struct batch *batch)
+{
+    bool replace = batch->unique.on_conflict == UNIQUE_REPLACE;
+
+    if (batch->unique.on_conflict == UNIQUE_SKIP ||
+        ++s->sum.conflicts > CONFLICTS_SHOWN)
         return;
-    }
-    batch->state = BATCH_REFUSED;
-    sender_stop(s, EX_TEMPFAIL,
-                conn_is_up(client_conn(s->client))
-                    ? "no memory to send the next job"
-                    : "connection lost");
+    progress_clear(s->progress);
+    complain(s->o, "line %" PRIu64 ": not pushed: %s is held by %s%s",
+             batch->lines[0], batch->unique.key, batch->result.holder,
+             replace ? ", which is scheduled no more" : "");
 }
 
-/* {"queue":…,"id":…} for each job; envelopes begin with {"id":"…". */
-static void print_ids(const struct sender *s, const struct batch *batch)
+static void count_acked(struct sender *s, const struct batch *batch)
 {
-    static const char front[] = "{\"id\":\"";
-    size_t start = 0;
-
-    for (unsigned i = 0; i < batch->count; i++) {
-        const char *id = batch->text.data + start + sizeof(front) - 1;
-        assert(memcmp(batch->text.data + start, front, sizeof(front) - 1) == 0);
-        printf("{\"queue\":\"%s\",\"id\":\"%.*s\"}\n", s->keys.queue,
-               (int)strcspn(id, "\""), id);
-        start = batch->ends[i];
+    if (!batch->is_one || batch->result.state == PUSH_DONE) {
+        s->sum.pushed += batch->accepted;
+    } else if (batch->result.state == PUSH_SAME) {
+        s->sum.same++;
+    } else if (batch->result.state == PUSH_REPLACED) {
+        s->sum.replaced++;
+    } else {
+        s->sum.held++;
+        tell_conflict(s, batch);
     }
 }
 
-static void recycle(struct sender *s, struct batch *batch)
-{
-    if (batch->text.cap > 2 * BATCH_BYTES)
-        buf_done(&batch->text); /* one huge job: do not hold its memory */
-    STAILQ_INSERT_HEAD(&s->spare, batch, link);
-}
-
-/* Takes the acknowledged ones off the front. */
+/* Takes the acknowledged ones off the front, and from one of which a part is.
+ */
 static void advance(struct sender *s)
 {
     struct batch *batch;
 
-    while ((batch = STAILQ_FIRST(&s->sent)) && batch->state == BATCH_DONE) {
+    while ((batch = STAILQ_FIRST(&s->sent)) && batch->accepted > 0 && !s->gap) {
         STAILQ_REMOVE_HEAD(&s->sent, link);
-        s->jobs += batch->count;
-        s->acked_line = batch->last_line;
+        s->acked_line = batch->lines[batch->accepted - 1];
+        count_acked(s, batch);
         if (s->o->format == OUT_NDJSON)
-            print_ids(s, batch);
-        recycle(s, batch);
+            batch_print_ids(batch, s->keys.queue);
+        s->gap = batch->accepted < batch->count;
+        batch_recycle(&s->spare, batch);
     }
     if (ferror(stdout))
         sender_stop(s, EX_IOERR, "standard output cannot be written");
+}
+
+/* Of a full queue: how many of the batch are there all the same. */
+static void take_full(struct sender *s, struct batch *batch, int64_t accepted,
+                      int64_t depth)
+{
+    char why[96];
+
+    batch->accepted = accepted < batch->count ? (unsigned)accepted : 0;
+    snprintf(why, sizeof(why), "%s is full: %lld jobs wait", s->keys.queue,
+             (long long)depth);
+    sender_stop(s, EX_TEMPFAIL, why);
+    advance(s);
+}
+
+static int read_answer(struct batch *batch, int err, const struct reply *r,
+                       struct push_result *ret, struct errbuf *eb) ON_LOOP
+{
+    if (batch->appended)
+        return append_result(err, r, &batch->refusal, ret, eb);
+    if (!batch->is_one)
+        return queue_push_result(err, r, ret, eb);
+    int rc = queue_push_one_result(err, r, &batch->result, eb);
+    *ret = (struct push_result){.depth = batch->result.depth};
+    return rc;
 }
 
 static void on_pushed(void *arg, int err, const struct reply *r)
@@ -257,18 +309,19 @@ static void on_pushed(void *arg, int err, const struct reply *r)
     loop_role_assert();
     struct batch *batch = arg;
     struct sender *s = batch->sender;
+    struct push_result pushed = {0};
     struct errbuf eb;
-    struct push_result pushed;
-    int rc = batch->appended
-                 ? append_result(err, r, &batch->refusal, &pushed, &eb)
-                 : queue_push_result(err, r, &pushed, &eb);
+    int rc = read_answer(batch, err, r, &pushed, &eb);
 
     s->flight--;
+    s->flight_ones -= batch->is_one;
     s->flight_bytes -= batch->text.len;
     if (rc == 0) {
         s->known = true;
         batch->state = BATCH_DONE;
+        batch->accepted = batch->count;
         advance(s);
+        send_waiting(s);
         return;
     }
     batch->state = rc == ERR_UNKNOWN ? BATCH_UNKNOWN : BATCH_REFUSED;
@@ -276,15 +329,18 @@ static void on_pushed(void *arg, int err, const struct reply *r)
         sender_stop(s, EX_TEMPFAIL, "connection lost");
     else if (rc == ERR_UNKNOWN)
         sender_stop(s, EX_TEMPFAIL, eb.text);
+    else if (rc == ERR_FULL)
+        take_full(s, batch, pushed.accepted, pushed.depth);
     else
         sender_stop(s, client_push_status(rc, &eb), eb.text);
 }
 
 bool sender_has_room(const struct sender *s)
 {
-    if (!s->known)
-        return s->flight == 0;
-    return s->flight < FLIGHT_BATCHES && s->flight_bytes < FLIGHT_BYTES;
+    if (!s->known || s->limited)
+        return s->flight == 0 && STAILQ_EMPTY(&s->waiting);
+    return s->flight - s->flight_ones < FLIGHT_BATCHES &&
+           s->flight_ones < FLIGHT_ONES && s->flight_bytes < FLIGHT_BYTES;
 }
 
 bool sender_awaits(const struct sender *s)
@@ -294,7 +350,7 @@ bool sender_awaits(const struct sender *s)
 
 bool sender_holds(const struct sender *s)
 {
-    return s->open && s->open->count > 0;
+    return !STAILQ_EMPTY(&s->waiting) || (s->open && s->open->count > 0);
 }
 
 void sender_stop(struct sender *s, int status, const char *why)
@@ -310,9 +366,9 @@ bool sender_has_stopped(const struct sender *s)
     return s->status != 0;
 }
 
-uint64_t sender_jobs(const struct sender *s)
+const struct sender_sum *sender_get_sum(const struct sender *s)
 {
-    return s->jobs;
+    return &s->sum;
 }
 
 int sender_tell_stop(const struct sender *s)
@@ -325,14 +381,14 @@ int sender_tell_stop(const struct sender *s)
              client_is_down(s->client) ? ": " : "", client_down_why(s->client));
     STAILQ_FOREACH(batch, &s->sent, link)
     {
-        const char *what = batch->state == BATCH_UNKNOWN ? "outcome unknown"
-                           : batch->state == BATCH_DONE  ? "pushed"
-                                                         : NULL;
-        if (what)
+        bool unknown = batch->state == BATCH_UNKNOWN;
+        unsigned n = unknown ? batch->count : batch->accepted;
+        if (n > 0)
             complain(s->o,
                      "%s: lines %" PRIu64 " to %" PRIu64
                      ", which --skip %" PRIu64 " would push again",
-                     what, batch->first_line, batch->last_line, s->acked_line);
+                     unknown ? "outcome unknown" : "pushed", batch->lines[0],
+                     batch->lines[n - 1], s->acked_line);
     }
     complain(s->o,
              "all lines up to %" PRIu64

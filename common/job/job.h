@@ -95,12 +95,14 @@ struct job_spec {
     struct json_span payload; /* carried as it is */
     int64_t created_at_ms;
     int64_t max_attempts, timeout_ms, keep_ms;
+    int64_t at_ms, in_ms, expires_at_ms;
+    struct json_span backoff, unique, then, meta; /* p NULL: not written */
 };
 
 /*
- * Appends a new envelope, beginning {"id":"…","type":…. ERR_INVALID names a
- * bad id, type, number or payload, ERR_TOO_BIG an envelope above max_bytes;
- * out is then as before.
+ * Appends a new envelope, beginning {"id":"…","type":…. ERR_INVALID names the
+ * member that is bad, ERR_TOO_BIG an envelope above max_bytes; out is then as
+ * before.
  */
 int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
               struct errbuf *eb);
@@ -110,12 +112,13 @@ int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
  * front → appended unchanged; without an id, or with one further back → a
  * fresh or that id is put in front. created_at is added where it is missing.
  * default_type is used when there is no type; NULL makes that an error.
- * Everything that job_parse checks is checked, and backoff. On failure out is
- * as before.
+ * Everything that job_parse checks is checked, and backoff and unique. On
+ * failure out is as before. ret, unless NULL, gets what raw says: spans are of
+ * raw, and there is no id or type in it that was put in front.
  */
 int job_complete(const char *raw, size_t len, const char *default_type,
                  int64_t now_ms, size_t max_bytes, struct buf *out,
-                 struct errbuf *eb);
+                 struct job *ret, struct errbuf *eb);
 
 /*
  * Appends the envelope of an element that is no valid one, for dead:

@@ -16,6 +16,7 @@
 #include "common/base/ulid.h"
 #include "common/job/backoff.h"
 #include "common/job/job_read.h"
+#include "common/job/unique.h"
 
 enum { FRONT_MAX = 128 }; /* id and created_at: what most lines lack */
 
@@ -166,11 +167,87 @@ static int check_spec(const struct job_spec *spec, struct errbuf *eb)
     if (rc != 0)
         return rc;
     if (spec->created_at_ms < 0 || spec->max_attempts < 0 ||
-        spec->timeout_ms < 0 || spec->keep_ms < 0)
+        spec->timeout_ms < 0 || spec->keep_ms < 0 || spec->at_ms < 0 ||
+        spec->in_ms < 0 || spec->expires_at_ms < 0)
         return errbuf_set(eb, ERR_INVALID, "a time or number below 0");
-    if (spec->payload.p != NULL)
-        rc = json_check_member(spec->payload.p, spec->payload.len, eb);
-    return rc == 0 ? 0 : errbuf_wrap(eb, rc, "payload");
+    return 0;
+}
+
+/* The members of a spec that are JSON; their order is that of spans. */
+static const char *const span_names[] = {"backoff", "unique", "then", "meta",
+                                         "payload"};
+enum { SPANS = sizeof(span_names) / sizeof(span_names[0]) };
+
+static int put_spans(const struct json_span spans[SPANS], struct buf *out,
+                     struct errbuf *eb)
+{
+    for (int i = 0; i < SPANS; i++) {
+        if (spans[i].p == NULL)
+            continue;
+        int rc = json_check_member(spans[i].p, spans[i].len, eb);
+        if (rc != 0)
+            return errbuf_wrap(eb, rc, "%s", span_names[i]);
+        buf_str(out, ",\"");
+        buf_str(out, span_names[i]);
+        buf_str(out, "\":");
+        buf_append(out, spans[i].p, spans[i].len);
+    }
+    return 0;
+}
+
+static void put_numbers(const struct job_spec *spec, struct buf *out)
+{
+    const struct {
+        const char *name;
+        int64_t n;
+    } numbers[] = {
+        {"created_at", spec->created_at_ms},
+        {"max_attempts", spec->max_attempts},
+        {"timeout", spec->timeout_ms},
+        {"keep", spec->keep_ms},
+        {"at", spec->at_ms},
+        {"in", spec->in_ms},
+        {"expires_at", spec->expires_at_ms},
+    };
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (numbers[i].n != 0)
+            put_int(out, numbers[i].name, numbers[i].n);
+    }
+}
+
+/* Checks what a push checks and a worker leaves until it needs it. */
+static int check_pushed(const struct job *job, const char *default_type,
+                        struct errbuf *eb)
+{
+    struct backoff backoff;
+    struct unique unique;
+
+    if (job->type[0] == '\0') {
+        if (default_type == NULL)
+            return errbuf_set(eb, ERR_INVALID, "type: missing");
+        int rc = job_check_type(default_type, strlen(default_type), eb);
+        if (rc != 0)
+            return rc;
+    }
+    int rc =
+        job->backoff.p == NULL ? 0 : backoff_parse(job->backoff, &backoff, eb);
+    if (rc == 0 && job->unique.p != NULL)
+        rc = unique_parse(job->unique, &unique, eb);
+    return rc;
+}
+
+/* Reads again what the spec had as JSON; a plain push has none. */
+static int check_options(const struct job_spec *spec, const char *text,
+                         size_t len, struct errbuf *eb)
+{
+    struct job job;
+
+    if (spec->backoff.p == NULL && spec->unique.p == NULL &&
+        spec->then.p == NULL && spec->meta.p == NULL)
+        return 0;
+    int rc = job_read(text, len, &job, NULL, eb);
+    return rc == 0 ? check_pushed(&job, NULL, eb) : rc;
 }
 
 int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
@@ -187,20 +264,16 @@ int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
     buf_char(out, '{');
     put_id(out, spec->id != NULL ? spec->id : fresh);
     put_type(out, spec->type);
-    if (spec->created_at_ms != 0)
-        put_int(out, "created_at", spec->created_at_ms);
-    if (spec->max_attempts != 0)
-        put_int(out, "max_attempts", spec->max_attempts);
-    if (spec->timeout_ms != 0)
-        put_int(out, "timeout", spec->timeout_ms);
-    if (spec->keep_ms != 0)
-        put_int(out, "keep", spec->keep_ms);
-    if (spec->payload.p != NULL) {
-        buf_str(out, ",\"payload\":");
-        buf_append(out, spec->payload.p, spec->payload.len);
-    }
+    put_numbers(spec, out);
+    rc = put_spans((const struct json_span[]){spec->backoff, spec->unique,
+                                              spec->then, spec->meta,
+                                              spec->payload},
+                   out, eb);
     buf_char(out, '}');
-    return check_size(out, start, max_bytes, eb);
+    if (rc == 0)
+        rc = check_options(spec, out->data + start, out->len - start, eb);
+    return rc != 0 ? undo(out, start, rc)
+                   : check_size(out, start, max_bytes, eb);
 }
 
 /* Whether the envelope can go as it is: its own id in front, as plain text. */
@@ -270,34 +343,17 @@ static void write_completed(const char *text, size_t len, const struct job *job,
     write_rest(text, len, has, lacking, out);
 }
 
-/* Checks what a push checks and a worker leaves until it needs it. */
-static int check_pushed(const struct job *job, const char *default_type,
-                        struct errbuf *eb)
-{
-    struct backoff unused;
-
-    if (job->type[0] == '\0') {
-        if (default_type == NULL)
-            return errbuf_set(eb, ERR_INVALID, "type: missing");
-        int rc = job_check_type(default_type, strlen(default_type), eb);
-        if (rc != 0)
-            return rc;
-    }
-    return job->backoff.p == NULL ? 0
-                                  : backoff_parse(job->backoff, &unused, eb);
-}
-
 int job_complete(const char *raw, size_t len, const char *default_type,
                  int64_t now_ms, size_t max_bytes, struct buf *out,
-                 struct errbuf *eb)
+                 struct job *ret, struct errbuf *eb)
 {
     const size_t start = out->len;
-    struct job job;
+    struct job own, *job = ret != NULL ? ret : &own;
     unsigned has;
-    int rc = job_read(raw, len, &job, &has, eb);
+    int rc = job_read(raw, len, job, &has, eb);
 
     if (rc == 0)
-        rc = check_pushed(&job, default_type, eb);
+        rc = check_pushed(job, default_type, eb);
     if (rc != 0)
         return rc;
     while (raw[0] != '{') { /* white space: job_read found an object */
@@ -306,10 +362,10 @@ int job_complete(const char *raw, size_t len, const char *default_type,
     }
     while (raw[len - 1] != '}')
         len--;
-    if (is_complete(raw, len, &job))
+    if (is_complete(raw, len, job))
         buf_append(out, raw, len);
     else
-        write_completed(raw, len, &job, has, default_type, now_ms, out);
+        write_completed(raw, len, job, has, default_type, now_ms, out);
     return check_size(out, start, max_bytes, eb);
 }
 

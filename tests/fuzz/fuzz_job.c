@@ -68,7 +68,7 @@ static void check_complete(const char *text, size_t len)
     struct buf out = {0};
     struct job *job = NULL;
 
-    if (job_complete(text, len, "fuzz", 1, MAX_BYTES, &out, NULL) == 0) {
+    if (job_complete(text, len, "fuzz", 1, MAX_BYTES, &out, NULL, NULL) == 0) {
         int rc = job_parse(out.data, out.len, out.len, &job, NULL);
         assert(rc == 0);
         assert(job->id[0] != '\0');

@@ -145,6 +145,42 @@ static void build_writes_what_is_said(void **state)
     job_free(job);
 }
 
+#define SPAN(text)                                                             \
+    {                                                                          \
+        .p = (text), .len = sizeof(text) - 1                                   \
+    }
+
+static void build_writes_the_options_of_a_job(void **state)
+{
+    struct fixture *f = *state;
+    const struct job_spec spec = {
+        .id = "a",
+        .type = "t",
+        .at_ms = 6,
+        .in_ms = 7,
+        .expires_at_ms = 8,
+        .backoff = SPAN("[1,2]"),
+        .unique = SPAN("{\"key\":\"k\",\"until\":\"started\"}"),
+        .then = SPAN("{\"type\":\"u\"}"),
+        .meta = SPAN("{\"traceparent\":\"00-1\"}"),
+    };
+
+    assert_int_equal(job_build(&spec, 1000, &f->out, &f->eb), 0);
+    assert_string_equal(
+        f->out.data,
+        "{\"id\":\"a\",\"type\":\"t\",\"at\":6,\"in\":7,\"expires_at\":8,"
+        "\"backoff\":[1,2],\"unique\":{\"key\":\"k\",\"until\":\"started\"},"
+        "\"then\":{\"type\":\"u\"},\"meta\":{\"traceparent\":\"00-1\"}}");
+    struct job *job = parse(f->out.data, f->out.len);
+    assert_int_equal(job->at_ms, 6);
+    assert_int_equal(job->in_ms, 7);
+    assert_int_equal(job->expires_at_ms, 8);
+    assert_int_equal(job->unique.len, spec.unique.len);
+    assert_int_equal(job->then.len, spec.then.len);
+    assert_string_equal(job->traceparent, "00-1");
+    job_free(job);
+}
+
 static void build_makes_a_fresh_id_each_time(void **state)
 {
     struct fixture *f = *state;
@@ -200,6 +236,20 @@ static void build_refuses_and_leaves_the_buffer_alone(void **state)
                          (struct job_spec){.type = "t", .payload = evil}, 99,
                          ERR_INVALID, "payload: byte 1: text behind");
     assert_build_refused(
+        *state, (struct job_spec){.type = "t", .backoff = SPAN("\"linear\"")},
+        99, ERR_INVALID, "backoff: not default");
+    assert_build_refused(*state,
+                         (struct job_spec){.type = "t", .unique = SPAN("\"\"")},
+                         99, ERR_INVALID, "unique: the key");
+    assert_build_refused(
+        *state, (struct job_spec){.type = "t", .then = SPAN("{},\"id\":1")}, 99,
+        ERR_INVALID, "then: byte 2: text behind");
+    assert_build_refused(*state,
+                         (struct job_spec){.type = "t", .meta = SPAN("1")}, 99,
+                         ERR_INVALID, "meta: ");
+    assert_build_refused(*state, (struct job_spec){.type = "t", .at_ms = -1},
+                         99, ERR_INVALID, "a time or number below 0");
+    assert_build_refused(
         *state,
         (struct job_spec){.type = "t",
                           .payload = {.p = deep, .len = sizeof(deep)}},
@@ -223,7 +273,8 @@ static void a_payload_nests_as_deep_as_an_envelope_can_hold(void **state)
 static int complete(struct fixture *f, const char *text, const char *type)
 {
     buf_clear(&f->out);
-    return job_complete(text, strlen(text), type, NOW, 1000, &f->out, &f->eb);
+    return job_complete(text, strlen(text), type, NOW, 1000, &f->out, NULL,
+                        &f->eb);
 }
 
 static void complete_leaves_a_complete_envelope_alone(void **state)
@@ -301,6 +352,7 @@ static void complete_checks_what_a_worker_would(void **state)
         {"{\"type\":\"t\",\"id\":\"a b\"}", "id: not a text"},
         {"{\"type\":\"t\",\"attempt\":1.0}", "attempt: not"},
         {"{\"type\":\"t\",\"backoff\":\"linear\"}", "backoff: not"},
+        {"{\"type\":\"t\",\"unique\":{\"key\":\"k\",\"ttl\":5}}", "unique: "},
         {"{\"type\":\"t\",\"type\":\"t\"}", "type: twice"},
         {"{\"type\":\"t\"", "byte 11: "},
         {"{\"type\":\"t\"} {}", "byte 13: text behind"},
@@ -318,6 +370,24 @@ static void complete_checks_what_a_worker_would(void **state)
     assert_int_equal(complete(f, "{\"type\":\"t\"}", "a\nb"), 0);
 }
 
+static void complete_returns_what_it_has_read(void **state)
+{
+    static const char text[] =
+        "{\"type\":\"t\",\"in\":5,\"keep\":6,\"unique\":\"k\"}";
+    struct fixture *f = *state;
+    struct job job;
+
+    assert_int_equal(job_complete(text, sizeof(text) - 1, NULL, NOW, 999,
+                                  &f->out, &job, &f->eb),
+                     0);
+    assert_string_equal(job.id, "");
+    assert_string_equal(job.type, "t");
+    assert_int_equal(job.in_ms, 5);
+    assert_int_equal(job.keep_ms, 6);
+    assert_int_equal(job.unique.len, 3);
+    assert_true(job.unique.p > text && job.unique.p < text + sizeof(text));
+}
+
 static void complete_counts_what_it_adds_against_the_limit(void **state)
 {
     static const char text[] = "{\"id\":\"a\",\"type\":\"t\"}";
@@ -328,11 +398,11 @@ static void complete_counts_what_it_adds_against_the_limit(void **state)
 
     buf_str(&f->out, "before");
     assert_int_equal(
-        job_complete(text, 21, NULL, NOW, len - 1, &f->out, &f->eb),
+        job_complete(text, 21, NULL, NOW, len - 1, &f->out, NULL, &f->eb),
         ERR_TOO_BIG);
     assert_string_equal(f->out.data, "before");
-    assert_int_equal(job_complete(text, 21, NULL, NOW, len, &f->out, &f->eb),
-                     0);
+    assert_int_equal(
+        job_complete(text, 21, NULL, NOW, len, &f->out, NULL, &f->eb), 0);
     assert_string_equal(f->out.data, want);
 }
 
@@ -430,6 +500,7 @@ int main(void)
         TEST(rewrite_writes_young_recoveries_in_front),
         TEST(rewrite_appends_to_the_buffer),
         TEST(build_writes_what_is_said),
+        TEST(build_writes_the_options_of_a_job),
         TEST(build_makes_a_fresh_id_each_time),
         TEST(build_refuses_and_leaves_the_buffer_alone),
         TEST(a_payload_nests_as_deep_as_an_envelope_can_hold),
@@ -437,6 +508,7 @@ int main(void)
         TEST(complete_puts_what_is_missing_in_front),
         TEST(complete_gives_a_fresh_id),
         TEST(complete_checks_what_a_worker_would),
+        TEST(complete_returns_what_it_has_read),
         TEST(complete_counts_what_it_adds_against_the_limit),
         TEST(junk_becomes_an_envelope_that_holds_it),
         TEST(junk_is_written_as_base64),
