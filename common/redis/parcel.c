@@ -38,8 +38,8 @@ static int complete(struct parcel *p, int64_t now_ms, struct errbuf *eb)
 {
     struct buf whole = {0};
     struct job *job;
-    int rc =
-        job_complete(p->raw, p->len, NULL, now_ms, ENVELOPE_MAX, &whole, eb);
+    int rc = job_complete(p->raw, p->len, NULL, now_ms, ENVELOPE_MAX, &whole,
+                          NULL, eb);
 
     if (rc == 0)
         rc = job_parse(whole.data, whole.len, ENVELOPE_MAX, &job, eb);
