@@ -12,37 +12,25 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "common/base/clock.h"
-#include "common/base/mem.h"
-#include "common/base/safe.h"
 #include "common/base/text.h"
-#include "common/job/job.h"
 #include "common/redis/keys.h"
-#include "producer/age.h"
 #include "producer/client.h"
 #include "producer/complain.h"
-#include "producer/out.h"
+#include "producer/job_rows.h"
 
 #define AT(member) offsetof(struct options, member)
 
-enum {
-    JOBS_MAX = 1000,
-    JOBS_AT_ONCE = 20,
-    LANES_AT_ONCE = 100,
-    ERROR_WIDTH = 60,
-    RAW_SHOWN = 4096 /* of an element that is no envelope */
-};
+enum { JOBS_MAX = 1000, JOBS_AT_ONCE = 20, LANES_AT_ONCE = 100 };
 
 struct look {
     const struct options *o; /* borrowed */
     struct client *client;   /* borrowed */
     struct keys keys;
-    struct out *out; /* owned */
-    bool scored;     /* elements come with their scores */
-    int64_t left;    /* rows that may still be printed */
-    int64_t now_ms;
-    const char *lane; /* of the list under way; borrowed; NULL: none */
-    size_t got;       /* elements in the last answer */
+    struct job_rows *rows; /* owned */
+    bool scored;           /* elements come with their scores */
+    int64_t left;          /* rows that may still be printed */
+    const char *lane;      /* of the list under way; borrowed; NULL: none */
+    size_t got;            /* elements in the last answer */
 };
 
 struct lanes {
@@ -52,190 +40,22 @@ struct lanes {
 
 static void on_jobs(void *arg, const struct reply *r);
 static void on_lanes(void *arg, const struct reply *r);
-static int on_member(void *arg, struct json_span key, struct json_span value,
-                     struct errbuf *eb);
-static int on_error_member(void *arg, struct json_span key,
-                           struct json_span value, struct errbuf *eb);
-
-/* The last failure, as the members class and message of error say it. */
-struct failure {
-    struct json_span error, class, message;
-};
-
-static int on_member(void *arg, struct json_span key, struct json_span value,
-                     struct errbuf *eb)
-{
-    struct failure *f = arg;
-
-    (void)eb;
-    if (json_string_is(key, "error"))
-        f->error = value;
-    return 0;
-}
-
-static int on_error_member(void *arg, struct json_span key,
-                           struct json_span value, struct errbuf *eb)
-{
-    struct failure *f = arg;
-
-    (void)eb;
-    if (json_string_is(key, "class"))
-        f->class = value;
-    else if (json_string_is(key, "message"))
-        f->message = value;
-    return 0;
-}
-
-static void append_string(struct buf *b, struct json_span value)
-{
-    size_t n;
-    char *text = value.p ? json_string_dup(value, &n) : NULL;
-
-    if (!text)
-        return;
-    if (b->len > 0)
-        buf_str(b, ": ");
-    buf_append(b, text, n);
-    free(text);
-}
-
-/* "class: message", or the error as it is if it has another form. */
-static void find_error(const struct job *job, struct buf *ret)
-{
-    struct failure f = {0};
-
-    (void)json_scan_object(job->raw, job->raw_len, on_member, &f, NULL);
-    if (!f.error.p || json_kind(f.error) == JSON_IS_NULL)
-        return;
-    if (json_kind(f.error) == JSON_IS_OBJECT)
-        (void)json_scan_object(f.error.p, f.error.len, on_error_member, &f,
-                               NULL);
-    append_string(ret, f.class);
-    append_string(ret, f.message);
-    if (ret->len == 0)
-        buf_append(ret, f.error.p, f.error.len);
-}
-
-static void print_error(struct out *out, const struct options *o,
-                        const char *text, size_t n)
-{
-    size_t cut = o->format == OUT_TABLE ? safe_cut(text, n, ERROR_WIDTH) : n;
-    struct buf b = {0};
-
-    if (n == 0) {
-        out_none(out);
-        return;
-    }
-    buf_append(&b, text, cut);
-    if (cut < n)
-        buf_str(&b, "…");
-    out_text(out, b.data, b.len);
-    buf_done(&b);
-}
-
-static const struct column columns[] = {
-    {"id", FOR_ALL, false},
-    {"type", FOR_ALL, false},
-    {"attempt", FOR_ALL, true},
-    {"age", FOR_PEOPLE, true},
-    {"created_at", FOR_PROGRAMS, true},
-    {"when", FOR_PEOPLE, true},
-    {"at", FOR_PROGRAMS, true},
-    {"bytes", FOR_ALL, true},
-    {"lane", FOR_PROGRAMS, false},
-    {"error", FOR_ALL, false},
-    {"job", FOR_PROGRAMS, false},
-    {"raw", FOR_PROGRAMS, false},
-    {0},
-};
-
-static void out_age(struct out *out, int64_t ms, const char *suffix)
-{
-    char age[32], text[48];
-
-    snprintf(text, sizeof(text), "%s%s", age_format(ms, age), suffix);
-    out_str(out, text);
-}
-
-/* Due time or time of death, -1 if the state has none. */
-static void print_times(const struct look *l, int64_t created_ms, int64_t at_ms)
-{
-    if (created_ms > 0) {
-        out_age(l->out, l->now_ms - created_ms, "");
-        out_int(l->out, created_ms);
-    } else {
-        out_none(l->out);
-        out_none(l->out);
-    }
-    if (at_ms < 0) {
-        out_none(l->out);
-        out_none(l->out);
-        return;
-    }
-    if (at_ms > l->now_ms)
-        out_age(l->out, at_ms - l->now_ms + 999, " to go");
-    else
-        out_age(l->out, l->now_ms - at_ms, " ago");
-    out_int(l->out, at_ms);
-}
-
-static void print_job(const struct look *l, const struct job *job,
-                      int64_t at_ms)
-{
-    struct out *out = l->out;
-    struct buf error = {0};
-
-    out_str(out, job->id[0] != '\0' ? job->id : NULL);
-    out_str(out, job->type);
-    out_int(out, job->attempt);
-    print_times(l, job->created_at_ms, at_ms);
-    out_int(out, (int64_t)job->raw_len);
-    out_str(out, l->lane);
-    find_error(job, &error);
-    print_error(out, l->o, error.data, error.len);
-    buf_done(&error);
-    out_json(out, job->raw, job->raw_len);
-    out_none(out);
-    out_row(out);
-}
-
-static void print_invalid(const struct look *l, const char *p, size_t n,
-                          const char *why, int64_t at_ms)
-{
-    struct out *out = l->out;
-
-    out_none(out);
-    out_str(out, l->o->format == OUT_TABLE ? "(invalid)" : NULL);
-    out_none(out);
-    print_times(l, 0, at_ms);
-    out_int(out, (int64_t)n);
-    out_str(out, l->lane);
-    print_error(out, l->o, why, strlen(why));
-    out_none(out);
-    out_text(out, p, n < RAW_SHOWN ? n : RAW_SHOWN);
-    out_row(out);
-}
 
 static void print_element(struct look *l, const struct reply *r, int64_t at_ms)
 {
-    struct job *job;
-    struct errbuf eb;
-    const char *p;
-    size_t n;
+    struct errbuf eb = {""};
+    struct bytes e;
 
-    if (!reply_str(r, &p, &n) || l->left == 0)
+    if (!reply_str(r, &e.p, &e.len) || l->left == 0)
         return;
     l->left--;
-    int rc = job_parse(p, n, SIZE_MAX, &job, &eb);
-    if (rc == 0 && job->type[0] == '\0') {
-        job_free(job);
-        rc = errbuf_set(&eb, ERR_INVALID, "type: missing");
-    }
-    if (rc != 0) {
-        print_invalid(l, p, n, eb.text, at_ms);
-        return;
-    }
-    print_job(l, job, at_ms);
+    struct job *job = job_of(e, &eb);
+    const struct job_row row = {.lane = l->lane,
+                                .element = e,
+                                .job = job,
+                                .at_ms = at_ms,
+                                .why = eb.text};
+    (void)job_rows_print(l->rows, &row);
     job_free(job);
 }
 
@@ -328,7 +148,7 @@ static int look_at_active(struct look *l)
 
 static int look_at_state(struct look *l)
 {
-    const char *state = l->o->state;
+    const char *state = l->o->state ? l->o->state : "ready";
 
     if (strcmp(state, "ready") == 0)
         return look_at(l, "LRANGE", l->keys.ready);
@@ -351,7 +171,7 @@ static int check(const struct options *o)
     if (!text_is_name(queue, strlen(queue)))
         return fail(o, EX_USAGE, "%s: not the name of a queue", queue);
     for (size_t i = 0; i < 5; i++) {
-        if (strcmp(o->state, states[i]) == 0)
+        if (!o->state || strcmp(o->state, states[i]) == 0)
             return 0;
     }
     return fail(o, EX_USAGE,
@@ -361,7 +181,7 @@ static int check(const struct options *o)
 
 static int run_jobs(const struct options *o)
 {
-    struct look l = {.o = o, .left = o->count, .now_ms = clock_wall_ms()};
+    struct look l = {.o = o, .left = o->count};
     int status = check(o);
 
     if (status == 0)
@@ -369,9 +189,9 @@ static int run_jobs(const struct options *o)
     if (status != 0)
         return status;
     keys_init(&l.keys, o->ns, o->args[0]);
-    l.out = out_new(o, columns);
+    l.rows = job_rows_new(o, false);
     status = look_at_state(&l);
-    out_end(l.out);
+    job_rows_end(l.rows);
     client_close(l.client);
     return status;
 }

@@ -307,7 +307,6 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .queue = "default",
         .max_bytes = JOB_ENVELOPE_MAX_BYTES,
-        .state = "ready",
         .count = JOBS_SHOWN,
         .minutes = STATS_MINUTES,
         .by_ms = STATS_BY_MS,

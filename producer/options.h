@@ -38,11 +38,14 @@ struct options {
     const char *at, *expires, *unique, *until, *on_conflict, *backoff;
     struct text_list then, meta;
 
-    const char *state;
+    const char *state; /* NULL: not given */
     int64_t count;
 
     int64_t minutes, by_ms; /* of stats */
     bool total;
+    const char *error, *since, *until, *rate, *to, *export_to;
+    bool all, dry_run, yes, force;
+    int64_t limit; /* 0: not given */
 
     bool any;                /* of wait */
     int64_t wait_timeout_ms; /* 0: none */

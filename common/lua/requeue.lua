@@ -13,16 +13,13 @@
 -- to another queue a job leaves its lock and its news behind.
 local source, target, away = KEYS[1], KEYS[2], ARGV[1] == 'outbox'
 local n, answer, seen, bytes = (#ARGV - 1) / 5, { 'OK', 0 }, {}, 0
-local members, envelopes, places = {}, {}, {}
+local members, envelopes, places, locks = {}, {}, {}, {}
 
--- Takes a lock for id; returns who else has it.
-local function lock(key, id, span)
-  local holder = redis.call('GET', key)
-  if not holder and span == 'until' then redis.call('SET', key, id) end
-  if not holder and span ~= 'until' then
-    redis.call('SET', key, id, 'PX', span)
-  end
-  return holder and holder ~= id and holder
+-- Who else than id has this lock. It is taken behind the move: it must not be
+-- held for a job that is not there.
+local function held(key, id)
+  locks[key] = locks[key] or redis.call('GET', key) or id
+  return locks[key] ~= id and locks[key]
 end
 
 redis.call('ZREM', source, '') -- harmless: maxmemory allows what follows
@@ -47,7 +44,7 @@ for j = 1, n do
   if seen[member] or not redis.call('ZSCORE', source, member) then
     why = 'GONE'
   elseif id ~= '' and not away then
-    why = lock(KEYS[3 + 2 * j], id, ARGV[a + 3])
+    why = held(KEYS[3 + 2 * j], id)
   end
   if why then
     answer[#answer + 1] = j - 1
@@ -67,6 +64,10 @@ for i = 1, moved do
   local id, news = ARGV[a + 2], KEYS[k + 1]
   if away and id ~= '' and redis.call('GET', KEYS[k]) == id then
     redis.call('DEL', KEYS[k])
+  elseif not away and id ~= '' and ARGV[a + 3] == 'until' then
+    redis.call('SET', KEYS[k], id, 'NX')
+  elseif not away and id ~= '' then
+    redis.call('SET', KEYS[k], id, 'NX', 'PX', ARGV[a + 3])
   end
   if ARGV[a + 4] == '1' and away then
     redis.call('DEL', news)

@@ -1,0 +1,275 @@
+/*
+ * Walk: through a sorted set that others change.
+ *
+ * A page begins at the score of the last member that came. With it come again
+ * those of that score that came before and are still there: as many as we know
+ * of, but one, are passed over by number (LIMIT), and that one, in front of
+ * the answer, is the proof that nothing was skipped. If it is missing, since
+ * somebody has removed some of them, fewer are passed over.
+ *
+ * Thread: main, which is also the loop.
+ */
+#include "producer/walk.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+
+enum { PAGE_FIRST = 20, PAGE_LAST = WALK_PAGE_MAX - 1, SCORE_MAX = 40 };
+#define PAGE_BYTES ((size_t)1 << 20) /* what a page is made for, about */
+
+struct member {
+    size_t start, len; /* in bytes */
+    char score[SCORE_MAX];
+    double value;
+};
+
+struct walk {
+    struct client *client; /* borrowed */
+    const char *key;       /* borrowed */
+    bool down;
+    char begin[SCORE_MAX], end[SCORE_MAX]; /* as Redis takes them */
+    int64_t total;
+
+    /* The last member that came, and how many of its score, it included, came
+     * and are there. */
+    bool begun;
+    char score[SCORE_MAX];
+    double value;
+    struct buf last;
+    int64_t kept;
+
+    struct buf bytes;
+    struct member members[WALK_PAGE_MAX];
+    struct walked walked[WALK_PAGE_MAX];
+    unsigned n, size; /* of this page, and of the next one */
+
+    unsigned got, passed; /* of the last answer: members, and known ones */
+};
+
+static void on_total(void *arg, const struct reply *r);
+static void on_end(void *arg, const struct reply *r);
+static void on_page(void *arg, const struct reply *r);
+
+static void set_bound(char out[SCORE_MAX], int64_t ms)
+{
+    if (ms == INT64_MIN)
+        snprintf(out, SCORE_MAX, "-inf");
+    else if (ms == INT64_MAX)
+        snprintf(out, SCORE_MAX, "+inf");
+    else
+        snprintf(out, SCORE_MAX, "%" PRId64, ms);
+}
+
+struct walk *walk_new(struct client *c, const char *key, bool down,
+                      int64_t from, int64_t to)
+{
+    struct walk *w = mem_new(sizeof(*w));
+
+    w->client = c;
+    w->key = key;
+    w->down = down;
+    w->size = PAGE_FIRST;
+    w->total = -1;
+    set_bound(w->begin, down ? to : from);
+    set_bound(w->end, down ? from : to);
+    return w;
+}
+
+void walk_free(struct walk *w)
+{
+    if (!w)
+        return;
+    buf_done(&w->last);
+    buf_done(&w->bytes);
+    free(w);
+}
+
+static void on_total(void *arg, const struct reply *r)
+{
+    struct walk *w = arg;
+
+    if (!reply_int(r, &w->total))
+        w->total = 0;
+}
+
+static bool read_score(const struct reply *r, char out[SCORE_MAX],
+                       double *ret_value)
+{
+    const char *p;
+    size_t n;
+
+    if (!reply_str(r, &p, &n) || n >= SCORE_MAX)
+        return false;
+    memcpy(out, p, n + 1);
+    *ret_value = strtod(p, NULL);
+    return true;
+}
+
+/* Scores that are added from now on, behind the last one, are not ours. */
+static void on_end(void *arg, const struct reply *r)
+{
+    struct walk *w = arg;
+    char score[SCORE_MAX];
+    double top, end = strtod(w->down ? w->begin : w->end, NULL);
+
+    if (read_score(reply_at(r, 1), score, &top) && top < end)
+        memcpy(w->down ? w->begin : w->end, score, SCORE_MAX);
+}
+
+static int look_at_end(struct walk *w)
+{
+    struct args a = {0};
+
+    args_str(&a, "ZCARD");
+    args_str(&a, w->key);
+    client_call(w->client, &a, on_total, w);
+    args_clear(&a);
+    args_str(&a, "ZREVRANGE");
+    args_str(&a, w->key);
+    args_int(&a, 0);
+    args_int(&a, 0);
+    args_str(&a, "WITHSCORES");
+    client_call(w->client, &a, on_end, w);
+    args_done(&a);
+    return client_wait(w->client);
+}
+
+/* Whether a member came already: it is not behind the last one. */
+static bool is_known(const struct walk *w, const char *p, size_t n,
+                     double value)
+{
+    if (!w->begun)
+        return false;
+    if (value != w->value)
+        return w->down ? value > w->value : value < w->value;
+    size_t both = n < w->last.len ? n : w->last.len;
+    int order = both > 0 ? memcmp(p, w->last.data, both) : 0;
+    if (order == 0)
+        order = n < w->last.len ? -1 : n > w->last.len;
+    return w->down ? order >= 0 : order <= 0;
+}
+
+static void on_page(void *arg, const struct reply *r)
+{
+    struct walk *w = arg;
+
+    w->got = (unsigned)(reply_len(r) / 2);
+    w->passed = 0;
+    w->n = 0;
+    buf_clear(&w->bytes);
+    for (size_t i = 0; i + 1 < reply_len(r) && w->n < WALK_PAGE_MAX; i += 2) {
+        struct member *m = &w->members[w->n];
+        const char *p;
+        size_t n;
+        if (!reply_str(reply_at(r, i), &p, &n) ||
+            !read_score(reply_at(r, i + 1), m->score, &m->value))
+            continue;
+        if (is_known(w, p, n, m->value)) {
+            w->passed++;
+            continue;
+        }
+        m->start = w->bytes.len;
+        m->len = n;
+        buf_append(&w->bytes, p, n);
+        w->n++;
+    }
+}
+
+/* Asks for size members behind offset known ones. */
+static int ask(struct walk *w, int64_t offset, unsigned size)
+{
+    struct args a = {0};
+
+    w->got = w->n = 0;
+    args_str(&a, w->down ? "ZREVRANGEBYSCORE" : "ZRANGEBYSCORE");
+    args_str(&a, w->key);
+    args_str(&a, w->begun ? w->score : w->begin);
+    args_str(&a, w->end);
+    args_str(&a, "WITHSCORES");
+    args_str(&a, "LIMIT");
+    args_int(&a, offset);
+    args_int(&a, size);
+    client_call(w->client, &a, on_page, w);
+    args_done(&a);
+    return client_wait(w->client);
+}
+
+static int64_t to_ms(double value)
+{
+    return value >= 0 && value <= (double)QUEUE_COUNT_MAX ? (int64_t)value : -1;
+}
+
+/* The page's members become known, the last one the place to go on from. */
+static void take_page(struct walk *w, int64_t known)
+{
+    w->kept = known;
+    for (unsigned i = 0; i < w->n; i++) {
+        const struct member *m = &w->members[i];
+        bool same = w->begun && m->value == w->value;
+        w->kept = same ? w->kept + 1 : 1;
+        w->begun = true;
+        w->value = m->value;
+        w->walked[i] = (struct walked){
+            .member = {w->bytes.data + m->start, m->len},
+            .at_ms = to_ms(m->value),
+        };
+    }
+    const struct member *end = &w->members[w->n - 1];
+    memcpy(w->score, end->score, SCORE_MAX);
+    buf_clear(&w->last);
+    buf_append(&w->last, w->bytes.data + end->start, end->len);
+    if (w->bytes.len > PAGE_BYTES)
+        w->size = w->size > 1 ? w->size / 2 : 1;
+    else if (w->bytes.len < PAGE_BYTES / 4)
+        w->size = w->size * 2 < PAGE_LAST ? w->size * 2 : PAGE_LAST;
+}
+
+int walk_next(struct walk *w, unsigned *ret_n)
+{
+    int status = w->total < 0 ? look_at_end(w) : 0;
+    int64_t offset = w->kept > 0 ? w->kept - 1 : 0;
+
+    *ret_n = 0;
+    while (status == 0) {
+        unsigned size = w->size + w->begun; /* one more, for the proof */
+        status = ask(w, offset, size);
+        if (status != 0)
+            break;
+        if (offset > 0 && w->passed == 0) {
+            offset /= 2; /* somebody removed some of them */
+        } else if (w->n > 0) {
+            take_page(w, offset + w->passed);
+            *ret_n = w->n;
+            break;
+        } else if (w->got < size) {
+            break; /* the end */
+        } else {
+            offset += w->passed; /* all of these are known */
+        }
+    }
+    return status;
+}
+
+const struct walked *walk_at(const struct walk *w, unsigned i)
+{
+    assert(i < w->n);
+    return &w->walked[i];
+}
+
+void walk_gone(struct walk *w, unsigned i)
+{
+    assert(i < w->n);
+    if (w->members[i].value == w->value && w->kept > 0)
+        w->kept--;
+}
+
+int64_t walk_total(const struct walk *w)
+{
+    return w->total;
+}
