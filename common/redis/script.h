@@ -26,7 +26,9 @@
     X(leave)                                                                   \
     X(reap)                                                                    \
     X(requeue)                                                                 \
-    X(remove)
+    X(remove)                                                                  \
+    X(tick)                                                                    \
+    X(cron_put)
 
 enum script {
 #define SCRIPT_ENUM(name) SCRIPT_##name,

@@ -14,6 +14,7 @@
 
 #include "common/base/clock.h"
 #include "common/redis/queue_admin.h"
+#include "common/redis/queue_cron.h"
 #include "common/redis/queue_news.h"
 #include "common/redis/script.h"
 
@@ -97,6 +98,19 @@ static int send_note(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
     return queue_note(c, keys(), lane, &note, 1, cb, arg);
 }
 
+static int send_tick(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
+{
+    struct tick_job one = {.id = "1", .envelope = job};
+    struct tick t = {.name = "n",
+                     .entry = job,
+                     .due_ms = 1,
+                     .next_ms = 2,
+                     .jobs = &one,
+                     .count = 1};
+
+    return queue_tick(c, keys(), &t, cb, arg);
+}
+
 int call_send(struct conn *c, unsigned kind, const char *marker,
               conn_reply_cb cb, void *arg)
 {
@@ -146,6 +160,10 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
         return send_one(c, cb, arg);
     case 20:
         return send_note(c, cb, arg);
+    case 21:
+        return send_tick(c, cb, arg);
+    case 22:
+        return queue_cron_put(c, k, "n", job, job, 1, cb, arg);
     default:
         return send_get(c, marker, cb, arg);
     }
@@ -321,6 +339,18 @@ static void read_admin(int err, const struct reply *r)
         assert(is_count(n));
 }
 
+static void read_cron(int err, const struct reply *r)
+{
+    struct errbuf eb = {""};
+    enum tick_state state = TICK_PUSHED;
+    int64_t n = 0;
+
+    if (is_read(queue_tick_result(err, r, &state, &n, &eb), err, &eb))
+        assert(state <= TICK_STALE && is_count(n));
+    eb.text[0] = '\0';
+    (void)is_read(queue_cron_put_result(err, r, &eb), err, &eb);
+}
+
 size_t call_read(int err, const struct reply *r)
 {
     struct errbuf eb = {""};
@@ -332,6 +362,7 @@ size_t call_read(int err, const struct reply *r)
     read_pushes(err, r);
     read_numbers(err, r);
     read_admin(err, r);
+    read_cron(err, r);
     (void)is_read(queue_settle_result(err, r, &eb), err, &eb);
     (void)is_read(queue_release_result(err, r, &eb), err, &eb);
     (void)is_read(queue_note_result(err, r, &eb), err, &eb);

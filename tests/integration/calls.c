@@ -20,6 +20,7 @@
     "ZADD @reaped NOW L\nRPUSH @active:L " J(1) " " J(2) "\nRPUSH @ready " J(3)
 #define DEAD_JOBS                                                              \
     "ZADD @dead 1 " J(1) " 2 " J(2) " 3 " J(3) "\nRPUSH @ready " J(4) "\n"
+#define TICK "HSET @cron n {}\nZADD @cron:due 5 n\n"
 /* SHA-1 of J(1), J(2) and J(3). */
 #define SHA_1 "e72adfb6331568dff47aa4fab46f4d1fc410c8a6"
 #define SHA_2 "87b78019ec5923ebf6f8532d6fb93c17d02535a3"
@@ -151,6 +152,15 @@ const struct call calls[] = {
      "@dead @stats @minute @cancelled @stats @job:a | cancelled " J(1) " j1 "
                                                                        "60000",
      "OK 1", "j1"},
+    {"tick", SCRIPT_tick, TICK "RPUSH @ready " J(1),
+     "n {} 5 9 {`times`:1} 0 j8 " J(8) " j9 " J(9), "OK 2", ""},
+    {"tick with a lock", SCRIPT_tick, TICK "RPUSH @ready " J(1),
+     "n {} 5 9 '' 1 j8 " J(8), "OK 1", ""},
+    {"tick while the lock is held", SCRIPT_tick,
+     TICK "RPUSH @ready " J(1) "\nSET @unique:cron:n j1",
+     "n {} 5 9 '' 1 j8 " J(8), "SKIPPED", ""},
+    {"the last tick", SCRIPT_tick, TICK "RPUSH @ready " J(1),
+     "n {} 5 9 - 0 j8 " J(8), "OK 1", ""},
 };
 const size_t call_count = sizeof(calls) / sizeof(calls[0]);
 

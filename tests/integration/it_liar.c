@@ -163,12 +163,17 @@ static void say_renew(struct liar *l, struct buf *out)
 static void say_script(struct liar *l, struct buf *out, enum script s)
 {
     static const char *const pushed[] = {"OK", "SAME", "HELD", "FULL"};
+    static const char *const ticked[] = {"OK", "SKIPPED", "STALE"};
     static const char *const reaped[] = {"ALIVE", "NONE", "FORGOTTEN", "OK"};
     unsigned n = (unsigned)rnd(l, 4);
 
     switch (s) {
     case SCRIPT_push_one:
         buf_printf(out, "*2\r\n+%s\r\n", PICK(l, pushed));
+        say_number(l, out);
+        break;
+    case SCRIPT_tick:
+        buf_printf(out, "*2\r\n+%s\r\n", PICK(l, ticked));
         say_number(l, out);
         break;
     case SCRIPT_register:

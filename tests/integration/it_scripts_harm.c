@@ -104,6 +104,15 @@ static const struct row good[SCRIPT_COUNT] = {
                        "ZRANGE @dead 0 -1 => {`id`:`j2`}\n"
                        "EXISTS @unique:a => 0\nHGET @job:a state => "
                        "cancelled"},
+    [SCRIPT_tick] = {"tick",
+                     "HSET @cron n {}\nZADD @cron:due 5 n\n"
+                     "RPUSH @ready {`id`:`j1`}",
+                     SCRIPT_tick, "n {} 5 9 '' 1 j2 {`id`:`j2`}", "OK 1",
+                     "LLEN @ready => 2\nZSCORE @cron:due n => 9\n"
+                     "GET @unique:cron:n => j2"},
+    [SCRIPT_cron_put] = {"cron_put", "HSET @cron n {}\nZADD @cron:due 5 n",
+                         SCRIPT_cron_put, "n {} '' '' @control", "OK",
+                         "EXISTS @cron @cron:due => 0"},
 };
 
 /* ---- a full Redis ---- */
@@ -125,7 +134,7 @@ static void a_full_redis_works_off_its_jobs(void **state)
 {
     (void)state;
     for (int s = 0; s < SCRIPT_COUNT; s++) {
-        if (s == SCRIPT_push || s == SCRIPT_push_one)
+        if (s == SCRIPT_push || s == SCRIPT_push_one || s == SCRIPT_tick)
             continue;
         print_message("  %s\n", good[s].name);
         (void)table_clear(NULL);
@@ -150,6 +159,12 @@ static void a_full_redis_refuses_a_push(void **state)
                "OOM *");
     table_do("CONFIG SET maxmemory 0");
     table_check("LRANGE @ready 0 -1 => x\nDBSIZE => 1");
+    table_do("HSET @cron n {}\nZADD @cron:due 5 n\nCONFIG SET maxmemory 1");
+    table_call(SCRIPT_tick, "n {} 5 9 '' 0 a {`id`:`a`}", "OOM *");
+    table_call(SCRIPT_cron_put, "n {} {`a`:1} 9 @control", "OOM *");
+    table_do("CONFIG SET maxmemory 0");
+    table_check("LRANGE @ready 0 -1 => x\nZSCORE @cron:due n => 5\n"
+                "HGET @cron n => {}");
 }
 
 static void stragglers_are_given_back_in_a_full_redis(void **state)
@@ -165,8 +180,9 @@ static void stragglers_are_given_back_in_a_full_redis(void **state)
 static void planted_counters_stop_nothing(void **state)
 {
     static const enum script counting[] = {
-        SCRIPT_push,    SCRIPT_push_one, SCRIPT_settle,  SCRIPT_release,
-        SCRIPT_promote, SCRIPT_reap,     SCRIPT_requeue, SCRIPT_remove};
+        SCRIPT_push,    SCRIPT_push_one, SCRIPT_settle,
+        SCRIPT_release, SCRIPT_promote,  SCRIPT_reap,
+        SCRIPT_requeue, SCRIPT_remove,   SCRIPT_tick};
     (void)state;
     for (size_t i = 0; i < sizeof(counting) / sizeof(counting[0]); i++) {
         const struct row *row = &good[counting[i]];

@@ -44,6 +44,8 @@ static const char *const script_keys[SCRIPT_COUNT] = {
         "@leases @lanes @reaped @config @active:$1 @ready @stats @minute",
     [SCRIPT_requeue] = "", /* all of them stand in front of "| " */
     [SCRIPT_remove] = "",
+    [SCRIPT_tick] = "@cron @cron:due @ready @stats @minute @unique:cron:$1",
+    [SCRIPT_cron_put] = "@cron @cron:due",
 };
 
 static struct redis *server;

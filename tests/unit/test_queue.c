@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/redis/queue_admin.h"
+#include "common/redis/queue_cron.h"
 #include "common/redis/queue_news.h"
 #include "common/redis/reader.h"
 #include "tests/unit/unit.h"
@@ -99,12 +100,32 @@ static int read_remove(int err, const struct reply *r, struct errbuf *eb)
     return queue_remove_result(err, r, &removed, eb);
 }
 
-static const read_fn readers[] = {
-    read_push,        read_register,        read_fetch,   read_block,
-    read_stamp,       queue_settle_result,  read_promote, read_renew,
-    read_rebind,      queue_release_result, read_leave,   read_reap,
-    read_bulk,        read_push_one,        read_requeue, read_remove,
-    queue_note_result};
+static int read_tick(int err, const struct reply *r, struct errbuf *eb)
+{
+    enum tick_state state;
+    int64_t pushed;
+    return queue_tick_result(err, r, &state, &pushed, eb);
+}
+
+static const read_fn readers[] = {read_push,
+                                  read_register,
+                                  read_fetch,
+                                  read_block,
+                                  read_stamp,
+                                  queue_settle_result,
+                                  read_promote,
+                                  read_renew,
+                                  read_rebind,
+                                  queue_release_result,
+                                  read_leave,
+                                  read_reap,
+                                  read_bulk,
+                                  read_push_one,
+                                  read_requeue,
+                                  read_remove,
+                                  queue_note_result,
+                                  read_tick,
+                                  queue_cron_put_result};
 enum { READERS = sizeof(readers) / sizeof(readers[0]) };
 
 static struct reader *reader;
@@ -171,7 +192,8 @@ static void short_answers_are_errors_of_redis(void **state)
     (void)state;
     const struct reply *r = read_reply("*1\r\n$2\r\nOK\r\n");
     for (unsigned i = 0; i < READERS; i++) {
-        if (readers[i] == queue_settle_result ||
+        if (readers[i] == queue_cron_put_result ||
+            readers[i] == queue_settle_result ||
             readers[i] == queue_release_result ||
             readers[i] == queue_note_result)
             continue; /* nothing behind OK is read */
