@@ -43,7 +43,7 @@ struct options {
 
     int64_t minutes, by_ms; /* of stats */
     bool total;
-    const char *error, *since, *until, *rate, *to, *export_to;
+    const char *error, *since, *rate, *to, *export_to;
     bool all, dry_run, yes, force;
     int64_t limit; /* 0: not given */
 
