@@ -87,7 +87,7 @@ static int rewrite_any(const struct batch *b, const struct selected *from,
         return 0;
     }
     int rc = job_complete(from->element.p, from->element.len, NULL,
-                          clock_wall_ms(), SIZE_MAX, &stamped, eb);
+                          clock_wall_ms(), SIZE_MAX, &stamped, NULL, eb);
     if (rc == 0)
         rc = job_parse(stamped.data, stamped.len, SIZE_MAX, &job, eb);
     if (rc == 0)
