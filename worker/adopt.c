@@ -98,6 +98,7 @@ static void end_batches(struct lane *lane, int64_t ran)
         *at = b->next;
         for (const struct slot *s = b->slots; s != NULL; s = s->next)
             lane->counts[s->counter]++;
+        lane->outbox_filled = lane->outbox_filled || b->outbox;
         batch_free(b);
     }
 }

@@ -8,6 +8,7 @@
  */
 #include "worker/delivery.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/mem.h"
@@ -37,4 +38,13 @@ void delivery_free(struct delivery *d)
     buf_done(&d->outcome.result);
     buf_done(&d->outcome.stderr_tail);
     free(d);
+}
+
+void delivery_expire(struct delivery *d)
+{
+    struct outcome *o = &d->outcome;
+
+    o->verdict = VERDICT_EXPIRE;
+    (void)snprintf(o->error_class, sizeof(o->error_class), "expired");
+    buf_str(&o->message, "not started before its expires_at");
 }

@@ -80,7 +80,8 @@ struct delivery {
     struct job *job;               /* owned */
     const struct handler *handler; /* borrowed from the handlers table */
     char queue[NAME_MAX_LEN + 1];
-    int64_t fence; /* fencing token; 0: none */
+    int64_t fence;           /* fencing token; 0: none */
+    int64_t expires_boot_ms; /* clock_boot_ms() of expires_at; 0: never */
     struct outcome outcome;
     _Atomic int cancel; /* enum cancel */
 
@@ -103,5 +104,8 @@ LIST_HEAD(delivery_list, delivery);
 /* Takes job. */
 struct delivery *delivery_new(struct job *job);
 void delivery_free(struct delivery *d);
+
+/* The outcome of a job whose expires_at has come before it was run. */
+void delivery_expire(struct delivery *d);
 
 #endif

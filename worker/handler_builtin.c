@@ -54,10 +54,17 @@ int handler_builtin_init(struct handler *h, const char *spec, struct errbuf *eb)
     return rc;
 }
 
+/* As a process that ends well. */
+static void finish(struct delivery *d)
+{
+    d->outcome.verdict = VERDICT_DONE;
+    d->outcome.exit_status = 0;
+}
+
 static void run_noop(struct delivery *d, int cancel_fd)
 {
     (void)cancel_fd;
-    d->outcome.verdict = VERDICT_DONE;
+    finish(d);
 }
 
 static void run_echo(struct delivery *d, int cancel_fd)
@@ -67,7 +74,7 @@ static void run_echo(struct delivery *d, int cancel_fd)
     (void)cancel_fd;
     d->outcome.result_truncated = n > max;
     buf_append(&d->outcome.result, d->job->payload.p, n > max ? max : n);
-    d->outcome.verdict = VERDICT_DONE;
+    finish(d);
 }
 
 /* What the payload of a fail asks for; -1: nothing. */
@@ -105,6 +112,7 @@ static void run_fail(struct delivery *d, int cancel_fd)
     }
     handler_fail(d, VERDICT_RETRY, "builtin", "%s",
                  arg[0] != '\0' ? arg : "failed on request");
+    d->outcome.exit_status = 1;
     d->outcome.delay_ms = w.retry_ms;
 }
 
@@ -158,5 +166,5 @@ static void run_sleep(struct delivery *d, int cancel_fd)
     if (too_long)
         handler_fail_timeout(d);
     else
-        d->outcome.verdict = VERDICT_DONE;
+        finish(d);
 }

@@ -362,6 +362,9 @@ static void judge(struct run *r, bool ended, const siginfo_t *si)
     struct outcome *o = &r->d->outcome;
     enum verdict v;
 
+    if (ended)
+        o->exit_status =
+            si->si_code == CLD_EXITED ? si->si_status : 128 + si->si_status;
     if (r->stop == STOP_CANCEL)
         handler_fail(r->d, VERDICT_RELEASE, "stopped", "stopped by us");
     else if (r->stop == STOP_TIMEOUT)

@@ -37,7 +37,7 @@ void health_note(struct health *h, const struct delivery *d)
 {
     enum verdict v = d->outcome.verdict;
     struct broken **p = &h->broken, *b;
-    if (v == VERDICT_NONE || v == VERDICT_RELEASE)
+    if (v == VERDICT_NONE || v == VERDICT_RELEASE || v == VERDICT_EXPIRE)
         return; /* it may not have been tried */
     while (*p != NULL && (*p)->handler != d->handler)
         p = &(*p)->next;

@@ -24,8 +24,12 @@
 
 enum { SEND_MAX = 256 }; /* jobs that go into the channel at once */
 
-/* Settling a failure makes an envelope grow; it must still be read. */
-#define ENVELOPE_SLACK (64 * 1024)
+/*
+ * Settling a failure makes an envelope grow; it must still be read. The error
+ * and nine earlier failures (failure.c) are that long when every byte of their
+ * texts is escaped.
+ */
+#define ENVELOPE_SLACK (128 * 1024)
 
 _Static_assert(sizeof((struct delivery){0}.queue) ==
                    sizeof((struct keys){0}.queue),
@@ -55,6 +59,19 @@ static bool tells_start(const struct job *job)
            u.until == UNIQUE_STARTED;
 }
 
+/*
+ * Whether its expires_at has come, by Redis' clock. If not the pool looks once
+ * more before it starts the handler.
+ */
+static bool has_expired(struct lane *lane, struct delivery *d)
+{
+    if (d->job->expires_at_ms == 0)
+        return false;
+    int64_t left_ms = d->job->expires_at_ms - lane_now_ms(lane);
+    d->expires_boot_ms = clock_boot_ms() + left_ms;
+    return left_ms <= 0;
+}
+
 /* What becomes of a job that is here and whole: s is not in the ledger yet. */
 static void judge(struct lane *lane, struct slot *s)
 {
@@ -68,6 +85,11 @@ static void judge(struct lane *lane, struct slot *s)
     d->fence = cfg->fence ? s->fence : 0;
     d->tell_start = tells_start(d->job);
     memcpy(d->queue, lane->keys.queue, sizeof(d->queue));
+    if (has_expired(lane, d)) {
+        delivery_expire(d);
+        s->state = SLOT_FINISHED;
+        return;
+    }
     if (cfg->max_recoveries > 0 && recovered >= cfg->max_recoveries) {
         char text[128];
         (void)snprintf(text, sizeof(text),

@@ -30,6 +30,7 @@ struct batch {
     struct slot *slots; /* owned, chained by next */
     bool release;
     bool not_run; /* Redis certainly did not execute it */
+    bool outbox;  /* it puts jobs into outbox */
 };
 
 struct neighbour {
@@ -77,6 +78,7 @@ struct lane {
     bool oom;               /* BLMOVE is refused: poll, then try again */
     bool oom_said;
     bool burst_checked; /* empty while nothing of ours was left */
+    bool outbox_filled; /* a settle has put jobs there */
 
     struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
     struct event *settle_timer, *note_timer, *soon_timer, *pause_timer;

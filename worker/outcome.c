@@ -1,6 +1,7 @@
 /*
- * Outcome: what becomes of a finished job: done, retried, dead, put off,
- * discarded or buried, as a part of the call that settles it.
+ * Outcome: what becomes of a finished job: done, retried, snoozed, dead,
+ * expired, cancelled, put off, discarded or buried, as a part of the call that
+ * settles it.
  *
  * Thread: event loop only.
  */
@@ -13,13 +14,16 @@
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
 #include "common/job/backoff.h"
+#include "common/job/then.h"
 #include "worker/settle_priv.h"
 
 enum {
-    CRASHES_MAX = 3,       /* then the job is a poison pill */
-    SAID_MAX = 256,        /* types that were said to have no handler */
-    MESSAGE_MAX = 2 * 1024 /* bytes of an error's message that are kept */
+    CRASHES_MAX = 3,      /* then the job is a poison pill */
+    SAID_MAX = 256,       /* types that were said to have no handler */
+    GROWTH = 512,         /* of an envelope, but for the texts of a failure */
+    FOLLOWER_GROWTH = 160 /* of an element of "then": id, time, queue */
 };
+#define SNOOZES_MAX 1000000000 /* as far as an envelope counts */
 #define PUT_OFF_MAX_MS (24 * 3600 * 1000LL)
 /* In base64 it fits into what Redis takes at once, 512 MiB. */
 #define INVALID_RAW_MAX ((size_t)256 << 20)
@@ -27,108 +31,67 @@ enum {
 static void fail(struct work *w, struct slot *s) ON_LOOP;
 static void put_off(struct work *w, struct slot *s) ON_LOOP;
 
-static void put_error(const struct work *w, const struct slot *s,
-                      int64_t attempt, struct buf *out)
+static bool follows(const struct slot *s)
 {
+    return s->d->outcome.verdict == VERDICT_DONE && s->d->job->then.p != NULL;
+}
+
+/*
+ * About how many bytes it adds to the call. Escapes may make more of them,
+ * which the script does not mind.
+ */
+static size_t size_of(const struct slot *s)
+{
+    if (s->invalid != NULL)
+        return s->raw_len / 3 * 4 + GROWTH;
+    const struct job *job = s->d->job;
     const struct outcome *o = &s->d->outcome;
-    size_t n = o->message.len < MESSAGE_MAX ? o->message.len : MESSAGE_MAX;
-    buf_str(out, "{\"class\":");
-    buf_json_string(out, o->error_class, strlen(o->error_class));
-    buf_str(out, ",\"message\":");
-    buf_json_string(out, o->message.data, n);
-    buf_printf(out, ",\"at\":%" PRId64 ",\"attempt\":%" PRId64 ",\"worker\":",
-               w->now_ms, attempt);
-    buf_json_string(out, w->lane->agent->id, strlen(w->lane->agent->id));
-    if (o->stderr_tail.len > 0) {
-        buf_str(out, ",\"stderr\":");
-        buf_json_string(out, o->stderr_tail.data, o->stderr_tail.len);
+    size_t texts = o->message.len + o->stderr_tail.len;
+    size_t kept = job->keep_ms > 0 ? o->result.len + o->message.len : 0;
+    switch (o->verdict) {
+    case VERDICT_DONE:
+        return kept +
+               (follows(s) ? job->then.len + THEN_MAX * FOLLOWER_GROWTH : 0);
+    case VERDICT_DISCARD:
+    case VERDICT_CANCEL:
+        return kept;
+    default:
+        return kept + job->raw_len + texts + GROWTH;
     }
-    buf_char(out, '}');
+}
+
+bool work_fits(const struct work *w, const struct slot *s)
+{
+    unsigned adds = s->invalid == NULL && follows(s) ? THEN_MAX : 1;
+    return w->jobs == 0 || (w->bytes + size_of(s) <= QUEUE_BATCH_MAX_BYTES &&
+                            w->call.add_count + adds <= QUEUE_BATCH_MAX);
 }
 
 static void count(struct work *w, struct slot *s, enum counter c)
 {
-    w->counts[c].n++;
+    w->ended[c]++;
     s->counter = c;
 }
 
-/* Returns the buffer for the envelope of the next add. */
-static struct buf *next_envelope(struct work *w)
-{
-    if (w->adds == NULL) {
-        w->adds = mem_new(w->max * sizeof(*w->adds));
-        w->envelopes = mem_new(w->max * sizeof(*w->envelopes));
-    }
-    return &w->envelopes[w->call.add_count];
-}
-
-/* Adds the job's new envelope to retry or dead. */
-static void add(struct work *w, const struct slot *s, bool dead,
+/* Adds the job's new envelope. */
+static void add(struct work *w, const struct slot *s, enum settle_where where,
                 int64_t delay_ms, const struct job_change *changes, size_t n)
 {
-    struct buf *out = next_envelope(w);
-    job_rewrite(s->d->job, changes, n, w->now_ms - RECOVERY_WINDOW_MS, out);
-    w->adds[w->call.add_count++] =
-        (struct settle_add){.where = dead ? SETTLE_DEAD : SETTLE_RETRY,
-                            .delay_ms = delay_ms,
-                            .envelope = {out->data, out->len}};
-    w->bytes += out->len;
+    job_rewrite(s->d->job, changes, n, w->now_ms - RECOVERY_WINDOW_MS,
+                work_envelope(w));
+    work_put(w, where, delay_ms);
 }
 
 static int64_t retry_delay(const struct slot *s, int64_t attempt)
 {
+    const int64_t asked_ms = s->d->outcome.delay_ms;
     struct backoff policy;
+    if (asked_ms >= 0)
+        return asked_ms < JOB_DURATION_MAX_MS ? asked_ms : JOB_DURATION_MAX_MS;
     double jitter = (double)random_below(1 << 20) / (1 << 20);
     if (backoff_parse(s->d->job->backoff, &policy, NULL) != 0)
         (void)backoff_parse((struct json_span){0}, &policy, NULL);
     return backoff_delay(&policy, attempt, jitter);
-}
-
-/* A kept job: its last state, for as long as it was pushed with. */
-static void keep(struct work *w, const struct slot *s, const char *state,
-                 int64_t attempt)
-{
-    const struct job *job = s->d->job;
-    const struct outcome *o = &s->d->outcome;
-    if (job->keep_ms <= 0)
-        return;
-    if (w->keeps == NULL) {
-        w->keeps = mem_new(w->max * sizeof(*w->keeps));
-        w->fields = mem_new(w->max * sizeof(*w->fields));
-        w->numbers = mem_new(w->max * sizeof(*w->numbers));
-    }
-    unsigned k = w->call.keep_count++;
-    char(*n)[24] = w->numbers[k];
-    const struct buf *text =
-        o->verdict == VERDICT_DONE ? &o->result : &o->message;
-    (void)snprintf(n[0], sizeof(n[0]), "%" PRId64, attempt);
-    (void)snprintf(n[1], sizeof(n[1]), "%" PRId64, o->started_at_ms);
-    (void)snprintf(n[2], sizeof(n[2]), "%" PRId64, w->now_ms);
-    const char *texts[KEEP_FIELDS] = {"state",
-                                      state,
-                                      "type",
-                                      job->type,
-                                      "worker",
-                                      w->lane->agent->id,
-                                      "attempt",
-                                      n[0],
-                                      "started_at",
-                                      n[1],
-                                      "ended_at",
-                                      n[2],
-                                      o->verdict == VERDICT_DONE ? "result"
-                                                                 : "error",
-                                      NULL};
-    struct bytes *f = w->fields[k];
-    for (unsigned i = 0; i + 1 < KEEP_FIELDS; i++)
-        f[i] = (struct bytes){texts[i], strlen(texts[i])};
-    f[KEEP_FIELDS - 1] =
-        (struct bytes){text->len > 0 ? text->data : "", text->len};
-    w->keeps[k] = (struct settle_keep){.id = job->id,
-                                       .ttl_ms = job->keep_ms,
-                                       .fields = f,
-                                       .field_count = KEEP_FIELDS};
-    w->bytes += text->len;
 }
 
 static void log_failure(const struct work *w, const struct slot *s,
@@ -143,37 +106,57 @@ static void log_failure(const struct work *w, const struct slot *s,
              F_INT("delay_ms", delay_ms));
 }
 
-static void fail(struct work *w, struct slot *s)
+/* Whether the run counts: a job may die without one. */
+static bool is_attempt(const struct outcome *o)
 {
-    const struct job *job = s->d->job;
-    const struct outcome *o = &s->d->outcome;
-    bool ran =
-        o->verdict != VERDICT_PUT_OFF && strcmp(o->error_class, "poison") != 0;
-    int64_t attempt = job->attempt + (ran ? 1 : 0);
-    int64_t crashes = job->crashes + (o->crashed ? 1 : 0);
-    bool dead = o->verdict == VERDICT_DEAD || o->verdict == VERDICT_PUT_OFF ||
-                attempt >= job->max_attempts ||
-                (o->crashed && crashes >= CRASHES_MAX);
-    char attempt_text[24], crashes_text[24];
-    struct buf error = {0};
-    put_error(w, s, attempt, &error);
-    (void)snprintf(attempt_text, sizeof(attempt_text), "%" PRId64, attempt);
-    (void)snprintf(crashes_text, sizeof(crashes_text), "%" PRId64, crashes);
-    struct job_change changes[] = {
+    return o->verdict != VERDICT_PUT_OFF && o->verdict != VERDICT_EXPIRE &&
+           strcmp(o->error_class, "poison") != 0;
+}
+
+/* Adds it to retry or dead as it is after this failure. */
+static void add_failed(struct work *w, const struct slot *s,
+                       enum settle_where where, int64_t delay_ms,
+                       int64_t attempt, int64_t crashes)
+{
+    char attempt_text[INT_TEXT_MAX], crashes_text[INT_TEXT_MAX];
+    struct buf error = {0}, failures = {0};
+    failure_texts(w, s, attempt, &error, &failures);
+    (void)text_format_int(attempt, attempt_text);
+    (void)text_format_int(crashes, crashes_text);
+    const struct job_change changes[] = {
         {"attempt", attempt_text},
         {"crashes", crashes > 0 ? crashes_text : NULL},
         {"put_offs", NULL},
         {"put_off_since", NULL},
+        {"failures", failures.data},
         {"error", error.data}};
-    int64_t delay = dead ? 0 : retry_delay(s, attempt);
-    add(w, s, dead, delay, changes, sizeof(changes) / sizeof(changes[0]));
+    add(w, s, where, delay_ms, changes, sizeof(changes) / sizeof(changes[0]));
     buf_done(&error);
-    if (dead)
-        keep(w, s, "dead", attempt);
-    else
+    buf_done(&failures);
+}
+
+static void fail(struct work *w, struct slot *s)
+{
+    const struct job *job = s->d->job;
+    const struct outcome *o = &s->d->outcome;
+    int64_t attempt = job->attempt + (is_attempt(o) ? 1 : 0);
+    int64_t crashes = job->crashes + (o->crashed ? 1 : 0);
+    bool expired = o->verdict == VERDICT_EXPIRE;
+    if (o->verdict == VERDICT_RETRY && attempt < job->max_attempts &&
+        (!o->crashed || crashes < CRASHES_MAX)) {
+        int64_t delay = retry_delay(s, attempt);
+        add_failed(w, s, SETTLE_RETRY, delay, attempt, crashes);
+        work_tell_wait(w, s, "retry", attempt, w->now_ms + delay);
         lane_promote_in(w->lane, delay);
-    count(w, s, dead ? C_DEAD : C_RETRIED);
-    log_failure(w, s, dead ? "dead" : "retry", attempt, delay);
+        count(w, s, C_RETRIED);
+        log_failure(w, s, "retry", attempt, delay);
+        return;
+    }
+    const char *state = expired ? "expired" : "dead";
+    add_failed(w, s, SETTLE_DEAD, 0, attempt, crashes);
+    work_tell_end(w, s, state, attempt);
+    count(w, s, expired ? C_EXPIRED : C_DEAD);
+    log_failure(w, s, state, attempt, 0);
 }
 
 /* Says once for each type that it is put off. */
@@ -199,63 +182,103 @@ static void put_off(struct work *w, struct slot *s)
         fail(w, s);
         return;
     }
-    char n_text[24], since_text[24];
+    char n_text[INT_TEXT_MAX], since_text[INT_TEXT_MAX];
     struct buf error = {0};
-    put_error(w, s, job->attempt, &error);
-    (void)snprintf(n_text, sizeof(n_text), "%" PRId64, job->put_offs + 1);
-    (void)snprintf(since_text, sizeof(since_text), "%" PRId64, since);
-    struct job_change changes[] = {{"put_offs", n_text},
-                                   {"put_off_since", since_text},
-                                   {"error", error.data}};
+    failure_error(w, s, job->attempt, &error);
+    (void)text_format_int(job->put_offs + 1, n_text);
+    (void)text_format_int(since, since_text);
+    const struct job_change changes[] = {{"put_offs", n_text},
+                                         {"put_off_since", since_text},
+                                         {"error", error.data}};
     double jitter = (double)random_below(1 << 20) / (1 << 20);
     int64_t delay = backoff_put_off(job->put_offs + 1, jitter);
-    add(w, s, false, delay, changes, sizeof(changes) / sizeof(changes[0]));
+    add(w, s, SETTLE_RETRY, delay, changes,
+        sizeof(changes) / sizeof(changes[0]));
     buf_done(&error);
+    work_tell_wait(w, s, "retry", job->attempt, w->now_ms + delay);
     lane_promote_in(w->lane, delay);
     count(w, s, C_PUT_OFF);
     if (first_time(job->type))
         log_failure(w, s, "put_off", job->attempt, delay);
 }
 
-static void bury_invalid(struct work *w, struct slot *s)
+/* Later, as its handler asked: neither an attempt nor a failure. */
+static void snooze(struct work *w, struct slot *s)
 {
-    struct buf *out = next_envelope(w);
-    job_build_invalid(s->raw, s->raw_len, INVALID_RAW_MAX, s->invalid,
-                      w->now_ms, out);
-    w->adds[w->call.add_count++] = (struct settle_add){
-        .where = SETTLE_DEAD, .envelope = {out->data, out->len}};
-    w->bytes += out->len;
-    count(w, s, C_INVALID);
+    const struct job *job = s->d->job;
+    int64_t delay = s->d->outcome.delay_ms;
+    delay = delay < 0 ? 0 : delay;
+    delay = delay < JOB_DURATION_MAX_MS ? delay : JOB_DURATION_MAX_MS;
+    char n_text[INT_TEXT_MAX];
+    (void)text_format_int(
+        job->snoozes < SNOOZES_MAX ? job->snoozes + 1 : SNOOZES_MAX, n_text);
+    const struct job_change changes[] = {
+        {"snoozes", n_text}, {"put_offs", NULL}, {"put_off_since", NULL}};
+    add(w, s, SETTLE_SCHEDULED, delay, changes,
+        sizeof(changes) / sizeof(changes[0]));
+    work_tell_wait(w, s, "scheduled", job->attempt, w->now_ms + delay);
+    lane_promote_in(w->lane, delay);
+    count(w, s, C_SNOOZED);
+    LOG_INFO("snooze", F_STR("job", job->id),
+             F_STR("queue", w->lane->keys.queue), F_STR("type", job->type),
+             F_INT("snoozes", job->snoozes + 1), F_INT("delay_ms", delay));
+}
+
+/* Gone for good, unrun or stopped by us. */
+static void cancel(struct work *w, struct slot *s)
+{
+    const struct job *job = s->d->job;
+    bool ran = s->d->outcome.started_at_ms > 0;
+    work_tell_end(w, s, "cancelled", job->attempt + (ran ? 1 : 0));
+    count(w, s, C_CANCELLED);
+    LOG_INFO("cancel", F_STR("job", job->id),
+             F_STR("queue", w->lane->keys.queue), F_STR("type", job->type),
+             F_STR("was", ran ? "running" : "waiting"));
+}
+
+void work_bury(struct work *w, const char *raw, size_t len, const char *why)
+{
+    job_build_invalid(raw, len, INVALID_RAW_MAX, why, w->now_ms,
+                      work_envelope(w));
+    work_put(w, SETTLE_DEAD, 0);
+    w->ended[C_INVALID]++;
     LOG_WARN("invalid", F_STR("queue", w->lane->keys.queue),
-             F_INT("bytes", (int64_t)s->raw_len), F_STR("error", s->invalid),
+             F_INT("bytes", (int64_t)len), F_STR("error", why),
              F_STR("so", "moved to dead"));
 }
 
 void work_add(struct work *w, struct slot *s)
 {
+    w->jobs++;
     if (s->invalid != NULL) {
-        bury_invalid(w, s);
+        work_bury(w, s->raw, s->raw_len, s->invalid);
+        s->counter = C_INVALID;
         return;
     }
     switch (s->d->outcome.verdict) {
     case VERDICT_DONE:
-        keep(w, s, "done", s->d->job->attempt + 1);
+        work_tell_end(w, s, "done", s->d->job->attempt + 1);
+        work_follow(w, s);
         count(w, s, C_DONE);
         break;
     case VERDICT_DISCARD:
-        keep(w, s, "cancelled", s->d->job->attempt + 1);
+        work_tell_end(w, s, "cancelled", s->d->job->attempt + 1);
         count(w, s, C_DISCARDED);
         break;
     case VERDICT_RETRY:
     case VERDICT_DEAD:
+    case VERDICT_EXPIRE:
         fail(w, s);
         break;
     case VERDICT_PUT_OFF:
         put_off(w, s);
         break;
     case VERDICT_SNOOZE:
+        snooze(w, s);
+        break;
     case VERDICT_CANCEL:
-    case VERDICT_EXPIRE:
+        cancel(w, s);
+        break;
     case VERDICT_NONE:
     case VERDICT_RELEASE:
         assert(!"a released job is not finished");

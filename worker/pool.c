@@ -270,11 +270,16 @@ void pool_take_progress(struct delivery *d, double *ret_percent,
     mutex_unlock(&g->mu);
 }
 
-/* Returns false when it was cancelled before. */
+/* Returns false when it was cancelled before, or has expired. */
 static bool begin(struct runner *r, struct delivery *d)
 {
     bool cancelled;
 
+    if (d->expires_boot_ms != 0 && clock_boot_ms() >= d->expires_boot_ms &&
+        atomic_load(&d->cancel) == CANCEL_NONE) {
+        delivery_expire(d);
+        return false;
+    }
     mutex_lock(&r->mu);
     cancelled = atomic_load(&d->cancel) != CANCEL_NONE;
     if (!cancelled) {
@@ -308,7 +313,6 @@ static void run_one(struct runner *r, struct delivery *d)
     if (!runs)
         return;
     atomic_fetch_add_explicit(&p->busy, 1, memory_order_relaxed);
-    d->outcome.started_at_ms = clock_wall_ms();
     d->pool = p;
     if (d->tell_start)
         send_note(p, d, NOTE_STARTED);

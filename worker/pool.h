@@ -9,7 +9,8 @@
 
 /*
  * The pool: threads that take deliveries from one channel, run their
- * handlers, and send them back through another.
+ * handlers, and send them back through another. A job that has expired by
+ * then comes back unrun.
  *
  *     loop ── jobs: deliveries ──► pool threads ── outcomes: notes ──► loop
  *

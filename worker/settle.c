@@ -12,6 +12,7 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -71,6 +72,7 @@ static void batch_end(struct lane *lane, struct batch *b)
         lane->unacked_last = before;
     for (const struct slot *s = b->slots; s != NULL; s = s->next)
         lane->counts[b->release ? C_RELEASED : s->counter]++;
+    lane->outbox_filled = lane->outbox_filled || b->outbox;
     batch_free(b);
 }
 
@@ -79,8 +81,6 @@ static void batch_end(struct lane *lane, struct batch *b)
 static void work_begin(struct work *w, struct lane *lane, unsigned max)
 {
     *w = (struct work){.lane = lane, .now_ms = lane_now_ms(lane), .max = max};
-    for (unsigned c = 0; c < SETTLE_COUNTERS; c++)
-        w->counts[c].name = counter_names[c];
 }
 
 static void work_end(struct work *w)
@@ -89,10 +89,67 @@ static void work_end(struct work *w)
         buf_done(&w->envelopes[i]);
     free(w->refs);
     free(w->adds);
-    free(w->keeps);
-    free(w->fields);
-    free(w->numbers);
     free(w->envelopes);
+    free(w->keeps);
+    free(w->news);
+    free(w->unlocks);
+    free(w->locks);
+    free(w->marks);
+}
+
+void work_count(struct work *w, const char *name, int64_t n)
+{
+    unsigned i = 0;
+    while (i < w->call.count_count && strcmp(w->counts[i].name, name) != 0)
+        i++;
+    if (i == COUNTS_MAX)
+        return;
+    if (i == w->call.count_count)
+        w->counts[w->call.count_count++] = (struct settle_count){name, 0};
+    w->counts[i].n += n;
+}
+
+struct buf *work_envelope(struct work *w)
+{
+    const unsigned n = w->call.add_count;
+    if (n == w->add_room) {
+        w->add_room = n == 0 ? w->max : 2 * n;
+        w->adds = mem_resize(w->adds, w->add_room * sizeof(*w->adds));
+        w->envelopes =
+            mem_resize(w->envelopes, w->add_room * sizeof(*w->envelopes));
+        memset(&w->envelopes[n], 0, (w->add_room - n) * sizeof(*w->envelopes));
+    }
+    buf_clear(&w->envelopes[n]);
+    return &w->envelopes[n];
+}
+
+void work_put(struct work *w, enum settle_where where, int64_t delay_ms)
+{
+    const struct buf *b = &w->envelopes[w->call.add_count];
+    w->adds[w->call.add_count++] = (struct settle_add){
+        .where = where, .delay_ms = delay_ms, .envelope = {b->data, b->len}};
+    w->bytes += b->len;
+}
+
+/* The parts of the call; what was not needed is NULL, and none of it. */
+static void work_finish(struct work *w) ON_LOOP;
+
+static void work_finish(struct work *w)
+{
+    for (unsigned c = 0; c < SETTLE_COUNTERS; c++) {
+        if (w->ended[c] > 0)
+            work_count(w, counter_names[c], w->ended[c]);
+    }
+    if (w->pushed > 0)
+        work_count(w, "pushed", w->pushed);
+    if (w->sent > 0)
+        work_count(w, "sent", w->sent);
+    w->call.selective = w->refs;
+    w->call.adds = w->adds;
+    w->call.keeps = w->keeps;
+    w->call.unlocks = w->unlocks;
+    w->call.marks = w->marks;
+    w->call.counts = w->counts;
 }
 
 static struct slot **chain(struct slot **end, struct slot *s)
@@ -109,7 +166,7 @@ static void gather(struct work *w, struct batch *b)
     struct slot *chosen[QUEUE_BATCH_MAX];
     size_t front = ledger_front_finished(l, w->max, NULL), i = 0, n = 0;
     struct slot *s = l->first;
-    for (; i < front && w->bytes < QUEUE_BATCH_MAX_BYTES; i++, s = s->next) {
+    for (; i < front && work_fits(w, s); i++, s = s->next) {
         work_add(w, s);
         w->call.last = (struct ref){{s->raw, s->raw_len}, i};
     }
@@ -118,7 +175,7 @@ static void gather(struct work *w, struct batch *b)
     for (; whole && s != NULL && i + n < w->max; s = s->next, front++) {
         if (s->state != SLOT_FINISHED)
             continue;
-        if (w->bytes >= QUEUE_BATCH_MAX_BYTES)
+        if (!work_fits(w, s))
             break;
         work_add(w, s);
         if (w->refs == NULL)
@@ -145,16 +202,10 @@ static void settle_some(struct lane *lane, unsigned n)
     work_begin(&w, lane, n);
     struct batch *b = batch_begin(lane, false);
     gather(&w, b);
-    w.call.selective = w.refs;
-    w.call.adds = w.adds;
-    w.call.keeps = w.keeps;
+    work_finish(&w);
+    b->outbox = w.sent > 0;
     if (lane->agent->cfg->at_most_once) /* there is no list to take them off */
         w.call.cumulative = w.call.selective_count = 0;
-    for (unsigned c = 0; c < SETTLE_COUNTERS; c++) {
-        if (w.counts[c].n > 0)
-            w.counts[w.call.count_count++] = w.counts[c];
-    }
-    w.call.counts = w.counts;
     /* Not sent means down: rebind will find them in the list. */
     (void)queue_settle(lane->cmd, &lane->keys, lane->id, &w.call, on_settled,
                        b);

@@ -78,6 +78,7 @@ static const struct member members[] = {
     MEMBER("then", READ_SPAN, 0, then),
     MEMBER("failures", READ_SPAN, 0, failures),
     MEMBER("snoozes", READ_COUNT, 0, snoozes),
+    MEMBER("queue", READ_SPAN, JOB_HAS_QUEUE, queue),
     CARRIED("error"),
     CARRIED("group"),
     CARRIED("batch"),

@@ -32,6 +32,7 @@ struct job {
     struct json_span unique;   /* into raw; absent: none. See unique.h */
     struct json_span then;     /* into raw; absent: nothing follows */
     struct json_span failures; /* into raw; absent: none yet */
+    struct json_span queue;    /* into raw; of an envelope that goes to one */
 
     int64_t created_at_ms; /* 0: unknown */
     int64_t attempt;       /* attempts already made */
@@ -112,9 +113,10 @@ int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
  * front → appended unchanged; without an id, or with one further back → a
  * fresh or that id is put in front. created_at is added where it is missing.
  * default_type is used when there is no type; NULL makes that an error.
- * Everything that job_parse checks is checked, and backoff and unique. On
- * failure out is as before. ret, unless NULL, gets what raw says: spans are of
- * raw, and there is no id or type in it that was put in front.
+ * Everything that job_parse checks is checked, and backoff, unique and then,
+ * and that not both at and in are there. On failure out is as before. ret,
+ * unless NULL, gets what raw says: spans are of raw, and there is no id or type
+ * in it that was put in front.
  */
 int job_complete(const char *raw, size_t len, const char *default_type,
                  int64_t now_ms, size_t max_bytes, struct buf *out,

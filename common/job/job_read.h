@@ -6,7 +6,7 @@
 #include "common/job/job.h"
 
 /*
- * Reading an envelope in place, shared by job.c and job_write.c only.
+ * Reading an envelope in place, shared by job.c, job_write.c and then.c only.
  *
  * The members that a rewrite or a push moves have a bit each; what job_read
  * found is a set of them.
@@ -15,6 +15,7 @@
 #define JOB_HAS_TYPE 2U
 #define JOB_HAS_CREATED_AT 4U
 #define JOB_HAS_RECOVERED 8U
+#define JOB_HAS_QUEUE 16U
 
 /*
  * Checks an envelope and fills in everything of job except raw and raw_len;
@@ -30,5 +31,20 @@ unsigned job_member_bit(struct json_span name);
 /* 0, or ERR_INVALID with a text. */
 int job_check_id(const char *id, size_t len, struct errbuf *eb);
 int job_check_type(const char *type, size_t len, struct errbuf *eb);
+
+/*
+ * Checks what a push checks and a worker leaves until it needs it. depth is
+ * that of then_check: of the envelope among those of "then", 0 if it is none.
+ */
+int job_check_pushed(const struct job *job, const char *default_type,
+                     unsigned depth, struct errbuf *eb);
+
+/*
+ * As job_complete for an element of "then" that is about to be pushed, of any
+ * size: what its own "then" says is not checked before its turn. A queue takes
+ * the place of its member "queue"; NULL leaves that.
+ */
+int job_complete_follower(const char *raw, size_t len, const char *queue,
+                          int64_t now_ms, struct buf *out, struct errbuf *eb);
 
 #endif

@@ -16,6 +16,7 @@
 #include "common/base/ulid.h"
 #include "common/job/backoff.h"
 #include "common/job/job_read.h"
+#include "common/job/then.h"
 #include "common/job/unique.h"
 
 enum { FRONT_MAX = 128 }; /* id and created_at: what most lines lack */
@@ -216,25 +217,25 @@ static void put_numbers(const struct job_spec *spec, struct buf *out)
     }
 }
 
-/* Checks what a push checks and a worker leaves until it needs it. */
-static int check_pushed(const struct job *job, const char *default_type,
-                        struct errbuf *eb)
+int job_check_pushed(const struct job *job, const char *default_type,
+                     unsigned depth, struct errbuf *eb)
 {
     struct backoff backoff;
     struct unique unique;
+    int rc = 0;
 
     if (job->type[0] == '\0') {
         if (default_type == NULL)
             return errbuf_set(eb, ERR_INVALID, "type: missing");
-        int rc = job_check_type(default_type, strlen(default_type), eb);
-        if (rc != 0)
-            return rc;
+        rc = job_check_type(default_type, strlen(default_type), eb);
     }
-    int rc =
-        job->backoff.p == NULL ? 0 : backoff_parse(job->backoff, &backoff, eb);
+    if (rc == 0 && job->at_ms != 0 && job->in_ms != 0)
+        rc = errbuf_set(eb, ERR_INVALID, "at and in: only one can be heeded");
+    if (rc == 0 && job->backoff.p != NULL)
+        rc = backoff_parse(job->backoff, &backoff, eb);
     if (rc == 0 && job->unique.p != NULL)
         rc = unique_parse(job->unique, &unique, eb);
-    return rc;
+    return rc != 0 ? rc : then_check(job->then, depth, eb);
 }
 
 /* Reads again what the spec had as JSON; a plain push has none. */
@@ -247,7 +248,7 @@ static int check_options(const struct job_spec *spec, const char *text,
         spec->then.p == NULL && spec->meta.p == NULL)
         return 0;
     int rc = job_read(text, len, &job, NULL, eb);
-    return rc == 0 ? check_pushed(&job, NULL, eb) : rc;
+    return rc == 0 ? job_check_pushed(&job, NULL, 0, eb) : rc;
 }
 
 int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
@@ -324,11 +325,20 @@ static void write_rest(const char *text, size_t len, unsigned has,
     buf_append(out, text + first, len - first);
 }
 
+/* What job_complete makes of an envelope, and for whom. */
+struct completion {
+    const char *default_type; /* NULL: a type must be there */
+    const char *queue;        /* NULL: as it is */
+    int64_t now_ms;
+    size_t max_bytes;
+    unsigned depth; /* of job_check_pushed */
+};
+
 static void write_completed(const char *text, size_t len, const struct job *job,
-                            unsigned has, const char *default_type,
-                            int64_t now_ms, struct buf *out)
+                            unsigned has, const struct completion *c,
+                            struct buf *out)
 {
-    const unsigned lacking = find_lacking(job);
+    unsigned lacking = find_lacking(job);
     char fresh[ULID_LEN + 1];
 
     if (job->id[0] == '\0')
@@ -337,15 +347,19 @@ static void write_completed(const char *text, size_t len, const struct job *job,
     buf_char(out, '{');
     put_id(out, job->id[0] != '\0' ? job->id : fresh);
     if ((lacking & JOB_HAS_TYPE) != 0)
-        put_type(out, default_type);
+        put_type(out, c->default_type);
     if ((lacking & JOB_HAS_CREATED_AT) != 0)
-        put_int(out, "created_at", now_ms);
+        put_int(out, "created_at", c->now_ms);
+    if (c->queue != NULL) {
+        buf_str(out, ",\"queue\":");
+        buf_json_string(out, c->queue, strlen(c->queue));
+        lacking |= JOB_HAS_QUEUE;
+    }
     write_rest(text, len, has, lacking, out);
 }
 
-int job_complete(const char *raw, size_t len, const char *default_type,
-                 int64_t now_ms, size_t max_bytes, struct buf *out,
-                 struct job *ret, struct errbuf *eb)
+static int complete(const char *raw, size_t len, const struct completion *c,
+                    struct buf *out, struct job *ret, struct errbuf *eb)
 {
     const size_t start = out->len;
     struct job own, *job = ret != NULL ? ret : &own;
@@ -353,7 +367,7 @@ int job_complete(const char *raw, size_t len, const char *default_type,
     int rc = job_read(raw, len, job, &has, eb);
 
     if (rc == 0)
-        rc = check_pushed(job, default_type, eb);
+        rc = job_check_pushed(job, c->default_type, c->depth, eb);
     if (rc != 0)
         return rc;
     while (raw[0] != '{') { /* white space: job_read found an object */
@@ -362,11 +376,32 @@ int job_complete(const char *raw, size_t len, const char *default_type,
     }
     while (raw[len - 1] != '}')
         len--;
-    if (is_complete(raw, len, job))
+    if (c->queue == NULL && is_complete(raw, len, job))
         buf_append(out, raw, len);
     else
-        write_completed(raw, len, job, has, default_type, now_ms, out);
-    return check_size(out, start, max_bytes, eb);
+        write_completed(raw, len, job, has, c, out);
+    return check_size(out, start, c->max_bytes, eb);
+}
+
+int job_complete(const char *raw, size_t len, const char *default_type,
+                 int64_t now_ms, size_t max_bytes, struct buf *out,
+                 struct job *ret, struct errbuf *eb)
+{
+    const struct completion c = {
+        .default_type = default_type, .now_ms = now_ms, .max_bytes = max_bytes};
+
+    return complete(raw, len, &c, out, ret, eb);
+}
+
+int job_complete_follower(const char *raw, size_t len, const char *queue,
+                          int64_t now_ms, struct buf *out, struct errbuf *eb)
+{
+    const struct completion c = {.queue = queue,
+                                 .now_ms = now_ms,
+                                 .max_bytes = SIZE_MAX,
+                                 .depth = THEN_CHECK_DEPTH};
+
+    return complete(raw, len, &c, out, NULL, eb);
 }
 
 static void put_base64(struct buf *out, const char *raw, size_t len)
