@@ -89,9 +89,9 @@ static int on_wish(void *arg, struct json_span key, struct json_span value,
 
     (void)eb;
     if (json_string_is(key, "retry_after"))
-        (void)control_duration(value, &w->retry_ms);
+        (void)wishes_duration(value, &w->retry_ms);
     else if (json_string_is(key, "snooze"))
-        (void)control_duration(value, &w->snooze_ms);
+        (void)wishes_duration(value, &w->snooze_ms);
     return 0;
 }
 

@@ -30,14 +30,14 @@ struct message {
     struct json_span op, after, percent, message, level;
 };
 
-static int on_progress(struct control *c, const struct message *m);
-static int on_retry(struct control *c, const struct message *m);
-static int on_snooze(struct control *c, const struct message *m);
-static int on_log(struct control *c, const struct message *m);
+static int on_progress(struct wishes *c, const struct message *m);
+static int on_retry(struct wishes *c, const struct message *m);
+static int on_snooze(struct wishes *c, const struct message *m);
+static int on_log(struct wishes *c, const struct message *m);
 
 static const struct {
     const char *op, *wants; /* wants: said when it is not understood */
-    int (*run)(struct control *c, const struct message *m);
+    int (*run)(struct wishes *c, const struct message *m);
 } ops[] = {
     {"progress",
      "progress wants \"percent\", a number from 0 to 100, and perhaps a text",
@@ -50,12 +50,12 @@ static const struct {
 };
 enum { OPS = sizeof(ops) / sizeof(ops[0]) };
 
-void control_init(struct control *c, struct delivery *d)
+void wishes_init(struct wishes *c, struct delivery *d)
 {
-    *c = (struct control){.d = d, .retry_ms = -1, .snooze_ms = -1};
+    *c = (struct wishes){.d = d, .retry_ms = -1, .snooze_ms = -1};
 }
 
-int control_duration(struct json_span value, int64_t *ret_ms)
+int wishes_duration(struct json_span value, int64_t *ret_ms)
 {
     char text[DURATION_TEXT_MAX];
     int64_t ms;
@@ -90,7 +90,7 @@ static int read_percent(struct json_span value, double *ret_percent)
     return 0;
 }
 
-static int on_progress(struct control *c, const struct message *m)
+static int on_progress(struct wishes *c, const struct message *m)
 {
     double percent;
     char *text = NULL;
@@ -108,17 +108,17 @@ static int on_progress(struct control *c, const struct message *m)
     return 0;
 }
 
-static int on_retry(struct control *c, const struct message *m)
+static int on_retry(struct wishes *c, const struct message *m)
 {
-    return control_duration(m->after, &c->retry_ms);
+    return wishes_duration(m->after, &c->retry_ms);
 }
 
-static int on_snooze(struct control *c, const struct message *m)
+static int on_snooze(struct wishes *c, const struct message *m)
 {
-    return control_duration(m->after, &c->snooze_ms);
+    return wishes_duration(m->after, &c->snooze_ms);
 }
 
-static int on_log(struct control *c, const struct message *m)
+static int on_log(struct wishes *c, const struct message *m)
 {
     const struct delivery *d = c->d;
     enum log_level level = LOG_LVL_INFO;
@@ -140,7 +140,7 @@ static int on_log(struct control *c, const struct message *m)
     return 0;
 }
 
-static void pass_over(struct control *c, const char *why)
+static void pass_over(struct wishes *c, const char *why)
 {
     if (c->warned)
         return;
@@ -177,7 +177,7 @@ static bool is_blank(const char *p, size_t n)
     return n == 0;
 }
 
-static void take_line(struct control *c, const char *p, size_t n)
+static void take_line(struct wishes *c, const char *p, size_t n)
 {
     struct message m = {0};
     struct errbuf eb = {""};
@@ -205,7 +205,7 @@ static void take_line(struct control *c, const char *p, size_t n)
 }
 
 /* Keeps a part of a line whose end has not come. */
-static void keep(struct control *c, const char *p, size_t n)
+static void keep(struct wishes *c, const char *p, size_t n)
 {
     if (c->too_long)
         return;
@@ -216,7 +216,7 @@ static void keep(struct control *c, const char *p, size_t n)
         buf_append(&c->line, p, n);
 }
 
-static void end_line(struct control *c)
+static void end_line(struct wishes *c)
 {
     if (c->too_long) {
         c->lines++;
@@ -228,7 +228,7 @@ static void end_line(struct control *c)
     buf_clear(&c->line);
 }
 
-void control_feed(struct control *c, const char *p, size_t n)
+void wishes_feed(struct wishes *c, const char *p, size_t n)
 {
     while (n > 0) {
         const char *end = memchr(p, '\n', n);
@@ -248,7 +248,7 @@ void control_feed(struct control *c, const char *p, size_t n)
     }
 }
 
-void control_end(struct control *c)
+void wishes_end(struct wishes *c)
 {
     if (c->line.len > 0 || c->too_long)
         end_line(c);
@@ -259,7 +259,7 @@ void control_end(struct control *c)
                  F_INT("lines", c->logged - LINES_LOGGED));
 }
 
-void control_judge(const struct control *c)
+void wishes_judge(const struct wishes *c)
 {
     struct outcome *o = &c->d->outcome;
 

@@ -18,7 +18,7 @@
  */
 enum { CONTROL_LINE_MAX = 64 * 1024 };
 
-struct control {
+struct wishes {
     struct delivery *d; /* borrowed */
     struct buf line;    /* owned: the beginning of a line that has not ended */
     bool too_long;      /* the rest of that line is passed over */
@@ -29,23 +29,23 @@ struct control {
     int64_t snooze_ms;
 };
 
-void control_init(struct control *c, struct delivery *d);
-void control_feed(struct control *c, const char *p, size_t n);
+void wishes_init(struct wishes *c, struct delivery *d);
+void wishes_feed(struct wishes *c, const char *p, size_t n);
 
 /* After the last byte: takes a line without an end as one, and frees. */
-void control_end(struct control *c);
+void wishes_end(struct wishes *c);
 
 /*
  * Puts into the outcome what was asked for: a run that is done and asked to be
  * snoozed is VERDICT_SNOOZE, one that failed and is retried has the delay that
  * it asked for.
  */
-void control_judge(const struct control *c);
+void wishes_judge(const struct wishes *c);
 
 /*
  * Reads how long to wait: whole milliseconds, or a text such as "30s", up to
  * 366 days. ERR_INVALID otherwise.
  */
-int control_duration(struct json_span value, int64_t *ret_ms);
+int wishes_duration(struct json_span value, int64_t *ret_ms);
 
 #endif

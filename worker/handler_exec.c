@@ -67,7 +67,7 @@ struct run {
 
     uint64_t out_bytes;
     struct stderr_log stderr_log;
-    struct control control;
+    struct wishes wishes;
     char scratch[SCRATCH];
 };
 
@@ -173,7 +173,7 @@ static size_t take_control(struct run *r)
 {
     size_t n = take(r, &r->fds[CONTROL]);
 
-    control_feed(&r->control, r->scratch, n);
+    wishes_feed(&r->wishes, r->scratch, n);
     return n;
 }
 
@@ -325,7 +325,7 @@ static void drain(struct run *r)
     drain_pipe(r, ERR, take_err);
     drain_pipe(r, CONTROL, take_control);
     close_pipes(r->fds);
-    control_end(&r->control);
+    wishes_end(&r->wishes);
 }
 
 static enum verdict verdict_of_exit(int code)
@@ -457,7 +457,7 @@ static void run_exec(struct delivery *d, int cancel_fd)
     r.hangup = false;
     r.out_bytes = 0;
     stderr_log_init(&r.stderr_log, d);
-    control_init(&r.control, d);
+    wishes_init(&r.wishes, d);
     if (start(&r, &err) < 0) {
         close_pipes(r.fds);
         handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", d->handler->argv[0],
@@ -468,6 +468,6 @@ static void run_exec(struct delivery *d, int cancel_fd)
     bool ended = reap(&r, &si);
     drain(&r);
     judge(&r, ended, &si);
-    control_judge(&r.control);
+    wishes_judge(&r.wishes);
     keep_outputs(&r);
 }

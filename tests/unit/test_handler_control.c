@@ -225,15 +225,15 @@ static void parts_of_any_size_make_the_same_lines(void **state)
     runner_script(f, "exit 0");
     d = runner_delivery(f, "sh", NULL, NULL);
     for (size_t part = 1; part < sizeof(text); part++) {
-        struct control c;
+        struct wishes c;
 
-        control_init(&c, d);
+        wishes_init(&c, d);
         for (size_t at = 0; at < sizeof(text) - 1; at += part) {
             size_t left = sizeof(text) - 1 - at;
 
-            control_feed(&c, text + at, part < left ? part : left);
+            wishes_feed(&c, text + at, part < left ? part : left);
         }
-        control_end(&c);
+        wishes_end(&c);
         assert_int_equal(c.retry_ms, 3);
         assert_int_equal(c.snooze_ms, 2);
         assert_int_equal(c.lines, 5);
