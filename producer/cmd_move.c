@@ -1,8 +1,9 @@
 /*
  * belt move: jobs that wait or are dead, to another queue.
  *
- * They go into the outbox of their own queue, in one step; a worker of that
- * queue takes them on, so that nothing is lost whoever dies on the way.
+ * They go into the outbox of their own queue, in one step, and from there on;
+ * a worker of that queue does the same, so that nothing is lost whoever dies
+ * on the way.
  *
  * Thread: main, which is also the loop.
  */
@@ -45,12 +46,12 @@ const struct command cmd_move = {
     .usage = "--to QUEUE (QUEUE/ID ... | - | QUEUE ... (--all | FILTER))",
     .summary = "Move jobs that are dead or wait to another queue",
     .details =
-        "They go into the outbox of their queue, from which its workers take "
-        "them on: at\nleast one of these must run. Dead jobs begin anew, as "
-        "with belt requeue; those\nthat are scheduled keep their time. News "
-        "that were kept end; so does a lock of a\nunique key, and the job "
-        "takes it in the other queue. One that is held there stays,\nand that "
-        "is told (status 1).\n",
+        "They go into the outbox of their queue and from there on; should this "
+        "be broken\noff, a worker of that queue goes on with it. Dead jobs "
+        "begin anew, as with belt\nrequeue; those that are scheduled keep "
+        "their time. News that were kept end; so does\na lock of a unique "
+        "key, and the job takes it in the other queue. One that is held\n"
+        "there stays, and that is told (status 1).\n",
     .flags = flags,
     .min_args = 1,
     .max_args = -1,

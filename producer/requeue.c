@@ -13,6 +13,8 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/job/unique.h"
+#include "common/redis/relay.h"
+#include "common/redis/sha1.h"
 #include "producer/complain.h"
 #include "producer/invalid.h"
 
@@ -176,8 +178,9 @@ static void drop_held(struct batch *b)
 }
 
 /*
- * Asks for locks, and forgets that a job has come there before: otherwise one
- * that died there, and was moved back, would be taken for its own double.
+ * Asks for locks, and forgets that these bytes have come there before: else a
+ * job that was moved there, moved back and is moved again, all of it untouched,
+ * would be taken for its own double.
  */
 static int ask_there(struct batch *b)
 {
@@ -186,14 +189,15 @@ static int ask_there(struct batch *b)
 
     for (unsigned i = 0; i < b->count; i++) {
         struct ready *e = &b->all[i];
-        const char *id = e->from->job->id;
+        char once[41];
         if (e->locked && keys_unique(&b->there, e->unique.key, key)) {
             args_clear(&a);
             args_str(&a, "GET");
             args_str(&a, key);
             client_call(b->s->client, &a, on_holder, e);
         }
-        if (id[0] != '\0' && keys_once(&b->there, id, key)) {
+        sha1_hex(e->envelope.data, e->envelope.len, once);
+        if (keys_once(&b->there, once, key)) {
             args_clear(&a);
             args_str(&a, "UNLINK");
             args_str(&a, key);
@@ -223,6 +227,29 @@ static int tell_lanes(struct batch *b)
     client_call(b->s->client, &a, on_nothing, NULL);
     args_done(&a);
     return client_wait(b->s->client);
+}
+
+static void on_relayed(void *arg, const struct relay_result *res)
+{
+    bool *ended = arg;
+
+    (void)res; /* what stays is for the workers of the queue */
+    *ended = true;
+}
+
+/* So that no worker is needed. If this ends half-way, one goes on with it. */
+static void bring_on(struct batch *b)
+{
+    loop_role_assert();
+    bool ended = false;
+    struct relay *r =
+        relay_new(client_conn(b->s->client), &b->s->keys, on_relayed, &ended);
+
+    if (relay_start(r) == 0) {
+        while (!ended)
+            client_turn(b->s->client, true);
+    }
+    relay_free(r);
 }
 
 /* ---- the call ---- */
@@ -310,6 +337,8 @@ int requeue_jobs(struct select *s, const struct selected *jobs, unsigned n,
         status = send(&b);
     if (status == 0 && to && b.count > 0)
         status = tell_lanes(&b);
+    if (status == 0 && to && b.count > 0)
+        bring_on(&b);
     for (unsigned i = 0; i < b.count; i++)
         buf_done(&b.all[i].envelope);
     free(b.all);

@@ -50,6 +50,16 @@ static void expect_str(const char *wanted, const char *command)
     free(w);
 }
 
+static void expect_scheduled(const char *queue, const char *wanted)
+{
+    char *w = quoted(wanted), got[64];
+
+    (void)redis_str(server, got, sizeof(got), "ZSCORE belt:{%s}:scheduled %s",
+                    queue, w);
+    assert_string_equal(got, "99999999999999");
+    free(w);
+}
+
 static void expect_bytes_right(void)
 {
     long long sum = 0;
@@ -233,29 +243,49 @@ static void a_job_without_an_id_gets_one(void **state)
     assert_null(strstr(got, "attempt"));
 }
 
-static void move_puts_it_on_its_way(void **state)
+static void move_takes_them_there(void **state)
 {
     (void)state;
     add("dead", 1000, "{`id`:`a`,`type`:`x`,`attempt`:9,`in`:5,`unique`:`k`}");
     add("dead", 2000, "{`id`:`b`,`type`:`x`,`unique`:`free`}");
     add("scheduled", 99999999999999, "{`id`:`c`,`type`:`x`,`in`:7}");
     redis_do(server, "SET belt:{p}:unique:k other");
-    redis_do(server, "SET belt:{p}:once:b 1");
     redis_do(server, "SET belt:{q}:unique:free b");
     EXPECT(server, NULL, 1, "1 moved, 1 left\n",
            "q/a: p/other holds its unique key", "move", "q", "--all", "--to",
            "p");
-    expect_str("{`id`:`b`,`type`:`x`,`unique`:`free`,`queue`:`p`}",
-               "LINDEX belt:{q}:outbox 0");
+    expect_str("{`id`:`b`,`type`:`x`,`unique`:`free`}", "LINDEX belt:{p} 0");
     assert_int_equal(redis_int(server, "EXISTS belt:{q}:unique:free "
-                                       "belt:{p}:once:b"),
+                                       "belt:{q}:outbox"),
                      0);
+    expect_str("b", "GET belt:{p}:unique:free");
     assert_int_equal(redis_int(server, "SISMEMBER belt:queues p"), 1);
     EXPECT(server, NULL, 0, "1 moved\n", NULL, "move", "q/c", "--to", "p");
-    expect_str("{`id`:`c`,`type`:`x`,`at`:99999999999999,`queue`:`p`}",
-               "LINDEX belt:{q}:outbox 1");
+    expect_scheduled("p", "{`id`:`c`,`type`:`x`,`at`:99999999999999}");
     assert_int_equal(redis_int(server, "HINCRBY belt:{q}:stats sent 0"), 2);
     expect_bytes_right();
+}
+
+/* What comes the same way with the same bytes is no double of itself. */
+static void move_to_and_fro_loses_nothing(void **state)
+{
+    (void)state;
+    add("scheduled", 99999999999999, "{`id`:`c`,`type`:`x`}");
+    for (int i = 0; i < 3; i++) {
+        EXPECT(server, NULL, 0, "1 moved\n", NULL, "move", "q/c", "--to", "p");
+        EXPECT(server, NULL, 0, "1 moved\n", NULL, "move", "p/c", "--to", "q");
+    }
+    expect_scheduled("q", "{`id`:`c`,`type`:`x`,`at`:99999999999999}");
+}
+
+/* Nobody need bring it on at once. */
+static void what_is_refused_there_waits_in_the_outbox(void **state)
+{
+    (void)state;
+    add("dead", 1, "{`id`:`a`,`type`:`x`}");
+    redis_do(server, "HSET belt:{p}:config format 2");
+    EXPECT(server, NULL, 0, "1 moved\n", NULL, "move", "q/a", "--to", "p");
+    expect_str("{`id`:`a`,`type`:`x`,`queue`:`p`}", "LINDEX belt:{q}:outbox 0");
 }
 
 /* ---- walking ---- */
@@ -355,7 +385,9 @@ int main(void)
         TEST(what_waits_goes_as_it_is),
         TEST(bytes_of_no_envelope_go_back_when_asked),
         TEST(a_job_without_an_id_gets_one),
-        TEST(move_puts_it_on_its_way),
+        TEST(move_takes_them_there),
+        TEST(move_to_and_fro_loses_nothing),
+        TEST(what_is_refused_there_waits_in_the_outbox),
         TEST(many_of_one_moment_are_all_found),
         TEST(removing_meanwhile_skips_none),
         TEST(what_dies_meanwhile_is_left),
