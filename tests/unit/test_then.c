@@ -177,7 +177,7 @@ static void expect_push(const char *then, const char *why)
     struct errbuf eb = {"accepted"};
 
     buf_printf(&line, "{\"type\":\"t\",\"then\":%s}", then);
-    (void)job_complete(line.data, line.len, NULL, 9, 1 << 20, &out, &eb);
+    (void)job_complete(line.data, line.len, NULL, 9, 1 << 20, &out, NULL, &eb);
     assert_string_equal(eb.text, why);
     buf_done(&line);
     buf_done(&out);
