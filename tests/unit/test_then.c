@@ -216,11 +216,13 @@ static void a_push_refuses_a_bad_lock_and_two_times(void **state)
                *both = "{\"type\":\"t\",\"at\":1,\"in\":1}";
 
     (void)state;
-    assert_int_equal(job_complete(bad, strlen(bad), NULL, 9, 999, &out, &eb),
-                     ERR_INVALID);
+    assert_int_equal(
+        job_complete(bad, strlen(bad), NULL, 9, 999, &out, NULL, &eb),
+        ERR_INVALID);
     assert_non_null(strstr(eb.text, "unique: "));
-    assert_int_equal(job_complete(both, strlen(both), NULL, 9, 999, &out, &eb),
-                     ERR_INVALID);
+    assert_int_equal(
+        job_complete(both, strlen(both), NULL, 9, 999, &out, NULL, &eb),
+        ERR_INVALID);
     assert_non_null(strstr(eb.text, "at and in: "));
     buf_done(&out);
 }
