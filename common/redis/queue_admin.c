@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/redis/queue_priv.h"
+#include "common/redis/sha1.h"
 
 /* The keys of a job that has what they name; they live until the call. */
 struct job_keys {
@@ -149,5 +150,90 @@ int queue_remove_result(int err, const struct reply *r, int64_t *ret_removed,
 
     if (rc == 0 && !queue_count_at(r, 1, ret_removed))
         return queue_unexpected("remove", eb);
+    return rc;
+}
+
+/* ---- purge ---- */
+
+static void digest(const struct purge_job *jobs, unsigned n, char out[41])
+{
+    struct buf all = {0};
+    size_t size = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        size += jobs[i].job.len + 1;
+    buf_reserve(&all, size);
+    for (unsigned i = 0; i < n; i++) {
+        buf_append(&all, jobs[i].job.p, jobs[i].job.len);
+        buf_char(&all, '\n');
+    }
+    sha1_hex(all.data, all.len, out);
+    buf_done(&all);
+}
+
+int queue_purge(struct conn *c, const struct keys *k,
+                const struct purge_job *jobs, unsigned n, conn_reply_cb cb,
+                void *arg)
+{
+    struct args a = {0};
+    char minute[KEY_MAX], sha[41];
+    struct job_keys *jk = mem_new((n + 1) * sizeof(*jk));
+
+    keys_stats_minute(k, clock_wall_ms(), minute);
+    digest(jobs, n, sha);
+    script_args(&a, SCRIPT_purge, 3 + 2 * (int)n);
+    args_str(&a, k->ready);
+    args_str(&a, k->stats);
+    args_str(&a, minute);
+    for (unsigned i = 0; i < n; i++)
+        args_job_keys(&a, k, &jk[i], jobs[i].unique,
+                      jobs[i].keep ? jobs[i].id : NULL, k->stats);
+    args_str(&a, sha);
+    for (unsigned i = 0; i < n; i++) {
+        args_str(&a, jobs[i].id);
+        args_str(&a, jobs[i].keep ? "1" : "0");
+    }
+    int rc = queue_send(c, SCRIPT_purge, &a, cb, arg);
+    free(jk);
+    return rc;
+}
+
+int queue_purge_result(int err, const struct reply *r, int64_t *ret_purged,
+                       struct errbuf *eb)
+{
+    if (err == 0 && reply_str_is(reply_at(r, 0), "CHANGED"))
+        return errbuf_set(eb, ERR_MISSING, "purge: the queue has changed");
+    int rc = queue_check_ok(err, r, "purge", eb);
+
+    if (rc == 0 && !queue_count_at(r, 1, ret_purged))
+        return queue_unexpected("purge", eb);
+    return rc;
+}
+
+/* ---- import ---- */
+
+int queue_import(struct conn *c, const struct keys *k,
+                 const struct import_job *jobs, unsigned n, conn_reply_cb cb,
+                 void *arg)
+{
+    struct args a = {0};
+
+    script_args(&a, SCRIPT_import, 2);
+    args_str(&a, k->dead);
+    args_str(&a, k->stats);
+    for (unsigned i = 0; i < n; i++) {
+        args_int(&a, jobs[i].died_ms);
+        args_mem(&a, jobs[i].envelope.p, jobs[i].envelope.len);
+    }
+    return queue_send(c, SCRIPT_import, &a, cb, arg);
+}
+
+int queue_import_result(int err, const struct reply *r, int64_t *ret_added,
+                        struct errbuf *eb)
+{
+    int rc = queue_check_ok(err, r, "import", eb);
+
+    if (rc == 0 && !queue_count_at(r, 1, ret_added))
+        return queue_unexpected("import", eb);
     return rc;
 }

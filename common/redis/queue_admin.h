@@ -51,4 +51,32 @@ int queue_remove(struct conn *c, const struct keys *k, enum queue_set from,
 int queue_remove_result(int err, const struct reply *r, int64_t *ret_removed,
                         struct errbuf *eb);
 
+/* ---- purge: ready -> gone, from the head ---- */
+
+struct purge_job {
+    struct bytes job;   /* as it was read, the first one at the head */
+    const char *id;     /* "": none, so it has neither lock nor news */
+    const char *unique; /* the key of its lock; NULL: none */
+    bool keep;          /* there are news of it */
+};
+int queue_purge(struct conn *c, const struct keys *k,
+                const struct purge_job *jobs, unsigned n, conn_reply_cb cb,
+                void *arg) ON_LOOP;
+/* ERR_MISSING: these are not the first of ready any more; nothing was done. */
+int queue_purge_result(int err, const struct reply *r, int64_t *ret_purged,
+                       struct errbuf *eb);
+
+/* ---- import: producer -> dead ---- */
+
+struct import_job {
+    int64_t died_ms;
+    struct bytes envelope;
+};
+int queue_import(struct conn *c, const struct keys *k,
+                 const struct import_job *jobs, unsigned n, conn_reply_cb cb,
+                 void *arg) ON_LOOP;
+/* ret_added: those that were not there yet. */
+int queue_import_result(int err, const struct reply *r, int64_t *ret_added,
+                        struct errbuf *eb);
+
 #endif

@@ -27,6 +27,8 @@
     X(reap)                                                                    \
     X(requeue)                                                                 \
     X(remove)                                                                  \
+    X(purge)                                                                   \
+    X(import)                                                                  \
     X(tick)                                                                    \
     X(cron_put)
 

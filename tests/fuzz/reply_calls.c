@@ -111,6 +111,21 @@ static int send_tick(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
     return queue_tick(c, keys(), &t, cb, arg);
 }
 
+static int send_purge(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
+{
+    struct purge_job one = {
+        .job = job, .id = "1", .unique = "key", .keep = true};
+
+    return queue_purge(c, keys(), &one, 1, cb, arg);
+}
+
+static int send_import(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
+{
+    struct import_job one = {.died_ms = 1, .envelope = job};
+
+    return queue_import(c, keys(), &one, 1, cb, arg);
+}
+
 int call_send(struct conn *c, unsigned kind, const char *marker,
               conn_reply_cb cb, void *arg)
 {
@@ -164,6 +179,10 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
         return send_tick(c, cb, arg);
     case 22:
         return queue_cron_put(c, k, "n", job, job, 1, cb, arg);
+    case 23:
+        return send_purge(c, cb, arg);
+    case 24:
+        return send_import(c, cb, arg);
     default:
         return send_get(c, marker, cb, arg);
     }
@@ -336,6 +355,12 @@ static void read_admin(int err, const struct reply *r)
     }
     eb.text[0] = '\0';
     if (is_read(queue_remove_result(err, r, &n, &eb), err, &eb))
+        assert(is_count(n));
+    eb.text[0] = '\0';
+    if (is_read(queue_purge_result(err, r, &n, &eb), err, &eb))
+        assert(is_count(n));
+    eb.text[0] = '\0';
+    if (is_read(queue_import_result(err, r, &n, &eb), err, &eb))
         assert(is_count(n));
 }
 

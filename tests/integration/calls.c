@@ -23,6 +23,8 @@
 #define TICK "HSET @cron n {}\nZADD @cron:due 5 n\n"
 /* SHA-1 of J(1), J(2) and J(3). */
 #define SHA_1 "e72adfb6331568dff47aa4fab46f4d1fc410c8a6"
+#define SHA_12                                                                 \
+    "43639a61058fce1973493433377954dc5a69ad1b" /* each with a newline */
 #define SHA_2 "87b78019ec5923ebf6f8532d6fb93c17d02535a3"
 #define SHA_3 "668be1135aea930d3a40bbe1cd35eb6837cfbdc7"
 #define ULID "01ABCDEFGHJKMNPQRSTVWXY"
@@ -147,6 +149,13 @@ const struct call calls[] = {
      "@dead @stats @minute @cancelled @unique:a @job:a @stats @stats | "
      "removed " J(1) " j1 60000 " J(2) " '' 0",
      "OK 2", "j1 j2"},
+    {"purge", SCRIPT_purge,
+     "RPUSH @ready " J(1) " " J(2) " " J(
+         3) "\nSET @unique:a j1\nHSET @job:a state ready",
+     "@ready @stats @minute @unique:a @job:a @stats @stats | " SHA_12
+     " j1 1 '' 0",
+     "OK 2", "j1 j2"},
+    {"import", SCRIPT_import, DEAD_JOBS, "9 " J(8) " 2 " J(2), "OK 1", ""},
     {"remove as cancelled", SCRIPT_remove,
      DEAD_JOBS "HSET @job:a state dead\nZADD @cancelled 1 j1",
      "@dead @stats @minute @cancelled @stats @job:a | cancelled " J(1) " j1 "

@@ -1,6 +1,6 @@
 /*
  * Claims about the scripts by which people move jobs that no lane holds:
- * requeue and remove.
+ * requeue, remove, purge, import.
  */
 #include "tests/integration/table.h"
 
@@ -159,6 +159,55 @@ static void remove_tells_that_a_kept_job_was_cancelled(void **state)
     ROWS(rows);
 }
 
+#define READY_AB "RPUSH @ready " A " " B " c\n"
+#define PURGE "@ready @stats @minute "
+/* SHA-1 of A, and of A and B, each with a newline. */
+#define SHA_A "3e7addfe4d96f2629a42ec8bab1950579be5cf9d"
+#define SHA_AB "1ce891705be51a5fbc807a9e5f11b2d6855cdc5f"
+
+static void purge_takes_what_was_read_and_no_other(void **state)
+{
+    static const struct row rows[] = {
+        {"from the head", READY_AB, SCRIPT_purge,
+         PURGE "@stats @stats @stats @stats | " SHA_AB " '' 0 b 0", "OK 2",
+         "LRANGE @ready 0 -1 => c\nHGETALL @stats => purged 2\n"
+         "HGETALL @minute => purged 2\nTTL @minute => 86#"},
+        {"with lock and news", READY_AB NEWS "SET @unique:k a", SCRIPT_purge,
+         PURGE "@unique:k @job:a | " SHA_A " a 1", "OK 1",
+         "LRANGE @ready 0 -1 => " B " c\nEXISTS @unique:k @job:a => 0"},
+        {"not the lock of another", READY_AB "SET @unique:k b", SCRIPT_purge,
+         PURGE "@unique:k @stats | " SHA_A " a 0", "OK 1",
+         "GET @unique:k => b"},
+        {"a worker was faster", "RPUSH @ready " B " c d", SCRIPT_purge,
+         PURGE "@stats @stats @stats @stats | " SHA_AB " '' 0 b 0", "CHANGED",
+         "LLEN @ready => 3\nEXISTS @stats => 0"},
+        {"there are fewer", "RPUSH @ready " A, SCRIPT_purge,
+         PURGE "@stats @stats @stats @stats | " SHA_AB " '' 0 b 0", "CHANGED",
+         "LLEN @ready => 1"},
+        {"there are none", "", SCRIPT_purge,
+         PURGE "@stats @stats | " SHA_A " a 0", "CHANGED",
+         "EXISTS @stats => 0"},
+        {"no job", READY_AB, SCRIPT_purge, PURGE "| " SHA_A, "*1 to 1000*",
+         "LLEN @ready => 3"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void import_adds_what_is_not_there(void **state)
+{
+    static const struct row rows[] = {
+        {"with their times", DEAD_AB, SCRIPT_import, "5 c 1.5 d 9 " A, "OK 2",
+         "ZRANGE @dead 0 -1 WITHSCORES => " A " 1 d 1.5 " B " 2 c 5\n"
+         "HGETALL @stats => dead_bytes 28"},
+        {"none", DEAD_AB, SCRIPT_import, "", "*1 to 1000*", "ZCARD @dead => 2"},
+        {"no envelope", DEAD_AB, SCRIPT_import, "5", "*1 to 1000*",
+         "ZCARD @dead => 2"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
 /* The caller's counts, and the bound of a call. */
 static void calls_of_another_shape_change_nothing(void **state)
 {
@@ -209,6 +258,8 @@ int main(void)
         TEST(requeue_begins_the_news_anew),
         TEST(remove_leaves_nothing_of_a_job),
         TEST(remove_tells_that_a_kept_job_was_cancelled),
+        TEST(purge_takes_what_was_read_and_no_other),
+        TEST(import_adds_what_is_not_there),
         TEST(calls_of_another_shape_change_nothing),
         TEST(a_thousand_go_in_one_call),
     };

@@ -94,6 +94,19 @@ static const struct row good[SCRIPT_COUNT] = {
                         "LRANGE @ready 0 -1 => {`id`:`j1`}\n"
                         "ZRANGE @dead 0 -1 => {`id`:`j2`}\n"
                         "GET @unique:a => j1\nHGET @job:a state => ready"},
+    [SCRIPT_purge] = {"purge",
+                      "RPUSH @ready {`id`:`j1`} {`id`:`j2`} {`id`:`j3`}\n"
+                      "SET @unique:a j1\nHSET @job:a state ready",
+                      SCRIPT_purge,
+                      "@ready @stats @minute @unique:a @job:a @stats @stats "
+                      "| 43639a61058fce1973493433377954dc5a69ad1b j1 1 '' 0",
+                      "OK 2",
+                      "LRANGE @ready 0 -1 => {`id`:`j3`}\n"
+                      "EXISTS @unique:a @job:a => 0"},
+    [SCRIPT_import] = {"import", "ZADD @dead 1 {`id`:`j1`}", SCRIPT_import,
+                       "9 {`id`:`j2`} 7 {`id`:`j1`}", "OK 1",
+                       "ZRANGE @dead 0 -1 WITHSCORES => {`id`:`j1`} 1 "
+                       "{`id`:`j2`} 9"},
     [SCRIPT_remove] = {"remove",
                        "ZADD @dead 1 {`id`:`j1`} 2 {`id`:`j2`}\n"
                        "HSET @job:a state dead\nSET @unique:a j1",
@@ -134,7 +147,8 @@ static void a_full_redis_works_off_its_jobs(void **state)
 {
     (void)state;
     for (int s = 0; s < SCRIPT_COUNT; s++) {
-        if (s == SCRIPT_push || s == SCRIPT_push_one || s == SCRIPT_tick)
+        if (s == SCRIPT_push || s == SCRIPT_push_one || s == SCRIPT_import ||
+            s == SCRIPT_tick)
             continue;
         print_message("  %s\n", good[s].name);
         (void)table_clear(NULL);
@@ -157,6 +171,7 @@ static void a_full_redis_refuses_a_push(void **state)
     table_call(SCRIPT_push_one,
                "0 1 {`id`:`a`} a 0 9000 until skip 9000 1 t 5 @control",
                "OOM *");
+    table_call(SCRIPT_import, "1 {`id`:`a`}", "OOM *");
     table_do("CONFIG SET maxmemory 0");
     table_check("LRANGE @ready 0 -1 => x\nDBSIZE => 1");
     table_do("HSET @cron n {}\nZADD @cron:due 5 n\nCONFIG SET maxmemory 1");
@@ -180,9 +195,9 @@ static void stragglers_are_given_back_in_a_full_redis(void **state)
 static void planted_counters_stop_nothing(void **state)
 {
     static const enum script counting[] = {
-        SCRIPT_push,    SCRIPT_push_one, SCRIPT_settle,
-        SCRIPT_release, SCRIPT_promote,  SCRIPT_reap,
-        SCRIPT_requeue, SCRIPT_remove,   SCRIPT_tick};
+        SCRIPT_push,    SCRIPT_push_one, SCRIPT_settle,  SCRIPT_release,
+        SCRIPT_promote, SCRIPT_reap,     SCRIPT_requeue, SCRIPT_remove,
+        SCRIPT_tick,    SCRIPT_purge,    SCRIPT_import};
     (void)state;
     for (size_t i = 0; i < sizeof(counting) / sizeof(counting[0]); i++) {
         const struct row *row = &good[counting[i]];

@@ -46,6 +46,8 @@ static const char *const script_keys[SCRIPT_COUNT] = {
     [SCRIPT_remove] = "",
     [SCRIPT_tick] = "@cron @cron:due @ready @stats @minute @unique:cron:$1",
     [SCRIPT_cron_put] = "@cron @cron:due",
+    [SCRIPT_purge] = "",
+    [SCRIPT_import] = "@dead @stats",
 };
 
 static struct redis *server;

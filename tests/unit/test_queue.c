@@ -107,6 +107,18 @@ static int read_tick(int err, const struct reply *r, struct errbuf *eb)
     return queue_tick_result(err, r, &state, &pushed, eb);
 }
 
+static int read_purge(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t purged;
+    return queue_purge_result(err, r, &purged, eb);
+}
+
+static int read_import(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t added;
+    return queue_import_result(err, r, &added, eb);
+}
+
 static const read_fn readers[] = {read_push,
                                   read_register,
                                   read_fetch,
@@ -123,6 +135,8 @@ static const read_fn readers[] = {read_push,
                                   read_push_one,
                                   read_requeue,
                                   read_remove,
+                                  read_purge,
+                                  read_import,
                                   queue_note_result,
                                   read_tick,
                                   queue_cron_put_result};
@@ -411,6 +425,10 @@ static void requeue_says_who_stayed_and_why(void **state)
     assert_int_equal(queue_requeue_result(0, r, &moved, &refused, NULL),
                      ERR_REDIS);
     assert_int_equal(read_remove(0, r, NULL), ERR_REDIS);
+    assert_int_equal(read_purge(0, r, NULL), ERR_REDIS);
+    assert_int_equal(read_import(0, r, NULL), ERR_REDIS);
+    r = read_reply("*1\r\n$7\r\nCHANGED\r\n");
+    assert_int_equal(read_purge(0, r, NULL), ERR_MISSING);
 }
 
 /* Anybody may put a job into scheduled that is due in a million years. */
