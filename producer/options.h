@@ -16,6 +16,8 @@ struct text_list {
     int count;
 };
 
+enum { QUEUE_BOUNDS = 5 };
+
 struct options {
     const struct command *command; /* NULL: none was named */
     const char *group; /* of commands, named without one of them; or NULL */
@@ -37,6 +39,7 @@ struct options {
     int64_t in_ms; /* 0: not given */
     const char *at, *expires, *unique, *until, *on_conflict, *backoff;
     struct text_list then, meta;
+    const char *bounds[QUEUE_BOUNDS]; /* of queues set; NULL: not given */
 
     const char *state; /* NULL: not given */
     int64_t count;
