@@ -156,7 +156,6 @@ static void build_writes_the_options_of_a_job(void **state)
     const struct job_spec spec = {
         .id = "a",
         .type = "t",
-        .at_ms = 6,
         .in_ms = 7,
         .expires_at_ms = 8,
         .backoff = SPAN("[1,2]"),
@@ -168,11 +167,10 @@ static void build_writes_the_options_of_a_job(void **state)
     assert_int_equal(job_build(&spec, 1000, &f->out, &f->eb), 0);
     assert_string_equal(
         f->out.data,
-        "{\"id\":\"a\",\"type\":\"t\",\"at\":6,\"in\":7,\"expires_at\":8,"
+        "{\"id\":\"a\",\"type\":\"t\",\"in\":7,\"expires_at\":8,"
         "\"backoff\":[1,2],\"unique\":{\"key\":\"k\",\"until\":\"started\"},"
         "\"then\":{\"type\":\"u\"},\"meta\":{\"traceparent\":\"00-1\"}}");
     struct job *job = parse(f->out.data, f->out.len);
-    assert_int_equal(job->at_ms, 6);
     assert_int_equal(job->in_ms, 7);
     assert_int_equal(job->expires_at_ms, 8);
     assert_int_equal(job->unique.len, spec.unique.len);
