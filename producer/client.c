@@ -237,11 +237,18 @@ static void on_reply(void *arg, int err, const struct reply *r)
         req.cb(req.arg, r);
         return;
     }
+    if (err == 0)
+        client_fail(c, reply_error(r));
+    else if (c->failed == 0)
+        c->failed = EX_UNAVAILABLE;
+}
+
+void client_fail(struct client *c, const char *error)
+{
     if (c->failed != 0)
         return;
-    c->failed = err == 0 ? client_error_status(reply_error(r)) : EX_UNAVAILABLE;
-    if (err == 0)
-        snprintf(c->error, sizeof(c->error), "%s", reply_error(r));
+    c->failed = client_error_status(error);
+    snprintf(c->error, sizeof(c->error), "%s", error);
 }
 
 int client_wait(struct client *c)
@@ -253,6 +260,23 @@ int client_wait(struct client *c)
     if (c->error[0] != '\0')
         return fail(c->o, c->failed, "%s: %s", c->shown, c->error);
     return fail(c->o, c->failed, "%s: connection lost: %s", c->shown, c->why);
+}
+
+static void on_awake(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    *(bool *)arg = true;
+}
+
+void client_sleep(struct client *c, int64_t ms)
+{
+    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    bool awake = false;
+
+    event_base_once(c->base, -1, EV_TIMEOUT, on_awake, &awake, &tv);
+    while (!awake)
+        client_turn(c, true);
 }
 
 static void on_time(void *arg, const struct reply *r)

@@ -60,6 +60,12 @@ void client_call(struct client *c, const struct args *a, client_reply_cb cb,
  */
 int client_wait(struct client *c);
 
+/* An error inside a reply, of a transaction, for client_wait. */
+void client_fail(struct client *c, const char *error);
+
+/* Turns the loop for so long. */
+void client_sleep(struct client *c, int64_t ms);
+
 /*
  * Redis' clock, which all that lies in Redis is dated by. Returns as
  * client_wait, which it does.

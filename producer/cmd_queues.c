@@ -10,14 +10,16 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/redis/keys.h"
+#include "producer/age.h"
 #include "producer/client.h"
 #include "producer/complain.h"
 #include "producer/out.h"
 
-enum { QUEUES_AT_ONCE = 100, LANES_AT_ONCE = 1000 };
+enum { QUEUES_AT_ONCE = 100, LANES_AT_ONCE = 1000, REASON_WIDTH = 40 };
 
 struct names {
     char **names; /* owned, each too */
@@ -26,12 +28,17 @@ struct names {
 
 enum { READY, SCHEDULED, RETRY, DEAD, SIZES };
 
+/* What config says of a pause. */
+enum { PAUSED, PAUSED_AT, PAUSED_BY, PAUSED_REASON, PAUSES };
+static const char *const pause_fields[] = {"paused", "paused_at", "paused_by",
+                                           "paused_reason"};
+
 struct row {
     struct client *client; /* borrowed */
     struct keys keys;
     int64_t sizes[SIZES], active, lanes;
-    int64_t more_from; /* index of the next page of lanes; -1: none */
-    bool paused;
+    int64_t more_from;    /* index of the next page of lanes; -1: none */
+    char *pauses[PAUSES]; /* owned; NULL: not said */
 };
 
 static void on_names(void *arg, const struct reply *r);
@@ -107,17 +114,25 @@ static void ask_size(struct row *row, const char *command, const char *key,
 
 static void on_paused(void *arg, const struct reply *r)
 {
-    *(bool *)arg = !reply_is_nil(r);
+    struct row *row = arg;
+
+    for (size_t i = 0; i < PAUSES && i < reply_len(r); i++) {
+        const char *p;
+        size_t n;
+        if (reply_str(reply_at(r, i), &p, &n) && n > 0)
+            row->pauses[i] = mem_dup(p, n);
+    }
 }
 
 static void ask_paused(struct row *row)
 {
     struct args a = {0};
 
-    args_str(&a, "HGET");
+    args_str(&a, "HMGET");
     args_str(&a, row->keys.config);
-    args_str(&a, "paused");
-    client_call(row->client, &a, on_paused, &row->paused);
+    for (size_t i = 0; i < PAUSES; i++)
+        args_str(&a, pause_fields[i]);
+    client_call(row->client, &a, on_paused, row);
     args_done(&a);
 }
 
@@ -184,11 +199,59 @@ static const struct column columns[] = {
     {"retry", FOR_ALL, true},
     {"dead", FOR_ALL, true},
     {"workers", FOR_ALL, true},
-    {"paused", FOR_ALL, false},
+    {"paused", FOR_PROGRAMS, false},
+    {"paused", FOR_PEOPLE, false},
+    {"paused_until", FOR_PROGRAMS, true},
+    {"paused_at", FOR_PROGRAMS, true},
+    {"paused_by", FOR_PROGRAMS, false},
+    {"paused_reason", FOR_PROGRAMS, false},
     {0},
 };
 
-static void print(struct out *out, const struct row *row)
+static int64_t number_of(const char *text)
+{
+    char *end;
+    long long n = text ? strtoll(text, &end, 10) : 0;
+
+    return text && *end == '\0' ? n : 0;
+}
+
+static void out_instant(struct out *out, int64_t ms)
+{
+    if (ms > 1)
+        out_int(out, ms);
+    else
+        out_none(out);
+}
+
+/* "no", or "yes" and for how long and why. */
+static void print_pause(struct out *out, const struct row *row, int64_t now_ms)
+{
+    int64_t until_ms = number_of(row->pauses[PAUSED]);
+    bool paused = until_ms == 1 || until_ms > now_ms;
+    const char *reason = row->pauses[PAUSED_REASON];
+    struct buf text = {0};
+    char age[32];
+
+    out_bool(out, paused);
+    buf_str(&text, paused ? "yes" : "no");
+    if (paused && until_ms > 1)
+        buf_printf(&text, ", %s more", age_format(until_ms - now_ms, age));
+    if (paused && reason) {
+        size_t n = strlen(reason), cut = n < REASON_WIDTH ? n : REASON_WIDTH;
+        while (cut > 0 && cut < n && (reason[cut] & 0xc0) == 0x80)
+            cut--;
+        buf_printf(&text, ": %.*s%s", (int)cut, reason, cut < n ? "…" : "");
+    }
+    out_text(out, text.data, text.len);
+    buf_done(&text);
+    out_instant(out, paused ? until_ms : 0);
+    out_instant(out, paused ? number_of(row->pauses[PAUSED_AT]) : 0);
+    out_str(out, paused ? row->pauses[PAUSED_BY] : NULL);
+    out_str(out, paused ? reason : NULL);
+}
+
+static void print(struct out *out, const struct row *row, int64_t now_ms)
 {
     out_str(out, row->keys.queue);
     out_int(out, row->sizes[READY]);
@@ -197,7 +260,7 @@ static void print(struct out *out, const struct row *row)
     out_int(out, row->sizes[RETRY]);
     out_int(out, row->sizes[DEAD]);
     out_int(out, row->lanes);
-    out_bool(out, row->paused);
+    print_pause(out, row, now_ms);
     out_row(out);
 }
 
@@ -205,20 +268,25 @@ static int print_some(const struct options *o, struct client *client,
                       struct out *out, char *const *names, size_t n)
 {
     struct row *rows = mem_new(n * sizeof(*rows));
+    int64_t now_ms = 0;
 
     for (size_t i = 0; i < n; i++) {
         rows[i].client = client;
         keys_init(&rows[i].keys, o->ns, names[i]);
         ask(&rows[i]);
     }
-    int status = client_wait(client);
+    int status = client_now(client, &now_ms);
     for (size_t i = 0; i < n && status == 0;) {
         if (rows[i].more_from < 0) {
-            print(out, &rows[i++]);
+            print(out, &rows[i++], now_ms);
             continue;
         }
         ask_lanes(&rows[i]);
         status = client_wait(client);
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t p = 0; p < PAUSES; p++)
+            free(rows[i].pauses[p]);
     }
     free(rows);
     return status;

@@ -53,8 +53,8 @@ extern const struct command *const commands[];
 /* The flags that every command takes, ended by one without name. */
 extern const struct flag global_flags[];
 
-extern const struct command cmd_dead_requeue, cmd_dead_delete, cmd_requeue,
-    cmd_delete, cmd_move;
+extern const struct command cmd_pause, cmd_resume, cmd_dead_requeue,
+    cmd_dead_delete, cmd_requeue, cmd_delete, cmd_move;
 extern const struct command cmd_push, cmd_queues, cmd_queues_set, cmd_jobs,
     cmd_workers, cmd_result, cmd_status, cmd_stats, cmd_wait, cmd_explain,
     cmd_dev, cmd_worker, cmd_help;

@@ -53,6 +53,10 @@ struct options {
     bool any;                /* of wait */
     int64_t wait_timeout_ms; /* 0: none */
 
+    const char *reason; /* of a pause */
+    int64_t for_ms;     /* 0: without end */
+    bool no_wait;
+
     const char *dir, *handlers;
     int64_t port; /* -1: a free one, 0: none */
 };

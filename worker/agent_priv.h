@@ -43,6 +43,9 @@ struct agent {
 
     struct lane **lanes; /* owned, room for LANES_MAX */
     unsigned lane_count;
+    /* Until when what each of them holds may begin, by the boot clock: the
+     * pool, which outlives them, reads it. */
+    _Atomic int64_t good_until_ms[LANES_MAX];
 
     struct control *control; /* owned; NULL: not listening yet, or any more */
     struct listen *listen;   /* owned; NULL: no HTTP endpoint */

@@ -20,7 +20,7 @@
  * delivery and do not hand it over: only the one of the end does.
  */
 enum verdict {
-    VERDICT_NONE,    /* not run */
+    VERDICT_NONE,    /* not run: cancelled before, or its lease is in doubt */
     VERDICT_DONE,    /* settle done */
     VERDICT_RETRY,   /* failed: retry by policy, dead when used up */
     VERDICT_DEAD,    /* failed: the input can never work */
@@ -82,6 +82,9 @@ struct delivery {
     char queue[NAME_MAX_LEN + 1];
     int64_t fence;           /* fencing token; 0: none */
     int64_t expires_boot_ms; /* clock_boot_ms() of expires_at; 0: never */
+    /* Boot clock, ms: then it may not begin any more. Borrowed from the agent;
+     * NULL: for ever. */
+    const _Atomic int64_t *good_until_ms;
     struct outcome outcome;
     _Atomic int cancel; /* enum cancel */
 

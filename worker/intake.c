@@ -84,6 +84,7 @@ static void judge(struct lane *lane, struct slot *s)
     d->lane = lane;
     d->fence = cfg->fence ? s->fence : 0;
     d->tell_start = tells_start(d->job);
+    d->good_until_ms = lane->good_until_ms;
     memcpy(d->queue, lane->keys.queue, sizeof(d->queue));
     if (has_expired(lane, d)) {
         delivery_expire(d);

@@ -69,6 +69,7 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     struct lane *lane = mem_new(sizeof(*lane));
     lane->agent = a;
     lane->order = order;
+    lane->good_until_ms = &a->good_until_ms[a->lane_count];
     lane->weight = q->weight;
     keys_init(&lane->keys, a->cfg->ns, q->name);
     ledger_init(&lane->ledger);
@@ -172,7 +173,7 @@ static void bound(struct lane *lane)
     lane->leased = true;
     lane->rebinding = false;
     lane->state = LANE_UP;
-    lane->renewed_boot_ms = lane->asked_boot_ms;
+    lane_note_renewed(lane);
     /* Not from when the connection came up: Redis may refuse every write for
      * longer than a lease (no disk, no primary), and then none was renewed. */
     lane->grace_until_ms = clock_ms() + lane->agent->cfg->lease_ms;

@@ -89,8 +89,9 @@ struct lane {
     int64_t asked_us;         /* clock_us() of the last renewal */
     int64_t asked_boot_ms;    /* CLOCK_BOOTTIME of the last call for a lease */
     int64_t renewed_boot_ms;  /* of the last that was answered */
-    size_t expected_active;   /* length when the renewal was sent */
-    size_t expected_more;     /* that a fetch or BLMOVE could still add */
+    _Atomic int64_t *good_until_ms; /* borrowed: what that allows */
+    size_t expected_active;         /* length when the renewal was sent */
+    size_t expected_more;           /* that a fetch or BLMOVE could still add */
     unsigned mismatches, idle_looks;
 
     int64_t clock_offset_ms; /* Redis' clock less ours */
@@ -135,6 +136,8 @@ void lane_ask(struct lane *lane) ON_LOOP;
 void lane_renew_soon(struct lane *lane) ON_LOOP;
 void on_soon_timer(evutil_socket_t fd, short what, void *arg);
 void on_renew_timer(evutil_socket_t fd, short what, void *arg);
+/* The last call for a lease was answered. */
+void lane_note_renewed(struct lane *lane);
 /* Takes note of what Redis' clock was, asked for at asked_boot_ms. */
 void lane_watch_clock(struct lane *lane, int64_t redis_now_ms);
 

@@ -74,6 +74,20 @@ void lane_ask(struct lane *lane)
 }
 
 /*
+ * What begins later than that might run beside the same job of another worker,
+ * or in a paused queue: the pool gives it back. By the boot clock, since the
+ * process may have been suspended; from when we asked, so not later than Redis
+ * reckons.
+ */
+void lane_note_renewed(struct lane *lane)
+{
+    lane->renewed_boot_ms = lane->asked_boot_ms;
+    atomic_store_explicit(lane->good_until_ms,
+                          lane->renewed_boot_ms + lane->agent->cfg->lease_ms,
+                          memory_order_relaxed);
+}
+
+/*
  * What is looked at in turns: not at renewals that messages ask for, since
  * twice in a row is then no time.
  *
@@ -159,7 +173,7 @@ static void on_renewed(void *arg, int err, const struct reply *r)
     }
     int64_t now_us = clock_us();
     window_trip(&lane->agent->window, now_us - lane->asked_us, now_us);
-    lane->renewed_boot_ms = lane->asked_boot_ms;
+    lane_note_renewed(lane);
     lane_watch_clock(lane, res.now_ms);
     lane->look_due = false;
     if (look && !is_sound(lane, &res))

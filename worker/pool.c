@@ -270,11 +270,21 @@ void pool_take_progress(struct delivery *d, double *ret_percent,
     mutex_unlock(&g->mu);
 }
 
-/* Returns false when it was cancelled before, or has expired. */
+static bool is_good(const struct delivery *d)
+{
+    return d->good_until_ms == NULL ||
+           clock_boot_ms() <=
+               atomic_load_explicit(d->good_until_ms, memory_order_relaxed);
+}
+
+/* Returns false when it was cancelled before, has expired, or is too late to
+ * begin. */
 static bool begin(struct runner *r, struct delivery *d)
 {
     bool cancelled;
 
+    if (!is_good(d))
+        return false;
     if (d->expires_boot_ms != 0 && clock_boot_ms() >= d->expires_boot_ms &&
         atomic_load(&d->cancel) == CANCEL_NONE) {
         delivery_expire(d);

@@ -111,13 +111,91 @@ static void queues_has_every_format(void **state)
            "mail       3       3          2      1     4        2  yes\n",
            NULL, "queues");
     EXPECT(server, NULL, 0,
-           "queue\tready\tactive\tscheduled\tretry\tdead\tworkers\tpaused\n"
-           "mail\t3\t3\t2\t1\t4\t2\tyes\n",
+           "queue\tready\tactive\tscheduled\tretry\tdead\tworkers\tpaused\t"
+           "paused_until\tpaused_at\tpaused_by\tpaused_reason\n"
+           "mail\t3\t3\t2\t1\t4\t2\tyes\t\t\t\t\n",
            NULL, "queues", "mail", "-o", "tsv");
     EXPECT(server, NULL, 0, "{\"queue\":\"nix\",\"ready\":0,", NULL, "-o",
            "ndjson", "queues", "nix");
     EXPECT(server, NULL, 64, "", "belt queues: a b: not the name", "queues",
            "a b");
+}
+
+static void queues_tells_of_pauses(void **state)
+{
+    (void)state;
+    EXPECT(server, NULL, 0, "mail   paused\nother  paused\n", "", "pause",
+           "mail", "other", "--for", "1h", "--reason", "new disks\033",
+           "--no-wait");
+    EXPECT(server, NULL, 0, "  yes, 59m more: new disks\\x1b\n", "", "queues",
+           "mail");
+    json_t *j = ASK(0, "queues", "mail");
+    int64_t at = int_at(j, 0, "paused_at");
+    assert_true(json_is_true(json_object_get(json_array_get(j, 0), "paused")));
+    assert_int_equal(int_at(j, 0, "paused_until"), at + 3600 * 1000);
+    assert_string_equal(str_at(j, 0, "paused_reason"), "new disks\033");
+    assert_non_null(strchr(str_at(j, 0, "paused_by"), '@'));
+    json_decref(j);
+    redis_do(server, "HSET belt:{mail}:config paused %lld", (long long)at);
+    EXPECT(server, NULL, 0, "  no\n", "", "queues", "mail");
+    EXPECT(server, NULL, 0, "mail   resumed\nother  resumed\n", "", "resume",
+           "mail", "other");
+    EXPECT(server, NULL, 0, "mail   not paused\n", "", "resume", "mail");
+    j = ASK(0, "queues", "mail");
+    assert_true(
+        json_is_null(json_object_get(json_array_get(j, 0), "paused_reason")));
+    json_decref(j);
+}
+
+static void set_version(const char *text)
+{
+    redis_do(server, "HSET belt:{mail}:config version %s", text);
+    EXPECT(server, NULL, 0, "pausing", NULL, "pause", "mail", "--no-wait");
+}
+
+/* A pause must not be taken for one that was complied with long ago. */
+static void a_pause_has_a_version_that_nobody_has_seen(void **state)
+{
+    (void)state;
+    redis_do(server, "ZADD belt:{mail}:leases 9e15 a 9e15 b 1 c");
+    redis_do(server, "HSET belt:{mail}:lanes a:version 7 b:version x "
+                     "c:version 12");
+    set_version("3");
+    assert_int_equal(redis_int(server, "HINCRBY belt:{mail}:config version 0"),
+                     8);
+    set_version("9");
+    assert_int_equal(redis_int(server, "HINCRBY belt:{mail}:config version 0"),
+                     10);
+    set_version("broken");
+    assert_true(redis_int(server, "HINCRBY belt:{mail}:config version 0") >
+                1700000000000);
+    set_version("-5");
+    assert_true(redis_int(server, "HINCRBY belt:{mail}:config version 0") >
+                1700000000000);
+    redis_do(server, "HSET belt:{mail}:config version 20");
+    EXPECT(server, NULL, 75, "mail   pausing", "not yet heard by 2: a, b",
+           "pause", "mail", "--timeout", "20ms");
+    redis_do(server, "HSET belt:{mail}:lanes a:version 22 b:version 23");
+    redis_do(server, "HSET belt:{mail}:config version 20");
+    EXPECT(server, NULL, 75, "mail   pausing", "not yet heard by 2: a, b",
+           "pause", "mail", "--timeout", "20ms");
+}
+
+static void pausing_says_what_is_wrong(void **state)
+{
+    (void)state;
+    EXPECT(server, NULL, 64, "", "a b: not the name of a queue", "pause",
+           "a b");
+    EXPECT(server, NULL, 64, "", "", "pause");
+    EXPECT(server, NULL, 64, "", "--for", "pause", "mail", "--for", "0s");
+    EXPECT(server, NULL, 64, "", "--for", "resume", "mail", "--for", "1s");
+    redis_do(server, "SET belt:{mail}:config x");
+    EXPECT(server, NULL, 70, "", "WRONGTYPE", "pause", "mail");
+    redis_do(server, "DEL belt:{mail}:config");
+    redis_do(server, "ACL SETUSER default -publish");
+    EXPECT(server, NULL, 77, "", "NOPERM", "pause", "mail");
+    redis_do(server, "ACL SETUSER default +publish");
+    assert_int_equal(redis_int(server, "EXISTS belt:{mail}:config"), 0);
 }
 
 static void queues_goes_on_after_a_thousand(void **state)
@@ -445,6 +523,10 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(queues_counts_what_is_where, setup),
         cmocka_unit_test_setup(queues_has_every_format, setup),
+        cmocka_unit_test_setup(queues_tells_of_pauses, setup),
+        cmocka_unit_test_setup(a_pause_has_a_version_that_nobody_has_seen,
+                               setup),
+        cmocka_unit_test_setup(pausing_says_what_is_wrong, setup),
         cmocka_unit_test_setup(queues_goes_on_after_a_thousand, setup),
         cmocka_unit_test_setup(jobs_are_shown_in_each_state, setup),
         cmocka_unit_test_setup(jobs_shows_as_many_as_asked_for_across_pages,

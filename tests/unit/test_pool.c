@@ -244,6 +244,27 @@ static void cancelled_delivery_that_waits_comes_back_unrun(void **state)
     stop(f);
 }
 
+/* Of a lane whose lease has run out, or which does not know. */
+static void what_is_not_good_any_more_comes_back_unrun(void **state)
+{
+    struct fixture *f = start(1);
+    _Atomic int64_t until_ms = clock_boot_ms() - 1;
+
+    (void)state;
+    for (unsigned i = 1; i <= 3; i++) {
+        struct delivery *d = new_delivery(f, "noop", "null");
+        d->good_until_ms = &until_ms;
+        assert_int_equal(chan_try_send(f->jobs, d), 0);
+        assert_ptr_equal(next_outcome(f), d);
+        assert_int_equal(d->outcome.verdict,
+                         i == 2 ? VERDICT_DONE : VERDICT_NONE);
+        assert_int_equal(pool_begun(f->pool), i);
+        delivery_free(d);
+        until_ms += i == 1 ? 3600 * 1000 : -3600 * 1000;
+    }
+    stop(f);
+}
+
 static void cancel_spares_the_next_run(void **state)
 {
     struct fixture *f = start(1);
@@ -436,6 +457,7 @@ int main(void)
         cmocka_unit_test(cancel_ends_a_run),
         cmocka_unit_test(what_runs_is_known),
         cmocka_unit_test(cancelled_delivery_that_waits_comes_back_unrun),
+        cmocka_unit_test(what_is_not_good_any_more_comes_back_unrun),
         cmocka_unit_test(cancel_spares_the_next_run),
         cmocka_unit_test(start_comes_before_the_end_for_who_wants_to_know),
         cmocka_unit_test(progress_comes_one_at_a_time),
