@@ -21,6 +21,7 @@
 #include "producer/out.h"
 #include "producer/payload.h"
 #include "producer/push_options.h"
+#include "producer/push_wait.h"
 
 #define AT(member) offsetof(struct options, member)
 #define DAY_MS (24LL * 3600 * 1000)
@@ -187,18 +188,25 @@ static void print_id(const struct push *p)
 static int deliver(const struct options *o, const struct push_one *one)
 {
     struct push p = {.o = o, .one = one};
+    struct waiting *w = NULL;
     struct client *client;
     int status = client_open(o, &client);
 
     if (status != 0)
         return status;
     keys_init(&p.keys, o->ns, o->queue);
-    send_all(&p, client);
-    while (!p.answered)
-        client_turn(client, true);
-    client_close(client);
+    p.status = push_wait_begin(o, client, one->id, &w);
     if (p.status == 0)
+        send_all(&p, client);
+    while (p.status == 0 && !p.answered)
+        client_turn(client, true);
+    if (p.status == 0 && w)
+        p.status = push_wait_end(o, client, w, &p.result);
+    else if (p.status == 0)
         print_id(&p);
+    else
+        waiting_free(w);
+    client_close(client);
     return p.status;
 }
 
@@ -221,7 +229,7 @@ static int build(const struct options *o, const struct push_options *options,
         .created_at_ms = clock_wall_ms(),
         .max_attempts = o->max_attempts,
         .timeout_ms = o->timeout_ms,
-        .keep_ms = o->keep_ms,
+        .keep_ms = o->keep_ms || !o->wait ? o->keep_ms : PUSH_WAIT_KEEP_MS,
     };
 
     push_options_apply(options, spec.created_at_ms, &spec);
@@ -304,7 +312,7 @@ static int run_push(const struct options *o)
     if (rc != 0)
         status = fail(o, rc == ERR_INVALID ? EX_USAGE : payload_status(rc),
                       "%s", eb.text);
-    else
+    else if ((status = push_wait_check(o)) == 0)
         status = o->ndjson ? run_bulk(o, &options) : run_single(o, &options);
     push_options_done(&options);
     return status;
@@ -340,6 +348,12 @@ static const struct flag flags[] = {
      "to push when this is done: JSON, @FILE or type=TYPE; repeatable"},
     {"meta", 0, FLAG_LIST, "KEY=VALUE", AT(meta), 0, 0,
      "carried along: traceparent and the like; repeatable"},
+    {"wait", 0, FLAG_BOOL, NULL, AT(wait), 0, 0,
+     "until it has ended: print that, and exit as belt wait does"},
+    {"wait-timeout", 0, FLAG_DURATION, "D", AT(wait_timeout_ms), 1,
+     366 * DAY_MS, "no longer than that: exit 124"},
+    {"raw", 0, FLAG_BOOL, NULL, AT(raw), 0, 0,
+     "with --wait: the bytes of its result and nothing else"},
     {"ndjson", 0, FLAG_BOOL, NULL, AT(ndjson), 0, 0,
      "many jobs: one a line, from FILE or stdin"},
     {"type", 0, FLAG_TEXT, "TYPE", AT(type), 0, 0,
@@ -361,7 +375,8 @@ const struct command cmd_push = {
         "is 0.\n75 says try again: the queue is full, say; with \"outcome "
         "unknown\" the job may\nbe there already. With --id ID --unique "
         "KEY:TTL pushing it again is safe.\nWhere KEY is held, what is "
-        "printed is the queue/id of its holder.\n",
+        "printed is the queue/id of its holder,\nand what --wait waits for is "
+        "the holder. --wait keeps the news for 1h unless\n--keep says.\n",
     .flags = flags,
     .max_args = -1,
     .run = run_push,

@@ -24,10 +24,10 @@ static const char exit_codes[] =
     "       lost meanwhile\n"
     "   77  no permission: NOAUTH, WRONGPASS, NOPERM\n"
     "   78  the queue is of a newer format than this program\n"
-    "  124  belt wait: its --timeout has passed\n"
+    "  124  belt wait, belt push --wait: the time to wait is over\n"
     "  130  interrupted (128 + number of the signal)\n"
     "\n"
-    "belt wait ends with the exit code of the job that it waits for.\n"
+    "Both end with the exit code of the job that they wait for.\n"
     "\"outcome unknown\" says that the job may or may not be in the queue.\n"
     "Pushing it again may run it twice. In a handler, 75 means \"retry me\".\n";
 

@@ -58,9 +58,10 @@ struct waiting {
     struct entry *entries;             /* owned */
     size_t count, left;                /* left: not ended yet */
 
-    bool any;     /* the first end is enough */
-    bool ready;   /* subscribed to all */
-    bool refused; /* not allowed to subscribe */
+    bool expected; /* hashes that are not there yet will be */
+    bool any;      /* the first end is enough */
+    bool ready;    /* subscribed to all */
+    bool refused;  /* not allowed to subscribe */
     bool told_lost;
     int64_t up_at_ms;      /* when both connections were last there */
     int64_t look_at_ms;    /* when all are looked at next */
@@ -155,6 +156,11 @@ void waiting_free(struct waiting *w)
     free(w);
 }
 
+void waiting_expect(struct waiting *w)
+{
+    w->expected = true;
+}
+
 int waiting_run(struct waiting *w, bool any, int64_t timeout_ms)
 {
     loop_role_assert();
@@ -234,6 +240,8 @@ static void take_absence(struct entry *e, struct kept *k)
         take_end(e, k);
         return;
     }
+    if (w->expected && !e->seen)
+        return;
     complain(w->o, "%s: %s", job_name_format(&e->name, text),
              e->seen ? "removed, or not kept any longer" : "not kept");
     e->ended = true;
@@ -264,9 +272,10 @@ static void on_hash(void *arg, int err, const struct reply *r)
     kept_read(&k, r);
     if (!k.values[KEPT_state])
         take_absence(e, &k);
-    else if (kept_is_over(&k))
+    else
+        e->seen = true;
+    if (!e->ended && kept_is_over(&k))
         take_end(e, &k);
-    e->seen = true;
     kept_done(&k);
     if (e->due)
         look_at(e);
@@ -344,6 +353,16 @@ static void on_change(void *arg, bool up)
         look_at_all(w);
 }
 
+static int time_out(const struct waiting *w)
+{
+    char text[JOB_NAME_TEXT_MAX];
+
+    if (w->count > 1)
+        return fail(w->o, TIMED_OUT, "timed out: %zu jobs are left", w->left);
+    return fail(w->o, TIMED_OUT, "%s: timed out",
+                job_name_format(&w->entries[0].name, text));
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
@@ -355,7 +374,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     if (conn_is_up(client_conn(w->client)) && (w->ready || w->refused))
         w->up_at_ms = now_ms;
     if (now_ms >= w->give_up_at_ms)
-        end(w, fail(w->o, TIMED_OUT, "timed out"));
+        end(w, time_out(w));
     else if (now_ms - w->up_at_ms > AWAY_MAX_MS)
         end(w, fail(w->o, EX_UNAVAILABLE, "%s: %s", client_url(w->client),
                     w->why));

@@ -28,6 +28,9 @@ struct waiting;
 int waiting_new(const struct options *o, struct client *client,
                 const struct job_name *names, size_t n, struct waiting **ret);
 
+/* Their hashes may not be there yet, but will be. */
+void waiting_expect(struct waiting *w);
+
 /*
  * Waits until all jobs, or with any the first of them, have ended, and prints
  * each as belt result does. Returns the exit status: the job's own if it was

@@ -104,16 +104,6 @@ static void it_ends_as_the_job_does(void **state)
     }
 }
 
-static void it_does_not_ask_while_it_waits(void **state)
-{
-    (void)state;
-    hash("a", "state ready");
-    EXPECT(runs_redis, NULL, 124, "", "timed out", "wait", "q/a", "--timeout",
-           "1100ms");
-    assert_int_equal(runs_info("commandstats", "cmdstat_hmget:calls="), 1);
-    assert_int_equal(runs_info("commandstats", "cmdstat_subscribe:calls="), 1);
-}
-
 static void other_news_do_not_end_it(void **state)
 {
     struct cli c;
@@ -226,21 +216,44 @@ static void lost_connections_are_made_again(void **state)
     finish(&c, 0, "done", "connection lost");
 }
 
-static void who_may_not_subscribe_looks_every_second(void **state)
+static bool has_looked(void *arg)
+{
+    char text[4096];
+
+    (void)redis_str(arg, text, sizeof(text), "INFO commandstats");
+    return strstr(text, "cmdstat_hmget:calls=1,") != NULL;
+}
+
+/* Starts one that waits where it may not subscribe, and has looked once. */
+static struct redis *start_without_channels(struct cli *c)
 {
     struct redis *r = redis_start(&(struct redis_opts){.tcp = true});
     char *url =
         mem_printf("redis://u:p@%s", redis_tcp_url(r) + strlen("redis://"));
 
-    (void)state;
     redis_do(r, "ACL SETUSER u on >p ~* +@all resetchannels");
     redis_do(r, "HSET belt:{q}:job:a state active");
-    redis_do(r, "CONFIG RESETSTAT");
-    EXPECT(NULL, NULL, 124, "", "NOPERM", "-u", url, "wait", "q/a", "--timeout",
-           "1100ms");
-    redis_do(r, "HSET belt:{q}:job:a state done");
-    EXPECT(NULL, NULL, 0, "done", "every second", "-u", url, "wait", "q/a");
+    cli_start(c, NULL, -1,
+              (const char *const[]){"-u", url, "wait", "q/a", NULL});
     free(url);
+    assert_true(wait_until(has_looked, r, RUN_MS));
+    return r;
+}
+
+/* Those who wait this way and that at the same time, since both take time. */
+static void only_who_may_not_subscribe_asks_again(void **state)
+{
+    struct cli c;
+
+    (void)state;
+    struct redis *r = start_without_channels(&c);
+    redis_do(r, "HSET belt:{q}:job:a state done");
+    hash("a", "state ready");
+    EXPECT(runs_redis, NULL, 124, "", "q/a: timed out", "wait", "q/a",
+           "--timeout", "1200ms");
+    assert_int_equal(runs_info("commandstats", "cmdstat_hmget:calls="), 1);
+    assert_int_equal(runs_info("commandstats", "cmdstat_subscribe:calls="), 1);
+    finish(&c, 0, "done", "every second");
     redis_stop(r);
 }
 
@@ -300,10 +313,72 @@ static void the_death_of_a_worker_does_not_end_it(void **state)
     struct worker *other = runs_worker("--handler", handler, NULL);
     assert_true(wait_until(has_begun, &second, RUN_MS));
     go("go");
-    runs_await_stat("done", 1);
-    redis_do(runs_redis, "PUBLISH belt:{q}:job:a done");
     finish(&c, 0, "yes", "");
     runs_end(other);
+}
+
+/* ---- push --wait ---- */
+
+static void a_push_may_wait_for_the_end(void **state)
+{
+    (void)state;
+    struct worker *w =
+        runs_worker("--handler", runs_handler("echo", "cat"), "--handler",
+                    runs_handler("fail", "echo no >&2; exit 7"), "--handler",
+                    runs_handler("die", "kill -9 $$"), NULL);
+    EXPECT(runs_redis, NULL, 0, "done", "", "push", "-q", "q", "--wait", "echo",
+           "1");
+    struct cli_result r = CLI(runs_redis, NULL, "push", "-q", "q", "--wait",
+                              "--raw", "echo", "{\"a\":1}");
+    assert_int_equal(r.status, 0);
+    assert_string_equal(r.out, "{\"a\":1}");
+    cli_result_done(&r);
+    EXPECT(runs_redis, NULL, 7, "dead", "", "push", "-q", "q", "--wait", "fail",
+           "--max-attempts", "1");
+    EXPECT(runs_redis, NULL, 7, "", "dead: ", "push", "-q", "q", "--wait",
+           "fail", "--max-attempts", "1", "--raw");
+    EXPECT(runs_redis, NULL, 137, "dead", "", "push", "-q", "q", "--wait",
+           "die", "--max-attempts", "1");
+    EXPECT(runs_redis, NULL, 0, "\"result\":2", "", "push", "-q", "q", "--wait",
+           "echo", "2", "--in", "20ms", "-o", "json");
+    runs_end(w);
+}
+
+static void a_push_waits_for_who_holds_its_key(void **state)
+{
+    struct cli c;
+
+    (void)state;
+    EXPECT(runs_redis, NULL, 124, "", "q/a: timed out", "push", "-q", "q",
+           "--id", "a", "--wait", "--wait-timeout", "1ms", "t", "--unique",
+           "k");
+    assert_in_range(redis_int(runs_redis, "PTTL belt:{q}:job:a"), 1, INT64_MAX);
+    cli_start(&c, runs_redis, -1,
+              (const char *const[]){"push", "-q", "q", "--id", "b", "--unique",
+                                    "k", "--wait", "t", NULL});
+    await_subscriber("a");
+    tell("a", "done", "state done");
+    finish(&c, 0, "q/a", "held by a");
+    EXPECT(runs_redis, NULL, 64, "", "need --wait", "push", "t", "--raw");
+    EXPECT(runs_redis, NULL, 64, "", "for one job", "push", "--wait",
+           "--ndjson");
+}
+
+/* The job that was scheduled is not kept: it will be, as what replaces it. */
+static void a_push_waits_for_what_it_replaces(void **state)
+{
+    struct cli c;
+
+    (void)state;
+    EXPECT(runs_redis, NULL, 0, "q/a", "", "push", "-q", "q", "--id", "a", "t",
+           "--unique", "k", "--in", "1h");
+    cli_start(&c, runs_redis, -1,
+              (const char *const[]){"push", "-q", "q", "--id", "b", "--unique",
+                                    "k", "--on-conflict", "replace", "--in",
+                                    "1h", "--wait", "t", NULL});
+    await_subscriber("a");
+    tell("a", "done", "state done");
+    finish(&c, 0, "q/a", "is this job now");
 }
 
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, runs_clear, runs_over)
@@ -312,7 +387,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(it_ends_as_the_job_does),
-        CLAIM(it_does_not_ask_while_it_waits),
         CLAIM(other_news_do_not_end_it),
         CLAIM(several_are_waited_for),
         CLAIM(the_first_of_several_is_enough),
@@ -321,7 +395,10 @@ int main(void)
         CLAIM(an_interrupt_ends_it),
         CLAIM(lost_connections_are_made_again),
         CLAIM(a_restart_of_redis_does_not_end_it),
-        CLAIM(who_may_not_subscribe_looks_every_second),
+        CLAIM(only_who_may_not_subscribe_asks_again),
+        CLAIM(a_push_may_wait_for_the_end),
+        CLAIM(a_push_waits_for_who_holds_its_key),
+        CLAIM(a_push_waits_for_what_it_replaces),
         CLAIM(the_death_of_a_worker_does_not_end_it),
     };
     return cmocka_run_group_tests(tests, runs_start, runs_stop);
