@@ -10,6 +10,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "tests/faults/journal.h"
 #include "tests/faults/proxy.h"
 #include "tests/support/wait.h"
 #include "tests/support/worker.h"
@@ -23,8 +24,10 @@ static unsigned serial; /* of the key: another in each case */
 
 static int start(void **state)
 {
+    static const struct redis_opts opts = {
+        .appendonly = true, .conf = "auto-aof-rewrite-percentage 0"};
     (void)state;
-    redis = redis_start(NULL);
+    redis = redis_start(&opts);
     proxy = proxy_start(redis, 1);
     return 0;
 }
@@ -253,12 +256,37 @@ static void lines_with_keys_come_once(void **state)
     }
 }
 
+/* ---- books ---- */
+
+/* The accountant understands a push of each kind, and what replaces. */
+static void the_books_of_all_kinds_are_right(void **state)
+{
+    static const char *const pushes[][ARGS_MAX] = {
+        {"-q", "b", "t", "--keep", "1h"},
+        {"-q", "b", "t", "--front", "--unique", "a:1h"},
+        {"-q", "b", "t", "--in", "1h"},
+        {"-q", "b", "t", "--unique", "b", "--in", "1h", "n:=1"},
+        {"-q", "b", "t", "--unique", "b", "--in", "2h", "n:=1", "m:=2",
+         "--on-conflict", "replace"},
+        {"-q", "b", "t", "--unique", "b"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(pushes) / sizeof(pushes[0]); i++)
+        assert_int_equal(run_belt(pushes[i], NULL), 0);
+    struct journal *j = journal_replay(redis_dir(redis), "b", 0, stderr);
+    assert_int_equal(journal_breach_count(j), 0);
+    assert_int_equal(journal_moves(j).pushed, 4);
+    assert_int_equal(journal_left(j), 4);
+    journal_free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_push_with_a_key_can_be_done_again),
         cmocka_unit_test(a_replacement_can_be_done_again),
         cmocka_unit_test(lines_with_keys_come_once),
+        cmocka_unit_test(the_books_of_all_kinds_are_right),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

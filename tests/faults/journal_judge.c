@@ -179,6 +179,12 @@ static void judge_payload(struct account *a, const struct change *from,
                role_name(to->role));
 }
 
+/* A push that replaces what is not due yet: under its id another payload. */
+static bool is_replaced(const struct change *from, const struct change *to)
+{
+    return from->role == ROLE_SCHEDULED && to->role == ROLE_SCHEDULED;
+}
+
 void judge_move(struct account *a, const struct change *from,
                 const struct change *to)
 {
@@ -187,6 +193,8 @@ void judge_move(struct account *a, const struct change *from,
         j->alive--;
     if (to->role != ROLE_DEAD)
         j->alive++;
+    if (is_replaced(from, to))
+        return;
     judge_payload(a, from, to);
     if (from->role == ROLE_ACTIVE) {
         judge_active(a, from, to);

@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "tests/integration/cli_fixture.h"
+#include "tests/support/wait.h"
 #include "tests/unit/unit.h"
 
 #define KEY(rest) "belt:{q}" rest
@@ -341,6 +342,41 @@ static void a_full_queue_stops_lines_exactly(void **state)
     free(lines);
 }
 
+static bool has_a_thousand(void *arg)
+{
+    (void)arg;
+    return length() == 1000;
+}
+
+/* Nobody knew of the limit: what got in behind the gap is told by its line. */
+static void a_limit_that_comes_late_is_told_exactly(void **state)
+{
+    static const char late[] =
+        "{\"type\":\"t\"}\n{\"type\":\"t\"}\n{\"type\":\"t\"}\n{\"type\":\"t\"}"
+        "\n"
+        "{\"type\":\"t\"}\n{\"type\":\"t\",\"in\":60000}\n";
+    char *lines = many_lines(1000);
+    struct cli_result r;
+    struct cli c;
+    (void)state;
+    cli_start(&c, server, -1,
+              (const char *const[]){"push", "-q", "q", "--ndjson", NULL});
+    assert_true(cli_write(&c, lines, strlen(lines)));
+    assert_true(wait_until(has_a_thousand, NULL, CLOSE_MS));
+    redis_do(server, "HSET " KEY(":config") " max_length 1003");
+    assert_true(cli_write(&c, late, strlen(late)));
+    cli_finish(&c, &r);
+    assert_int_equal(r.status, 75);
+    assert_non_null(strstr(r.err, "1 003 jobs pushed"));
+    assert_non_null(strstr(r.err, "lines up to 1003 are"));
+    assert_non_null(strstr(r.err, "pushed: lines 1006 to 1006, which --skip "
+                                  "1003 would push again"));
+    assert_int_equal(length(), 1003);
+    assert_int_equal(redis_int(server, "ZCARD " KEY(":scheduled")), 1);
+    cli_result_done(&r);
+    free(lines);
+}
+
 static void lines_that_are_no_jobs_do_not_count(void **state)
 {
     (void)state;
@@ -497,6 +533,7 @@ int main(void)
         TEST(what_has_begun_is_not_replaced),
         TEST(a_full_queue_refuses_a_job),
         TEST(a_full_queue_stops_lines_exactly),
+        TEST(a_limit_that_comes_late_is_told_exactly),
         TEST(lines_that_are_no_jobs_do_not_count),
         TEST(lines_with_options_keep_their_place),
         TEST(lines_that_meet_a_lock_are_counted),

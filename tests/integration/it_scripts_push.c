@@ -4,6 +4,8 @@
  */
 #include "tests/integration/table.h"
 
+#include <string.h>
+
 #include "tests/unit/unit.h"
 
 #define A "{`id`:`a`,`v`:1}"
@@ -281,6 +283,35 @@ static void push_one_keeps_the_news(void **state)
     ROWS(rows);
 }
 
+/* The next message on the control channel. */
+static void expect_message(redisContext *c, const char *begins)
+{
+    redisReply *r = NULL;
+    assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+    assert_int_equal(r->elements, 3);
+    if (strncmp(r->element[2]->str, begins, strlen(begins)) != 0)
+        fail_msg("%s, not %s", r->element[2]->str, begins);
+    freeReplyObject(r);
+}
+
+/* What is due first wakes the lanes; what is behind it does not. */
+static void push_one_tells_what_is_due_first(void **state)
+{
+    (void)state;
+    redisContext *c =
+        redisConnectUnix(redis_url(table_redis()) + strlen("unix://"));
+    freeReplyObject(redisCommand(c, "SUBSCRIBE belt:{q}:control"));
+    table_call(SCRIPT_push_one, "0 1 " A " a NOW+90000 0" PLAIN, "OK 0");
+    expect_message(c, "due 17");
+    table_call(SCRIPT_push_one, "0 1 " B " b NOW+95000 0" PLAIN, "OK 0");
+    table_call(SCRIPT_push_one, "0 1 {`id`:`c`} c 0 0" PLAIN, "OK 1");
+    table_do("PUBLISH @control marker");
+    expect_message(c, "marker");
+    table_call(SCRIPT_push_one, "0 1 {`id`:`d`} d NOW+10000 0" PLAIN, "OK 1");
+    expect_message(c, "due 17");
+    redisFree(c);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, table_clear)
 
 int main(void)
@@ -295,6 +326,7 @@ int main(void)
         TEST(push_one_comes_once),
         TEST(push_one_takes_what_comes_out_of_an_outbox),
         TEST(push_one_keeps_the_news),
+        TEST(push_one_tells_what_is_due_first),
     };
     return cmocka_run_group_tests(tests, table_start, table_stop);
 }
