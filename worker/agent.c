@@ -49,7 +49,7 @@ static bool burst_is_over(const struct agent *a)
     for (unsigned i = 0; i < a->lane_count; i++) {
         const struct lane *l = a->lanes[i];
         if (l->state != LANE_UP || l->ledger.len > 0 || l->unacked != NULL ||
-            !(l->burst_checked || l->paused))
+            lane_relays(l) || !(l->burst_checked || l->paused))
             return false;
     }
     return true;
@@ -60,6 +60,7 @@ void agent_turn(struct agent *a)
     for (unsigned i = 0; i < a->lane_count; i++) {
         lane_settle(a->lanes[i]);
         lane_send_held(a->lanes[i]);
+        lane_relay(a->lanes[i]);
         lane_pause_turn(a->lanes[i]);
     }
     if (burst_is_over(a))

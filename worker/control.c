@@ -145,8 +145,11 @@ static void hear(struct lane *lane, const char *text, size_t len)
         int64_t wait_ms = due_ms - lane_now_ms(lane);
         if (wait_ms < QUEUE_WAIT_MAX_MS)
             lane_promote_in(lane, wait_ms > 0 ? wait_ms : 0);
+    } else if (is_word(text, len, "outbox")) {
+        lane->outbox_seen++; /* who put it there does not bring it on */
+        lane_renew_soon(lane);
     } else if (is_word(text, len, "pause") || is_word(text, len, "cancel") ||
-               is_word(text, len, "outbox") || is_word(text, len, "cron")) {
+               is_word(text, len, "cron")) {
         lane_renew_soon(lane);
     }
 }

@@ -78,12 +78,14 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     lane->reap_timer = event_new(a->base, -1, 0, on_reap_timer, lane);
     lane->poll_timer = event_new(a->base, -1, 0, on_poll_timer, lane);
     lane->settle_timer = event_new(a->base, -1, 0, on_settle_timer, lane);
+    lane->outbox_timer = event_new(a->base, -1, 0, on_outbox_timer, lane);
     lane->soon_timer = event_new(a->base, -1, 0, on_soon_timer, lane);
     lane->pause_timer = event_new(a->base, -1, 0, on_pause_timer, lane);
     lane->note_timer = event_new(a->base, -1, 0, on_note_timer, lane);
     lane->bulk_in = 1; /* the first fetch tells whether jobs have ids */
     lane->cmd = new_conn(lane, false);
     lane->wait = new_conn(lane, true);
+    lane->relay = relay_new(lane->cmd, &lane->keys, on_relayed, lane);
     return lane;
 }
 
@@ -94,6 +96,7 @@ void lane_free(struct lane *lane)
     lane->state = LANE_LEFT;
     conn_free(lane->cmd);
     conn_free(lane->wait);
+    relay_free(lane->relay);
     lane_drop(lane);
     ledger_done(&lane->ledger);
     reaper_forget_neighbours(lane);
@@ -102,6 +105,7 @@ void lane_free(struct lane *lane)
     event_free(lane->reap_timer);
     event_free(lane->poll_timer);
     event_free(lane->settle_timer);
+    event_free(lane->outbox_timer);
     event_free(lane->soon_timer);
     event_free(lane->pause_timer);
     event_free(lane->note_timer);
@@ -350,6 +354,7 @@ static void stop_calls(struct lane *lane)
     (void)event_del(lane->renew_timer);
     (void)event_del(lane->promote_timer);
     (void)event_del(lane->settle_timer);
+    (void)event_del(lane->outbox_timer);
     (void)event_del(lane->soon_timer);
     (void)event_del(lane->pause_timer);
     (void)event_del(lane->note_timer);
@@ -459,7 +464,7 @@ void lane_leave(struct lane *lane)
         return;
     }
     if (lane->state != LANE_UP || lane->ledger.len > 0 ||
-        lane->unacked != NULL || !lane_is_quiescent(lane))
+        lane->unacked != NULL || !lane_is_quiescent(lane) || lane_relays(lane))
         return;
     lane->state = LANE_LEAVING;
     (void)queue_leave(lane->cmd, &lane->keys, lane->id, on_left, lane);

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 
 #include "common/redis/queue.h"
+#include "common/redis/relay.h"
 #include "worker/agent_priv.h"
 #include "worker/ledger.h"
 
@@ -78,10 +79,15 @@ struct lane {
     bool oom;               /* BLMOVE is refused: poll, then try again */
     bool oom_said;
     bool burst_checked; /* empty while nothing of ours was left */
-    bool outbox_filled; /* a settle has put jobs there */
+
+    struct relay *relay;     /* owned */
+    bool outbox_filled;      /* a settle has put jobs there */
+    unsigned outbox_seen;    /* renewals in a row that saw jobs there */
+    int64_t outbox_again_ms; /* those that are left wait until then */
 
     struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
     struct event *settle_timer, *note_timer, *soon_timer, *pause_timer;
+    struct event *outbox_timer;
     int64_t promote_at_ms;    /* 0: timer not set */
     bool promoting, renewing; /* calls under way */
     bool ask_again;           /* when the renewal under way has ended */
@@ -192,6 +198,16 @@ extern const char *const counter_names[COUNTERS];
 void lane_look(struct lane *lane, const struct renew_result *r) ON_LOOP;
 void reaper_forget_neighbours(struct lane *lane);
 void on_reap_timer(evutil_socket_t fd, short what, void *arg);
+
+/* ---- outbox.c ---- */
+/* Brings on what a settle has put into the outbox, if one has. */
+void lane_relay(struct lane *lane) ON_LOOP;
+/* Whether that is under way, or about to be. */
+bool lane_relays(const struct lane *lane);
+/* Takes note of the length of the outbox that a renewal has seen. */
+void lane_watch_outbox(struct lane *lane, int64_t len) ON_LOOP;
+void on_relayed(void *arg, const struct relay_result *res);
+void on_outbox_timer(evutil_socket_t fd, short what, void *arg);
 
 /* ---- scheduler.c ---- */
 /* Promotes in wait_ms at the latest. */

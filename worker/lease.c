@@ -179,6 +179,7 @@ static void on_renewed(void *arg, int err, const struct reply *r)
     if (look && !is_sound(lane, &res))
         return;
     lane_heed(lane, &res);
+    lane_watch_outbox(lane, res.outbox);
     if (res.next_due_ms >= 0)
         lane_promote_in(lane, res.next_due_ms);
     if (look)

@@ -410,7 +410,7 @@ static void a_chain_runs_in_its_order(void **state)
     runs_end(w);
 }
 
-static void what_needs_more_than_an_append_goes_to_outbox(void **state)
+static void what_needs_more_than_an_append_goes_through_outbox(void **state)
 {
     (void)state;
     struct worker *w = runs_worker(OK, BAD, NULL);
@@ -422,10 +422,13 @@ static void what_needs_more_than_an_append_goes_to_outbox(void **state)
               "\"queue\":\"other\"},{\"type\":\"ok\",\"in\":3600000},"
               "{\"type\":\"ok\",\"unique\":\"k\"},{\"type\":\"ok\","
               "\"keep\":5},{\"type\":\"ok\"}]}");
-    runs_await_stat("done", 2);
-    expect_stat("pushed", 1);
+    runs_await_stat("done", 4);
+    expect_stat("pushed", 4);
     expect_stat("sent", 4);
-    runs_end(w);
+    runs_end(w); /* after the last of them has arrived */
+    assert_int_equal(redis_int(runs_redis, "LLEN belt:{other}"), 1);
+    assert_int_equal(redis_int(runs_redis, "ZCARD belt:{q}:scheduled"), 1);
+    assert_int_equal(redis_int(runs_redis, "EXISTS belt:{q}:outbox"), 0);
 }
 
 static void a_follower_that_is_none_is_buried(void **state)
@@ -487,7 +490,7 @@ int main(void)
         TEST(the_end_of_a_kept_job_is_published),
         TEST(a_lock_ends_with_its_job_and_not_before),
         TEST(a_chain_runs_in_its_order),
-        TEST(what_needs_more_than_an_append_goes_to_outbox),
+        TEST(what_needs_more_than_an_append_goes_through_outbox),
         TEST(a_follower_that_is_none_is_buried),
         TEST(thousands_of_followers_come_in_several_calls),
     };
