@@ -6,6 +6,7 @@
  *
  * Thread: main, which is also the loop.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -28,22 +29,22 @@ struct names {
 
 enum { READY, SCHEDULED, RETRY, DEAD, SIZES };
 
-/* What config says of a pause. */
-enum { PAUSED, PAUSED_AT, PAUSED_BY, PAUSED_REASON, PAUSES };
-static const char *const pause_fields[] = {"paused", "paused_at", "paused_by",
-                                           "paused_reason"};
+/* What config says of a pause, and of how many may be ready. */
+enum { PAUSED, PAUSED_AT, PAUSED_BY, PAUSED_REASON, MAX_LENGTH, FIELDS };
+static const char *const field_names[] = {"paused", "paused_at", "paused_by",
+                                          "paused_reason", "max_length"};
 
 struct row {
     struct client *client; /* borrowed */
     struct keys keys;
     int64_t sizes[SIZES], active, lanes;
     int64_t more_from;    /* index of the next page of lanes; -1: none */
-    char *pauses[PAUSES]; /* owned; NULL: not said */
+    char *fields[FIELDS]; /* owned; NULL: not said */
 };
 
 static void on_names(void *arg, const struct reply *r);
 static void on_size(void *arg, const struct reply *r);
-static void on_paused(void *arg, const struct reply *r);
+static void on_fields(void *arg, const struct reply *r);
 static void on_lanes(void *arg, const struct reply *r);
 static void on_active(void *arg, const struct reply *r);
 
@@ -112,27 +113,27 @@ static void ask_size(struct row *row, const char *command, const char *key,
     args_done(&a);
 }
 
-static void on_paused(void *arg, const struct reply *r)
+static void on_fields(void *arg, const struct reply *r)
 {
     struct row *row = arg;
 
-    for (size_t i = 0; i < PAUSES && i < reply_len(r); i++) {
+    for (size_t i = 0; i < FIELDS && i < reply_len(r); i++) {
         const char *p;
         size_t n;
         if (reply_str(reply_at(r, i), &p, &n) && n > 0)
-            row->pauses[i] = mem_dup(p, n);
+            row->fields[i] = mem_dup(p, n);
     }
 }
 
-static void ask_paused(struct row *row)
+static void ask_fields(struct row *row)
 {
     struct args a = {0};
 
     args_str(&a, "HMGET");
     args_str(&a, row->keys.config);
-    for (size_t i = 0; i < PAUSES; i++)
-        args_str(&a, pause_fields[i]);
-    client_call(row->client, &a, on_paused, row);
+    for (size_t i = 0; i < FIELDS; i++)
+        args_str(&a, field_names[i]);
+    client_call(row->client, &a, on_fields, row);
     args_done(&a);
 }
 
@@ -187,13 +188,14 @@ static void ask(struct row *row)
     ask_size(row, "ZCARD", row->keys.scheduled, SCHEDULED);
     ask_size(row, "ZCARD", row->keys.retry, RETRY);
     ask_size(row, "ZCARD", row->keys.dead, DEAD);
-    ask_paused(row);
+    ask_fields(row);
     ask_lanes(row);
 }
 
 static const struct column columns[] = {
     {"queue", FOR_ALL, false},
-    {"ready", FOR_ALL, true},
+    {"ready", FOR_PROGRAMS, true},
+    {"ready", FOR_PEOPLE, true},
     {"active", FOR_ALL, true},
     {"scheduled", FOR_ALL, true},
     {"retry", FOR_ALL, true},
@@ -205,6 +207,7 @@ static const struct column columns[] = {
     {"paused_at", FOR_PROGRAMS, true},
     {"paused_by", FOR_PROGRAMS, false},
     {"paused_reason", FOR_PROGRAMS, false},
+    {"max_length", FOR_PROGRAMS, true},
     {0},
 };
 
@@ -227,9 +230,9 @@ static void out_instant(struct out *out, int64_t ms)
 /* "no", or "yes" and for how long and why. */
 static void print_pause(struct out *out, const struct row *row, int64_t now_ms)
 {
-    int64_t until_ms = number_of(row->pauses[PAUSED]);
+    int64_t until_ms = number_of(row->fields[PAUSED]);
     bool paused = until_ms == 1 || until_ms > now_ms;
-    const char *reason = row->pauses[PAUSED_REASON];
+    const char *reason = row->fields[PAUSED_REASON];
     struct buf text = {0};
     char age[32];
 
@@ -246,21 +249,44 @@ static void print_pause(struct out *out, const struct row *row, int64_t now_ms)
     out_text(out, text.data, text.len);
     buf_done(&text);
     out_instant(out, paused ? until_ms : 0);
-    out_instant(out, paused ? number_of(row->pauses[PAUSED_AT]) : 0);
-    out_str(out, paused ? row->pauses[PAUSED_BY] : NULL);
+    out_instant(out, paused ? number_of(row->fields[PAUSED_AT]) : 0);
+    out_str(out, paused ? row->fields[PAUSED_BY] : NULL);
     out_str(out, paused ? reason : NULL);
+}
+
+/* For people "12/1000" where that is the limit. Returns that, or -1. */
+static int64_t print_ready(struct out *out, const struct row *row)
+{
+    int64_t max;
+    char text[64];
+
+    out_int(out, row->sizes[READY]);
+    if (!row->fields[MAX_LENGTH] ||
+        text_parse_int(row->fields[MAX_LENGTH], 0, INT64_MAX, "", &max, NULL) !=
+            0) {
+        out_int(out, row->sizes[READY]);
+        return -1;
+    }
+    snprintf(text, sizeof(text), "%lld/%lld", (long long)row->sizes[READY],
+             (long long)max);
+    out_str(out, text);
+    return max;
 }
 
 static void print(struct out *out, const struct row *row, int64_t now_ms)
 {
     out_str(out, row->keys.queue);
-    out_int(out, row->sizes[READY]);
+    int64_t max = print_ready(out, row);
     out_int(out, row->active);
     out_int(out, row->sizes[SCHEDULED]);
     out_int(out, row->sizes[RETRY]);
     out_int(out, row->sizes[DEAD]);
     out_int(out, row->lanes);
     print_pause(out, row, now_ms);
+    if (max >= 0)
+        out_int(out, max);
+    else
+        out_none(out);
     out_row(out);
 }
 
@@ -285,8 +311,8 @@ static int print_some(const struct options *o, struct client *client,
         status = client_wait(client);
     }
     for (size_t i = 0; i < n; i++) {
-        for (size_t p = 0; p < PAUSES; p++)
-            free(rows[i].pauses[p]);
+        for (size_t p = 0; p < FIELDS; p++)
+            free(rows[i].fields[p]);
     }
     free(rows);
     return status;

@@ -112,8 +112,9 @@ static void queues_has_every_format(void **state)
            NULL, "queues");
     EXPECT(server, NULL, 0,
            "queue\tready\tactive\tscheduled\tretry\tdead\tworkers\tpaused\t"
-           "paused_until\tpaused_at\tpaused_by\tpaused_reason\n"
-           "mail\t3\t3\t2\t1\t4\t2\tyes\t\t\t\t\n",
+           "paused_until\tpaused_at\tpaused_by\tpaused_reason\t"
+           "max_length\n"
+           "mail\t3\t3\t2\t1\t4\t2\tyes\t\t\t\t\t\n",
            NULL, "queues", "mail", "-o", "tsv");
     EXPECT(server, NULL, 0, "{\"queue\":\"nix\",\"ready\":0,", NULL, "-o",
            "ndjson", "queues", "nix");

@@ -107,6 +107,17 @@ static void a_push_heeds_them(void **state)
     EXPECT(server, NULL, 0, NULL, "", "push", "-q", "q", "t");
 }
 
+static void queues_shows_what_may_be_ready(void **state)
+{
+    (void)state;
+    redis_do(server, "RPUSH belt:{q} a b");
+    EXPECT(server, NULL, 0, "\"max_length\":null", "", "queues", "q", "--json");
+    SET(0, NULL, "", "q", "--max-length", "7");
+    EXPECT(server, NULL, 0, " 2/7 ", "", "queues", "q");
+    EXPECT(server, NULL, 0, "\"ready\":2,", "", "queues", "q", "--json");
+    EXPECT(server, NULL, 0, "\"max_length\":7", "", "queues", "q", "--json");
+}
+
 static void wrong_bounds_are_named(void **state)
 {
     (void)state;
@@ -132,6 +143,7 @@ int main(void)
         TEST(without_flags_nothing_is_written),
         TEST(a_planted_bound_counts_as_absent),
         TEST(a_push_heeds_them),
+        TEST(queues_shows_what_may_be_ready),
         TEST(wrong_bounds_are_named),
     };
     return cmocka_run_group_tests(tests, start, stop);
