@@ -53,11 +53,12 @@ extern const struct command *const commands[];
 /* The flags that every command takes, ended by one without name. */
 extern const struct flag global_flags[];
 
-extern const struct command cmd_pause, cmd_resume, cmd_dead_requeue,
-    cmd_dead_delete, cmd_requeue, cmd_delete, cmd_move;
-extern const struct command cmd_push, cmd_queues, cmd_queues_set, cmd_jobs,
-    cmd_workers, cmd_result, cmd_status, cmd_stats, cmd_wait, cmd_explain,
-    cmd_dev, cmd_worker, cmd_help;
+extern const struct command cmd_dead_list, cmd_dead_show, cmd_dead_summary,
+    cmd_dead_export, cmd_dead_import, cmd_dead_requeue, cmd_dead_delete,
+    cmd_requeue, cmd_delete, cmd_move;
+extern const struct command cmd_pause, cmd_resume, cmd_push, cmd_queues,
+    cmd_queues_set, cmd_jobs, cmd_workers, cmd_result, cmd_status, cmd_stats,
+    cmd_wait, cmd_explain, cmd_dev, cmd_worker, cmd_help;
 
 /* Returns the command of this name, or NULL. */
 const struct command *command_find(const char *name);

@@ -11,13 +11,19 @@
 #include "producer/options.h"
 
 const struct command *const commands[] = {
-    &cmd_push,    &cmd_status,      &cmd_wait,
-    &cmd_explain, &cmd_result,      &cmd_queues,
-    &cmd_pause,   &cmd_resume,      &cmd_queues_set,
-    &cmd_jobs,    &cmd_move,        &cmd_delete,
-    &cmd_requeue, &cmd_dead_delete, &cmd_dead_requeue,
-    &cmd_workers, &cmd_stats,       &cmd_dev,
-    &cmd_worker,  &cmd_help,        NULL,
+    &cmd_push,         &cmd_status,
+    &cmd_wait,         &cmd_explain,
+    &cmd_result,       &cmd_queues,
+    &cmd_pause,        &cmd_resume,
+    &cmd_queues_set,   &cmd_jobs,
+    &cmd_requeue,      &cmd_delete,
+    &cmd_move,         &cmd_dead_list,
+    &cmd_dead_show,    &cmd_dead_summary,
+    &cmd_dead_requeue, &cmd_dead_delete,
+    &cmd_dead_export,  &cmd_dead_import,
+    &cmd_workers,      &cmd_stats,
+    &cmd_dev,          &cmd_worker,
+    &cmd_help,         NULL,
 };
 
 enum { COMMANDS_MAX = sizeof(commands) / sizeof(commands[0]) };

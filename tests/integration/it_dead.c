@@ -345,7 +345,7 @@ static void what_dies_meanwhile_is_left(void **state)
 {
     struct cli c;
     struct cli_result r;
-    const char *args[] = {"requeue", "q", "--all", "--rate", "1000/s", NULL};
+    const char *args[] = {"requeue", "q", "--all", "--rate", "2000/s", NULL};
     (void)state;
     a_crowd();
     cli_start(&c, server, -1, args);
