@@ -251,9 +251,9 @@ static void tell_queue(struct facts *f)
         fact_time(f, "paused_until", k->paused > 1 ? k->paused : 0);
     }
     fact_number(f, "workers", k->serving.live);
-    fact_number(f, "able", k->serving.able);
+    fact_number(f, "workers_able", k->serving.able);
+    fact_number(f, "workers_full", k->serving.full);
     fact_number(f, "threads", k->serving.threads);
-    fact_number(f, "full", k->serving.full);
 }
 
 static void tell(const struct question *q)
@@ -276,10 +276,10 @@ static void tell(const struct question *q)
         fact_text(&f, "reason", v.reason);
         fact_text(&f, "verdict", v.text.data);
     }
-    if (k->name.queue[0] != '\0') {
+    if (k->name.queue[0] != '\0')
         tell_job(&f);
+    if (k->name.queue[0] != '\0' && !kept_is_over(&k->kept))
         tell_queue(&f);
-    }
     if (is_json(&f))
         buf_str(&f.b, "}\n");
     fwrite(f.b.data, 1, f.b.len, stdout);

@@ -220,8 +220,9 @@ static const char *explain_ready(const struct known *k, struct buf *b)
         return reason;
     add_place(k, b);
     if (s->full == s->awake) {
-        buf_printf(b, "; the worker%s full: %" PRId64 " threads, all busy",
-                   s->awake == 1 ? " is" : "s are", s->threads);
+        buf_printf(b, "; the worker%s full: %" PRId64 " thread%s busy",
+                   s->awake == 1 ? " is" : "s are", s->threads,
+                   s->threads == 1 ? "" : "s");
         return "full";
     }
     return "waiting";

@@ -1,6 +1,9 @@
 /*
  * Serving: leases, page by page, and the hashes of their workers.
  *
+ * A worker's own word that it is busy is up to 20 s old, so it is also full
+ * when its lane holds a job for each thread.
+ *
  * Thread: main, which is also the loop.
  */
 #include "producer/serving.h"
@@ -51,10 +54,12 @@ struct look {
 struct worker {
     struct look *look; /* borrowed */
     bool holder;       /* has the lane that holds the job */
+    int64_t held;      /* by its lane */
 };
 
 static void on_leases(void *arg, const struct reply *r);
 static void on_worker(void *arg, const struct reply *r);
+static void on_held(void *arg, const struct reply *r);
 static void on_lane(void *arg, const struct reply *r);
 static int on_member(void *arg, struct json_span key, struct json_span value,
                      struct errbuf *eb);
@@ -122,6 +127,7 @@ static void on_worker(void *arg, const struct reply *r)
         size_t n;
         (void)reply_str(reply_at(r, i), &f[i], &n);
     }
+    int64_t held = w->held;
     if (w->holder)
         l->ret->since_ms = running_since(f[FIELD_running], l->id);
     free(w);
@@ -134,19 +140,32 @@ static void on_worker(void *arg, const struct reply *r)
     int64_t threads = number(f[FIELD_threads], 0);
     l->ret->awake++;
     l->ret->threads += threads < INT32_MAX ? threads : 0;
-    l->ret->full += threads > 0 && number(f[FIELD_busy], 0) >= threads;
+    int64_t busy = number(f[FIELD_busy], 0); /* of all its queues, but old */
+    l->ret->full += threads > 0 && (busy >= threads || held >= threads);
+}
+
+static void on_held(void *arg, const struct reply *r)
+{
+    struct worker *w = arg;
+
+    (void)reply_int(r, &w->held);
 }
 
 static void ask_worker(struct look *l, const char *lane)
 {
-    char key[KEY_MAX], worker[LANE_MAX];
+    char key[KEY_MAX], active[KEY_MAX], worker[LANE_MAX];
     struct args a = {0};
 
-    if (!keys_worker(l->keys, lane_worker(lane, worker), key))
+    if (!keys_worker(l->keys, lane_worker(lane, worker), key) ||
+        !keys_active(l->keys, lane, active))
         return;
     struct worker *w = mem_new(sizeof(*w));
     w->look = l;
     w->holder = strcmp(lane, l->lane) == 0;
+    args_str(&a, "LLEN");
+    args_str(&a, active);
+    client_call(l->client, &a, on_held, w);
+    args_clear(&a);
     args_str(&a, "HMGET");
     args_str(&a, key);
     for (size_t i = 0; i < FIELD_COUNT; i++)

@@ -145,8 +145,11 @@ static void what_waits_says_for_what(void **state)
     given(READY, LANE, FLEET, "HSET belt:worker:w-1 stage quiet", NULL);
     expect("quiet", "the workers of queue q are quiet or stop\n");
     given(READY, LANE, FLEET, "HSET belt:worker:w-1 busy 4", NULL);
-    expect("full",
-           "waits behind 2 jobs; the worker is full: 4 threads, all busy\n");
+    expect("full", "waits behind 2 jobs; the worker is full: 4 threads busy\n");
+    given(READY, LANE, FLEET, "RPUSH belt:{q}:active:w-1.1 1 2 3 4", NULL);
+    expect("full", "the worker is full: 4 threads busy\n");
+    given(READY, LANE, FLEET, "RPUSH belt:{q}:active:w-1.1 1 2 3", NULL);
+    expect("waiting", "waits behind 2 jobs\n");
     given(READY, LANE, FLEET, "HSET belt:worker:w-1 busy 4",
           "ZADD belt:{q}:leases " FAR_FUTURE " w-2.1", NULL);
     expect("waiting", "waits behind 2 jobs\n");
@@ -255,20 +258,19 @@ static bool tells_of_itself(void *arg)
 
 static void a_worker_tells_what_it_runs_and_could(void **state)
 {
-    struct worker *w;
-
     (void)state;
     redis_do(runs_redis, "FLUSHALL");
     runs_push("{\"id\":\"long\",\"type\":\"long.x\"}");
-    w = runs_worker("--threads", "1", "--handler", "long.*=builtin:sleep 1h",
-                    NULL);
+    (void)runs_worker("--threads", "1", "--handler", "long.*=builtin:sleep 1h",
+                      NULL);
     assert_true(wait_until(tells_of_itself, NULL, RUN_MS));
     expect_of("q/long", 0, "running", "runs on worker ");
     /* Its only thread is busy: it has taken its BLMOVE back. */
     runs_await_idle(0);
     runs_push("{\"id\":\"more\",\"type\":\"long.y\"}");
     runs_push("{\"id\":\"other\",\"type\":\"other\"}");
-    (void)w;
+    expect_of("q/more", 0, "full", "is next; the worker is full: 1 thread ");
+    expect_of("q/other", 0, "no_handler", "(1) has a handler for type other");
 }
 
 int main(void)
