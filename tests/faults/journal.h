@@ -22,6 +22,10 @@
  * everysec Redis answers before it writes while an fsync is under way, so that
  * the file is up to two seconds behind, and a kill -9 loses what was answered.
  *
+ * What a job's "then" names comes when that job is done, in that transaction;
+ * of the outbox it is only known that each leaves it once. (Not told of jobs at
+ * most once, of which no transaction shows the end.)
+ *
  * A job that a lane of at-most-once took by LPOP has left without a trace: it
  * is popped, not lost and not left; it may be settled or given back later.
  *
@@ -36,8 +40,12 @@ struct moves {
     uint64_t retried, put_off; /* active -> retry */
     uint64_t dead, invalid;    /* active -> dead */
     uint64_t released, reaped, straggled, promoted;
-    uint64_t popped;  /* taken by LPOP: at-most-once */
-    uint64_t rebound; /* taken along by rebind, still the same delivery */
+    uint64_t popped;       /* taken by LPOP: at-most-once */
+    uint64_t rebound;      /* taken along by rebind, still the same delivery */
+    uint64_t snoozed;      /* active -> scheduled */
+    uint64_t cancelled;    /* left for good */
+    uint64_t expired;      /* active -> dead */
+    uint64_t sent, leaves; /* into outbox, and out of it */
 };
 
 struct job_history {
@@ -50,7 +58,7 @@ struct job_history {
      * one that the journal does not tell from others.
      */
     uint64_t first_fence, last_fence, fences;
-    bool settled; /* done, discarded, or in dead */
+    bool settled; /* done, discarded, cancelled, in dead, or sent away */
 };
 
 /* What a battle may do on purpose, and is then no breach. */
@@ -70,7 +78,9 @@ void journal_free(struct journal *j);
 
 /* Breaches of the promises, by kind. */
 struct breaches {
-    uint64_t lost;          /* a job in no place, and not counted as settled */
+    /* A job in no place, and not counted as settled; or done without what was
+     * to follow it. */
+    uint64_t lost;
     uint64_t twice;         /* in two places, or in one from nowhere */
     uint64_t settled_twice; /* seen again after its end */
     /*
@@ -93,7 +103,8 @@ struct breaches {
 struct breaches journal_breaches(const struct journal *j);
 uint64_t journal_breach_count(const struct journal *j); /* of all kinds */
 
-/* Jobs still in ready, active, retry or scheduled at the end of the journal. */
+/* Jobs still in ready, active, retry, scheduled or outbox at the end of the
+ * journal. */
 uint64_t journal_left(const struct journal *j);
 
 /* Sums over all jobs; one by one, i below journal_jobs(). Lent until free. */

@@ -16,6 +16,7 @@ struct job {
     struct job_history h;
     unsigned alive;  /* elements of it in other places than dead */
     unsigned popped; /* times it was taken by LPOP and not seen since */
+    unsigned outbox; /* of alive: in the outbox */
     uint64_t seq;    /* when it came into ready */
     bool touched;    /* its order in ready means nothing any more */
 
@@ -65,6 +66,13 @@ bool judge_is_push(const struct account *a);
 /* An element went from one place to another. */
 void judge_move(struct account *a, const struct change *from,
                 const struct change *to);
+/* ---- journal_follow.c ---- */
+/* Whether it came because a job that ends now names it in its "then". */
+bool follow_parent(struct account *a, const struct change *to);
+/* How many the "then" of a job that left names. */
+unsigned follow_expected(const struct change *c);
+
+/* ---- journal_judge.c ---- */
 /* One came and did not leave another place; job is new if fresh. */
 void judge_arrival(struct account *a, const struct change *to, bool fresh);
 /* Some left without coming anywhere. */

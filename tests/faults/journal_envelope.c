@@ -93,6 +93,11 @@ static uint64_t serial_of(struct text payload)
     return n;
 }
 
+static bool begins(struct text t, const char *s)
+{
+    return t.len >= strlen(s) && memcmp(t.p, s, strlen(s)) == 0;
+}
+
 static void note(struct envelope *e, struct text name, struct text value)
 {
     struct text quoted = {0};
@@ -104,6 +109,10 @@ static void note(struct envelope *e, struct text name, struct text value)
         e->invalid = e->invalid || text_is(quoted, "belt.invalid");
     else if (text_is(name, "put_offs"))
         e->put_off = true;
+    else if (text_is(name, "error"))
+        e->expired = begins(value, "{\"class\":\"expired\"");
+    else if (text_is(name, "then"))
+        e->then = value;
     else if (text_is(name, "raw"))
         e->raw = quoted;
     else if (text_is(name, "payload") && e->payload.p == NULL)
@@ -125,6 +134,22 @@ struct envelope envelope_read(struct text element)
     if (e.payload.p != NULL)
         e.serial = serial_of(e.payload);
     return e;
+}
+
+size_t envelope_elements(struct text then, struct text *out, size_t max)
+{
+    struct scan s = {then.p, then.p + then.len};
+    size_t n = 0;
+    if (!take(&s, '[')) {
+        out[0] = then;
+        return 1;
+    }
+    if (take(&s, ']'))
+        return 0;
+    do
+        out[n++] = take_value(&s);
+    while (n < max && take(&s, ','));
+    return n;
 }
 
 /* What stands behind the members that Belt puts in front. */

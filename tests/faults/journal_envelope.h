@@ -16,11 +16,16 @@ struct envelope {
     struct text payload; /* the bytes of its value */
     uint64_t serial;     /* of {"n":<serial> in the payload, 0: none */
     bool put_off;        /* has a member put_offs */
+    bool expired;        /* its error is of class expired */
+    struct text then;    /* the bytes of its value */
     bool invalid;        /* its type is belt.invalid */
     struct text raw;     /* then: the base64 of what it was */
 };
 
 struct envelope envelope_read(struct text element);
+
+/* The elements of a "then": itself, or those of an array, at most max. */
+size_t envelope_elements(struct text then, struct text *out, size_t max);
 
 /*
  * Whether two elements are the same but for what stamping and reaping put in

@@ -133,8 +133,12 @@ static void count_failed(struct account *a, const struct change *to)
     const struct envelope *e = &to->element->envelope;
     if (to->role == ROLE_DEAD && e->invalid)
         COUNT(a, j, invalid);
+    else if (to->role == ROLE_DEAD && e->expired)
+        COUNT(a, j, expired);
     else if (to->role == ROLE_DEAD)
         COUNT(a, j, dead);
+    else if (to->role == ROLE_SCHEDULED)
+        COUNT(a, j, snoozed);
     else if (e->put_off)
         COUNT(a, j, put_off);
     else
@@ -155,7 +159,8 @@ static void judge_active(struct account *a, const struct change *from,
 {
     if (to->role == ROLE_READY) {
         judge_return(a, from, to);
-    } else if (to->role == ROLE_RETRY || to->role == ROLE_DEAD) {
+    } else if (to->role == ROLE_RETRY || to->role == ROLE_DEAD ||
+               to->role == ROLE_SCHEDULED) {
         need_lease(a, from, "settled");
         count_failed(a, to);
     } else if (from->key == to->key && from->how == HOW_MOVED) {
@@ -260,18 +265,38 @@ static void come_back(struct account *a, const struct change *to)
     j->h.settled = to->role == ROLE_DEAD;
 }
 
+/* What a done job names in its "then". */
+static void follow(struct account *a, const struct change *to)
+{
+    struct job *j = to->element->job;
+    if (to->role == ROLE_READY)
+        come_in(a, to);
+    else if (to->role == ROLE_OUTBOX)
+        COUNT(a, j, sent);
+    else
+        COUNT(a, j, invalid);
+    j->h.settled = to->role == ROLE_DEAD;
+}
+
 void judge_arrival(struct account *a, const struct change *to, bool fresh)
 {
     struct job *j = to->element->job;
     bool into_queue = to->role == ROLE_READY || to->role == ROLE_SCHEDULED;
-    bool failed = to->role == ROLE_RETRY || to->role == ROLE_DEAD;
+    bool failed = to->role == ROLE_RETRY || to->role == ROLE_DEAD ||
+                  (to->role == ROLE_SCHEDULED && !a->push);
+    bool relayed = j->outbox > 0 && j->alive == j->outbox;
     unsigned alive = j->alive;
     char name[SHOWN_MAX];
     if (to->role != ROLE_DEAD)
         j->alive++;
-    if (j->popped > 0 || (fresh && failed && a->popped > 0)) {
+    if (to->role == ROLE_OUTBOX)
+        j->outbox++;
+    if ((fresh || j->h.serial == 0) && follow_parent(a, to)) {
+        follow(a, to);
+    } else if (j->popped > 0 || (fresh && failed && a->popped > 0)) {
         come_back(a, to);
-    } else if (into_queue && a->push && (fresh || j->h.serial == 0)) {
+    } else if (into_queue && a->push &&
+               (fresh || relayed || j->h.serial == 0)) {
         come_in(a, to);
     } else if (alive == 0 && j->h.settled) {
         BREACH(a, settled_twice, "%s is in %s after its end",
@@ -304,19 +329,37 @@ static void lose(struct account *a, const struct change *c)
            job_shown(c->element->job, name), role_name(c->role));
 }
 
+/* Whether there is room for one more in what was counted. */
+static bool is_left(const struct account *a, const char *field, uint64_t now)
+{
+    return now < (uint64_t)world_delta(&a->world, field);
+}
+
 /*
- * Which of those that left an active list were done and which discarded the
- * journal does not say: the done ones are taken to be the first.
+ * Which of those that left an active list were done, discarded or cancelled
+ * the journal does not say. Those that others follow were done; those that
+ * others should have followed are taken to be the last.
  */
 static void judge_end(struct account *a, const struct change *c)
 {
     struct job *j = c->element->job;
-    const struct world *w = &a->world;
+    char name[SHOWN_MAX];
+    unsigned expected = follow_expected(c);
+    bool others = expected > 0 && c->followers == 0 && counts(a);
     need_lease(a, c, "settled");
-    if (!counts(a) || a->now.done < (uint64_t)world_delta(w, "done")) {
-        COUNT(a, j, done);
-    } else if (a->now.discarded < (uint64_t)world_delta(w, "discarded")) {
+    if (others && is_left(a, "cancelled", a->now.cancelled)) {
+        COUNT(a, j, cancelled);
+    } else if (others && is_left(a, "discarded", a->now.discarded)) {
         COUNT(a, j, discarded);
+    } else if (!counts(a) || is_left(a, "done", a->now.done)) {
+        COUNT(a, j, done);
+        if (c->followers < expected)
+            BREACH(a, lost, "of %u jobs that follow %s %u came", expected,
+                   job_shown(j, name), c->followers);
+    } else if (is_left(a, "discarded", a->now.discarded)) {
+        COUNT(a, j, discarded);
+    } else if (is_left(a, "cancelled", a->now.cancelled)) {
+        COUNT(a, j, cancelled);
     } else {
         lose(a, c);
         return;
@@ -334,6 +377,10 @@ static void judge_departure(struct account *a, const struct change *c)
     j->alive--;
     if (c->role == ROLE_ACTIVE && c->how == HOW_REMOVED) {
         judge_end(a, c);
+    } else if (c->role == ROLE_OUTBOX && c->how == HOW_REMOVED) {
+        j->outbox--;
+        COUNT(a, j, leaves);
+        j->h.settled = j->alive == 0;
     } else if (c->role == ROLE_READY && c->how == HOW_POPPED) {
         leave_ready(a, j);
         COUNT(a, j, popped);
@@ -344,12 +391,23 @@ static void judge_departure(struct account *a, const struct change *c)
     }
 }
 
+/* 0: others follow it; 1: none should; 2: others should, and do not. */
+static unsigned turn_of(const struct change *c)
+{
+    if (c->followers > 0)
+        return 0;
+    return follow_expected(c) > 0 ? 2 : 1;
+}
+
 void judge_departures(struct account *a)
 {
-    for (size_t i = 0; i < a->world.change_count; i++) {
-        const struct change *c = &a->world.changes[i];
-        if (!c->came && !c->matched && c->element->job != NULL)
-            judge_departure(a, c);
+    for (unsigned turn = 0; turn <= 2; turn++) {
+        for (size_t i = 0; i < a->world.change_count; i++) {
+            const struct change *c = &a->world.changes[i];
+            if (!c->came && !c->matched && c->element->job != NULL &&
+                turn_of(c) == turn)
+                judge_departure(a, c);
+        }
     }
 }
 
@@ -374,6 +432,7 @@ void judge_counters(struct account *a)
         return;
     settle_popped(a, "done", &a->now.done, &a->total.done);
     settle_popped(a, "discarded", &a->now.discarded, &a->total.discarded);
+    settle_popped(a, "cancelled", &a->now.cancelled, &a->total.cancelled);
     const struct {
         const char *field;
         uint64_t moved;
@@ -382,6 +441,10 @@ void judge_counters(struct account *a)
                   {"retried", a->now.retried},
                   {"put_off", a->now.put_off},
                   {"dead", a->now.dead},
+                  {"expired", a->now.expired},
+                  {"snoozed", a->now.snoozed},
+                  {"cancelled", a->now.cancelled},
+                  {"sent", a->now.sent},
                   {"invalid", a->now.invalid},
                   {"released", a->now.released},
                   {"reaped", a->now.reaped},

@@ -387,6 +387,7 @@ static bool fits(const struct key *k, enum type type)
     switch (k->role) {
     case ROLE_READY:
     case ROLE_ACTIVE:
+    case ROLE_OUTBOX:
         return type == LIST;
     case ROLE_RETRY:
     case ROLE_SCHEDULED:

@@ -36,12 +36,12 @@ void report_breach(struct report *r, uint64_t *kind, const char *fmt, ...)
 const char *role_name(enum role role)
 {
     static const char *const names[] = {
-        [ROLE_READY] = "ready",         [ROLE_ACTIVE] = "active",
-        [ROLE_RETRY] = "retry",         [ROLE_SCHEDULED] = "scheduled",
-        [ROLE_DEAD] = "dead",           [ROLE_ASIDE] = "another key",
-        [ROLE_LEASES] = "leases",       [ROLE_REAPED] = "reaped",
-        [ROLE_STATS] = "stats",         [ROLE_FENCE] = "fence",
-        [ROLE_PLAIN] = "no key of jobs"};
+        [ROLE_READY] = "ready",       [ROLE_ACTIVE] = "active",
+        [ROLE_RETRY] = "retry",       [ROLE_SCHEDULED] = "scheduled",
+        [ROLE_DEAD] = "dead",         [ROLE_OUTBOX] = "outbox",
+        [ROLE_ASIDE] = "another key", [ROLE_LEASES] = "leases",
+        [ROLE_REAPED] = "reaped",     [ROLE_STATS] = "stats",
+        [ROLE_FENCE] = "fence",       [ROLE_PLAIN] = "no key of jobs"};
     return names[role];
 }
 
@@ -54,9 +54,9 @@ static enum role role_of(const struct world *w, struct text name,
         const char *suffix;
         enum role role;
     } roles[] = {{":retry", ROLE_RETRY},   {":scheduled", ROLE_SCHEDULED},
-                 {":dead", ROLE_DEAD},     {":leases", ROLE_LEASES},
-                 {":reaped", ROLE_REAPED}, {":stats", ROLE_STATS},
-                 {":fence", ROLE_FENCE}};
+                 {":dead", ROLE_DEAD},     {":outbox", ROLE_OUTBOX},
+                 {":leases", ROLE_LEASES}, {":reaped", ROLE_REAPED},
+                 {":stats", ROLE_STATS},   {":fence", ROLE_FENCE}};
     static const char active[] = ":active:";
     *ret_lane = (struct text){0};
     if (name.len < w->prefix_len ||

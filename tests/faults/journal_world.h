@@ -24,6 +24,7 @@ enum role {
     ROLE_RETRY,
     ROLE_SCHEDULED,
     ROLE_DEAD,
+    ROLE_OUTBOX,
     ROLE_ASIDE, /* a list or set of jobs under another name of the queue */
     ROLE_LEASES,
     ROLE_REAPED,
@@ -86,6 +87,7 @@ struct change {
     bool at_head; /* came in front of the others */
     bool passing; /* came, and went again in the same transaction */
     bool matched; /* by the accountant, to its other end */
+    unsigned followers; /* of those that its "then" names, how many came */
     struct change *other, *next;
 };
 

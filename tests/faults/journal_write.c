@@ -34,6 +34,12 @@ static void job(struct buf *out, char kind, const char *n, size_t len)
         buf_str(out, ",\"attempt\":1");
     if (kind == '%')
         buf_str(out, ",\"put_offs\":1");
+    if (kind == '!')
+        buf_str(out, ",\"error\":{\"class\":\"expired\"}");
+    if (kind == '>')
+        buf_printf(out,
+                   ",\"then\":[{\"type\":\"x\",\"payload\":{\"n\":%.*s1}}]",
+                   digits, n);
     buf_char(out, '}');
 }
 
@@ -42,7 +48,7 @@ void write_word(struct buf *out, const char *token, size_t len)
     if (len > 0 && token[0] == '@') {
         buf_str(out, len > 1 ? "belt:{q}:" : "belt:{q}");
         buf_append(out, token + 1, len - 1);
-    } else if (len > 1 && strchr("$#^~%", token[0]) != NULL) {
+    } else if (len > 1 && strchr("$#^~%!>", token[0]) != NULL) {
         job(out, token[0], token + 1, len - 1);
     } else {
         buf_append(out, token, len);

@@ -16,6 +16,8 @@
  *   ^1           reaped: {"recovered":[1700000000000],"id":"J1",…
  *   ~1           failed: …,"attempt":1}
  *   %1           put off: …,"put_offs":1}
+ *   !1           expired: …,"error":{"class":"expired"}}
+ *   >1           stamped, and job 11 follows it: …,"then":[{…"n":11}}]}
  *
  * Whatever fails ends the program. Thread: the test's.
  */

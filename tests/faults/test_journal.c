@@ -16,6 +16,10 @@
 #define HELD                                                                   \
     READY "MULTI\nRPUSH @active:a #1 #2 #3\nLTRIM @ 3 -1\n"                    \
           "INCRBY @fence 3\nEXEC\n"
+/* After jobs 1 and 3 come 11 and 31. */
+#define PARENTS                                                                \
+    LEASE "RPUSH @ >1 #2 >3\nMULTI\nRPUSH @active:a >1 #2 >3\n"                \
+          "LTRIM @ 3 -1\nINCRBY @fence 3\nEXEC\n"
 #define ENDED "ZADD @reaped 1 a\nZREM @leases a\nHDEL @lanes a\n"
 
 static struct claim {
@@ -200,7 +204,103 @@ static struct claim {
      1,
      0},
 
+    {"what_is_snoozed_comes_back",
+     HELD "MULTI\nZADD @scheduled NX 5 #1\nLTRIM @active:a 1 -1\n"
+          "HINCRBY @stats snoozed 1\nEXEC\n"
+          "MULTI\nRPUSH @ #1\nZREM @scheduled #1\n"
+          "HINCRBY @stats promoted 1\nEXEC\n",
+     {0},
+     3,
+     0},
+    {"expired_and_cancelled_jobs_have_ended",
+     HELD "MULTI\nZADD @dead NX 5 !1\nLTRIM @active:a 3 -1\n"
+          "HINCRBY @stats done 1\nHINCRBY @stats expired 1\n"
+          "HINCRBY @stats cancelled 1\nZREM @cancelled J2\n"
+          "DEL @unique:k\nPUBLISH @job:a done\nEXEC\n",
+     {0},
+     0,
+     0},
+    {"what_follows_comes_with_the_end",
+     PARENTS "MULTI\nRPUSH @ #11\nRPUSH @outbox #31\nLTRIM @active:a 3 -1\n"
+             "HINCRBY @stats done 2\nHINCRBY @stats discarded 1\n"
+             "HINCRBY @stats pushed 1\nHINCRBY @stats sent 1\nEXEC\n",
+     {0},
+     2,
+     0},
+    {"what_a_cancelled_job_would_have_pushed_does_not_come",
+     PARENTS "MULTI\nRPUSH @ #31\nLTRIM @active:a 3 -1\n"
+             "HINCRBY @stats done 2\nHINCRBY @stats cancelled 1\n"
+             "HINCRBY @stats pushed 1\nEXEC\n",
+     {0},
+     1,
+     0},
+    {"what_is_no_follower_is_buried",
+     PARENTS "MULTI\nZADD @dead NX 5 "
+             "{\"id\":\"K\",\"type\":\"belt.invalid\",\"raw\":"
+             "\"eyJ0eXBlIjoieCIsInBheWxvYWQiOnsibiI6MTF9fQ==\"}\n"
+             "LTRIM @active:a 1 -1\nHINCRBY @stats done 1\n"
+             "HINCRBY @stats invalid 1\nEXEC\n",
+     {0},
+     2,
+     0},
+    {"what_is_sent_is_pushed_and_then_taken_out",
+     PARENTS "MULTI\nRPUSH @outbox #11\nLTRIM @active:a 1 -1\n"
+             "HINCRBY @stats done 1\nHINCRBY @stats sent 1\nEXEC\n"
+             "MULTI\nZADD @scheduled 5 #11\nHINCRBY @stats pushed 1\nEXEC\n"
+             "LREM @outbox 1 #11\n",
+     {0},
+     3,
+     0},
+
     /* ---- breaches ---- */
+    {"what_follows_does_not_come",
+     PARENTS "MULTI\nLTRIM @active:a 1 -1\nHINCRBY @stats done 1\nEXEC\n",
+     {.lost = 1},
+     2,
+     0},
+    {"what_follows_comes_before_the_end",
+     PARENTS "MULTI\nRPUSH @ #11\nHINCRBY @stats done 1\n"
+             "HINCRBY @stats pushed 1\nEXEC\n",
+     {.twice = 1},
+     4,
+     0},
+    {"what_follows_comes_twice",
+     PARENTS "MULTI\nRPUSH @ #11 #11\nLTRIM @active:a 1 -1\n"
+             "HINCRBY @stats done 1\nHINCRBY @stats pushed 2\nEXEC\n",
+     {.twice = 1},
+     4,
+     0},
+    {"what_nobody_named_comes",
+     PARENTS "MULTI\nRPUSH @ #12\nLTRIM @active:a 1 -1\n"
+             "HINCRBY @stats done 1\nHINCRBY @stats pushed 1\nEXEC\n",
+     {.lost = 1, .twice = 1},
+     3,
+     0},
+    {"what_follows_is_not_counted",
+     PARENTS "MULTI\nRPUSH @outbox #11\nLTRIM @active:a 1 -1\n"
+             "HINCRBY @stats done 1\nEXEC\n",
+     {.miscounted = 1},
+     3,
+     0},
+    {"what_is_sent_is_pushed_twice",
+     PARENTS "MULTI\nRPUSH @outbox #11\nLTRIM @active:a 1 -1\n"
+             "HINCRBY @stats done 1\nHINCRBY @stats sent 1\nEXEC\n"
+             "RPUSH @ #11\nRPUSH @ #11\n",
+     {.twice = 1},
+     5,
+     0},
+    {"an_expired_job_is_counted_as_dead",
+     HELD "MULTI\nZADD @dead NX 5 !1\nLTRIM @active:a 1 -1\n"
+          "HINCRBY @stats dead 1\nEXEC\n",
+     {.miscounted = 2},
+     2,
+     0},
+    {"a_snooze_without_a_lease",
+     HELD ENDED "MULTI\nZADD @scheduled NX 5 #1\nLTRIM @active:a 1 -1\n"
+                "HINCRBY @stats snoozed 1\nEXEC\n",
+     {.unleased = 1},
+     3,
+     0},
     {"a_fetch_that_only_trims_loses",
      READY "LTRIM @ 1 -1\n",
      {.lost = 1},

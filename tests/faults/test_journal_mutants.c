@@ -25,7 +25,7 @@ static const char *const keys[][2] = {
     {"register", "@leases @lanes @reaped @config @active:a"},
     {"release", "@active:a @leases @ @stats @stats:1"},
     {"settle", "@active:a @leases @retry @dead @config @stats @stats:1 @lanes "
-               "@ready @scheduled @outbox @cancelled"},
+               "@ @scheduled @outbox @cancelled"},
     {"stamp", "@active:a @leases @fence"}};
 
 /* Lines are commands, or begin with a script's name and have its arguments. */
@@ -33,6 +33,11 @@ static const char *const keys[][2] = {
     "register a 60000 {} 1\n"                                                  \
     "RPUSH @ #1 #2 #3\n"                                                       \
     "fetch a 3 100000 01ARZ3NDEKTSV4RRFFQ69G5\n"
+/* Job 11 is to follow job 1. */
+#define FOLLOWED                                                               \
+    "register a 60000 {} 1\n"                                                  \
+    "RPUSH @ >1 #2\n"                                                          \
+    "fetch a 2 100000 01ARZ3NDEKTSV4RRFFQ69G5\n"
 #define LEFT FETCHED "leave a\n"
 #define ONE_HELD                                                               \
     "register a 60000 {} 1\n"                                                  \
@@ -86,6 +91,56 @@ static struct mutant {
      "LREM', active, 1,",
      "LREM', active, 0,",
      "a 0  1 0 0 1 0 0 v#0 done 1",
+     {.lost = 1}},
+    {"settle_pushes_what_follows_and_keeps_the_parent",
+     FOLLOWED,
+     "settle",
+     "if c > 0 then redis.call('LTRIM'",
+     "if c > 1 then redis.call('LTRIM'",
+     "a 1 v>1 0 1 0 2 0 0 ready 0 #11 done 1 pushed 1",
+     {.twice = 1}},
+    {"settle_forgets_what_follows",
+     FOLLOWED,
+     "settle",
+     "if e then redis.call('RPUSH', key, unpack(e)) end",
+     "",
+     "a 1 v>1 0 1 0 2 0 0 ready 0 #11 done 1 pushed 1",
+     {.lost = 1, .miscounted = 1}},
+    {"settle_sends_it_to_the_wrong_place",
+     FOLLOWED,
+     "settle",
+     "local lists = { ready = KEYS[9], outbox = KEYS[11] }",
+     "local lists = { ready = KEYS[11], outbox = KEYS[9] }",
+     "a 1 v>1 0 1 0 2 0 0 outbox 0 #11 done 1 sent 1",
+     {.miscounted = 1}},
+    {"settle_puts_what_follows_in_front",
+     FOLLOWED,
+     "settle",
+     "if e then redis.call('RPUSH', key",
+     "if e then redis.call('LPUSH', key",
+     "a 1 v>1 0 1 0 2 0 0 ready 0 #11 done 1 pushed 1",
+     {.lost = 1, .twice = 1}},
+    {"settle_counts_expired_ones_as_dead",
+     FETCHED,
+     "settle",
+     "redis.pcall('HINCRBY', KEYS[6], ARGV[i], n)",
+     "redis.pcall('HINCRBY', KEYS[6], ARGV[i] == 'expired' and 'dead' or "
+     "ARGV[i], n)",
+     "a 1 v#1 0 1 0 1 0 0 dead 0 !1 expired 1",
+     {.miscounted = 2}},
+    {"settle_snoozes_and_forgets_to_add",
+     FETCHED,
+     "settle",
+     "add(sets[where], now",
+     "tostring(sets[where], now",
+     "a 1 v#1 0 1 0 1 0 0 scheduled 5000 #1 snoozed 1",
+     {.lost = 1, .miscounted = 1}},
+    {"settle_takes_a_cancelled_one_and_its_neighbour",
+     FETCHED,
+     "settle",
+     "LTRIM', active, c, -1",
+     "LTRIM', active, c + 1, -1",
+     "a 1 v#1 0 0 0 1 0 1 J1 cancelled 1",
      {.lost = 1}},
     {"reap_does_not_pop",
      FETCHED,
@@ -302,7 +357,8 @@ static void add_words(struct words *w, const char *line, size_t len)
     for (size_t at = 0; at <= len;) {
         const char *blank = memchr(line + at, ' ', len - at);
         size_t n = blank != NULL ? (size_t)(blank - line) - at : len - at;
-        size_t v = n > 1 && line[at] == 'v' && line[at + 1] == '#';
+        size_t v =
+            n > 1 && line[at] == 'v' && strchr("#>", line[at + 1]) != NULL;
         assert_true(w->count < WORDS_MAX);
         struct buf *b = &w->text[w->count++];
         buf_append(b, "v", v);
