@@ -1,8 +1,8 @@
 /*
  * Sweep: the steps that all cuts go through.
  *
- *     worker up ─ prepare ─ rule ─ provoke ─ fired ─ back again ─ late ─
- *     all jobs ended ─ worker ended ─ what is left is swept up ─ audit
+ *     worker up ─ prepare ─ rule ─ provoke ─ fired ─ (killed) ─ back again ─
+ * late ─ all jobs ended ─ worker ended ─ what is left is swept up ─ audit
  *
  * Each step is done for all pairs before the next, so that they wait together.
  *
@@ -21,7 +21,6 @@
 #include "tests/unit/unit.h"
 
 #define NOOP "noop=builtin:noop"
-enum { ENVELOPE_MAX = 2048, PUSH_MAX = 32, PAD = 1500 };
 
 const char *const sweep_points[SWEEP_POINTS] = {"before", "after", "middle",
                                                 "late"};
@@ -123,50 +122,7 @@ void sweep_end(struct sweep *s)
     s->redis = NULL;
 }
 
-/* ---- jobs ---- */
-
-/* Every other one with an id is long: scripts name it by its SHA-1. */
-static size_t envelope(struct pair *p, const char *type, char *out)
-{
-    char id[NAME_BYTES + 24] = "";
-    unsigned serial = p->equal ? 0 : ++p->serial;
-    if (!p->equal)
-        (void)snprintf(id, sizeof(id), "\"id\":\"%s-%u\",", p->queue, serial);
-    int n =
-        snprintf(out, ENVELOPE_MAX,
-                 "{%s\"type\":\"%s\",\"payload\":{\"n\":%u,\"pad\":\"%0*u\"},"
-                 "\"backoff\":{\"kind\":\"fixed\",\"delay\":50}}",
-                 id, type, serial, serial % 2 == 1 ? PAD : 1, 0U);
-    return (size_t)n;
-}
-
-static void expect_jobs(struct pair *p, const char *type, unsigned n)
-{
-    bool fails = strcmp(type, "fails") == 0, dies = strcmp(type, "dies") == 0;
-    p->done += dies ? 0 : n;
-    p->dead += dies ? n : 0;
-    p->retried += fails ? n : 0;
-    p->runs += fails ? 2 * n : strcmp(type, "noop") == 0 ? 0 : n;
-}
-
-void sweep_push(struct pair *p, const char *type, unsigned n)
-{
-    char texts[PUSH_MAX][ENVELOPE_MAX], key[NAME_BYTES + 8];
-    const char *argv[PUSH_MAX + 2] = {"RPUSH", key};
-    size_t lens[PUSH_MAX + 2] = {strlen("RPUSH")};
-    assert_true(n <= PUSH_MAX);
-    (void)snprintf(key, sizeof(key), "belt:{%s}", p->queue);
-    lens[1] = strlen(key);
-    for (unsigned i = 0; i < n; i++) {
-        argv[2 + i] = texts[i];
-        lens[2 + i] = envelope(p, type, texts[i]);
-    }
-    redisReply *r = redis_argv(p->sweep->redis, (int)n + 2, argv, lens);
-    if (r->type != REDIS_REPLY_INTEGER)
-        fail_pair(p, "RPUSH was refused");
-    freeReplyObject(r);
-    expect_jobs(p, type, n);
-}
+/* ---- files ---- */
 
 static char *file_of(const struct pair *p, const char *kind)
 {
@@ -368,6 +324,18 @@ static void await_fired(struct pair *p)
     } while (!sweep_has_fired(p));
 }
 
+/* Another one of its host finds what it held. */
+static void kill_worker(struct pair *p)
+{
+    if (!p->scene->killed)
+        return;
+    worker_signal(p->worker, SIGKILL);
+    assert_int_equal(worker_wait(p->worker, SWEEP_MS), -SIGKILL);
+    worker_free(p->worker);
+    p->worker = sweep_worker(p, "sweep", true);
+    p->bound = 0;
+}
+
 static void await_back(struct pair *p)
 {
     wait_for(p, is_back, p, "the worker does not come back");
@@ -467,6 +435,7 @@ void sweep_run(struct sweep *s)
     each(s, make_rule);
     each(s, provoke);
     each(s, await_fired);
+    each(s, kill_worker);
     each(s, await_back);
     run_late(s);
     each(s, finish);

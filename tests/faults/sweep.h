@@ -41,6 +41,7 @@ struct scene {
 
     const char *flag; /* one more of the worker; NULL: none */
     bool at_most_once;
+    bool killed;      /* once it was cut, and another one comes */
     bool leaves_jobs; /* the worker is to end before they are done */
     bool fenced;      /* what ran late must have been answered FENCED */
     bool strands;     /* what ran late took a job that nobody knows of */
@@ -104,7 +105,9 @@ void sweep_end(struct sweep *s);
 /*
  * Pushes n jobs of a type by plain RPUSH, in one command: quick; fails, at its
  * first attempt; dies, never to be tried again; waits, until the cut is over
- * and what was late has run; noop, which takes no time and notes no run.
+ * and what was late has run; noop, which takes no time and notes no run; chain,
+ * which two others follow, one after the other; locked, which holds the lock of
+ * its id, if it has one, until it is done.
  */
 void sweep_push(struct pair *p, const char *type, unsigned n);
 void sweep_stop(struct pair *p); /* SIGTERM, once */
