@@ -50,7 +50,8 @@ struct slot {
     const char *raw; /* the bytes in Redis: of own_raw or of the job */
     size_t raw_len;
     char *own_raw;      /* owned, or NULL */
-    struct delivery *d; /* owned unless SLOT_OUT; NULL: stamping, invalid */
+    struct delivery *d; /* owned unless SLOT_OUT; NULL: stamping, invalid (of
+                         * those only what is told of their end) */
     char *invalid;      /* owned: why it is no envelope, or NULL */
     int64_t fence;
     enum slot_state state;

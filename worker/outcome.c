@@ -247,12 +247,32 @@ void work_bury(struct work *w, const char *raw, size_t len, const char *why)
              F_STR("so", "moved to dead"));
 }
 
+/*
+ * An element that is no envelope here. It may be one elsewhere, too big for
+ * this worker: then somebody waits for its end, and its lock must go.
+ */
+static void bury(struct work *w, struct slot *s) ON_LOOP;
+
+static void bury(struct work *w, struct slot *s)
+{
+    struct job *job;
+    work_bury(w, s->raw, s->raw_len, s->invalid);
+    s->counter = C_INVALID;
+    if (s->d == NULL &&
+        job_parse(s->raw, s->raw_len, SIZE_MAX, &job, NULL) == 0) {
+        s->d = delivery_new(job);
+        s->d->outcome.verdict = VERDICT_DEAD;
+        buf_str(&s->d->outcome.message, s->invalid);
+    }
+    if (s->d != NULL && s->d->job->id[0] != '\0')
+        work_tell_end(w, s, "dead", s->d->job->attempt);
+}
+
 void work_add(struct work *w, struct slot *s)
 {
     w->jobs++;
     if (s->invalid != NULL) {
-        work_bury(w, s->raw, s->raw_len, s->invalid);
-        s->counter = C_INVALID;
+        bury(w, s);
         return;
     }
     switch (s->d->outcome.verdict) {

@@ -98,10 +98,10 @@ if c > 0 then
     return { 'REFUSED' }
   end
 end
-local values, i = {}, 10
+local values, i, more = {}, 10, a + k + u + m > 0
 for j = 1, s do
   values[j] = resolve(ARGV[i])
-  if not values[j] or (a > 0
+  if not values[j] or (more
     and not redis.call('LPOS', active, values[j])) then
     return { 'REFUSED' }
   end

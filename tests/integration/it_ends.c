@@ -350,6 +350,27 @@ static void the_end_of_a_kept_job_is_published(void **state)
     runs_end(w);
 }
 
+/* Not for others: whoever waits for it hears of its end. */
+static void what_is_too_big_here_has_ended_too(void **state)
+{
+    (void)state;
+    struct buf big = {0};
+    buf_str(&big, "{\"id\":\"a\",\"type\":\"ok\",\"keep\":60000,"
+                  "\"unique\":\"k\",\"payload\":\"");
+    for (int i = 0; i < 200 * 1024; i++)
+        buf_char(&big, 'p');
+    buf_str(&big, "\"}");
+    redis_do(runs_redis, "SET belt:{q}:unique:k a");
+    redis_do(runs_redis, "RPUSH belt:{q} %s", big.data);
+    buf_done(&big);
+    struct worker *w = runs_worker(OK, "--max-bytes", "1k", NULL);
+    runs_await_stat("invalid", 1);
+    expect_field("a", "state", "dead");
+    assert_int_equal(redis_int(runs_redis, "EXISTS belt:{q}:unique:k"), 0);
+    assert_int_equal(redis_int(runs_redis, "ZCARD belt:{q}:dead"), 1);
+    runs_end(w);
+}
+
 /* ---- locks ---- */
 
 static void a_lock_ends_with_its_job_and_not_before(void **state)
@@ -488,6 +509,7 @@ int main(void)
         TEST(to_be_put_off_is_no_failure),
         TEST(kept_jobs_tell_how_they_ended),
         TEST(the_end_of_a_kept_job_is_published),
+        TEST(what_is_too_big_here_has_ended_too),
         TEST(a_lock_ends_with_its_job_and_not_before),
         TEST(a_chain_runs_in_its_order),
         TEST(what_needs_more_than_an_append_goes_through_outbox),
