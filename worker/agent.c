@@ -24,6 +24,7 @@
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
 #include "worker/control.h"
+#include "worker/cron.h"
 #include "worker/lane.h"
 #include "worker/listen.h"
 #include "worker/notes.h"
@@ -265,6 +266,7 @@ static void end(struct agent *a)
     for (unsigned i = 0; i < a->lane_count; i++)
         lane_free(a->lanes[i]);
     free(a->lanes);
+    cron_file_free(a->cron_file);
     for (unsigned i = 0; i < 4; i++)
         free_event(a->signals[i]);
     free_event(a->on_wake);
@@ -306,6 +308,7 @@ static int run(struct agent *a, struct errbuf *eb)
                  F_INT("queues", a->cfg->queue_count),
                  F_STR("version", BELT_VERSION));
         timer_in(a->tick, TICK_MS);
+        a->cron_file = cron_file_new(a);
         for (unsigned i = 0; i < a->lane_count; i++)
             lane_start(a->lanes[i]);
         a->control = control_start(a);

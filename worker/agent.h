@@ -24,6 +24,12 @@ struct queue_spec {
     unsigned weight; /* used if any queue was given one */
 };
 
+/* A periodic job that the configuration asks for. */
+struct cron_config {
+    char queue[NAME_MAX_LEN + 1];
+    struct cron_entry *entry; /* owned */
+};
+
 struct worker_config {
     struct url url;
     char ns[NAME_MAX_LEN + 1];
@@ -38,6 +44,8 @@ struct worker_config {
     unsigned max_recoveries; /* 0: never given up */
     bool at_most_once, burst, fence;
     const struct handlers *handlers; /* borrowed */
+    struct cron_config *crons;       /* borrowed */
+    unsigned cron_count;
     char listen[LISTEN_MAX_LEN + 1]; /* where HTTP is answered; "": no */
 };
 

@@ -20,6 +20,7 @@ enum agent_stage {
 };
 
 struct control;
+struct cron_file;
 struct lane;
 struct listen;
 
@@ -47,6 +48,7 @@ struct agent {
      * pool, which outlives them, reads it. */
     _Atomic int64_t good_until_ms[LANES_MAX];
 
+    struct cron_file *cron_file; /* owned; NULL: no entries to be written */
     struct control *control; /* owned; NULL: not listening yet, or any more */
     struct listen *listen;   /* owned; NULL: no HTTP endpoint */
 

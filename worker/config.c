@@ -24,6 +24,7 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "worker/config_cron.h"
 #include "worker/config_text.h"
 #include "worker/options.h"
 
@@ -37,6 +38,8 @@ struct reader {
     struct handler_wish wish; /* the section handler that is read now */
     unsigned handler_line;    /* of its exec or builtin; 0: none yet */
     unsigned seen[OPTS_MAX];  /* lines of its limits, by row */
+    char *cron_name;          /* owned: title of the section cron */
+    struct cron_draft cron;   /* the section cron that is read now */
     unsigned last_line;       /* of the last thing that was wrong */
 };
 
@@ -47,6 +50,8 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 static int on_key(cfg_t *cfg, cfg_opt_t *opt);
 static int on_handler_key(cfg_t *cfg, cfg_opt_t *opt);
 static int on_handler_end(cfg_t *cfg, cfg_opt_t *opt);
+static int on_cron_key(cfg_t *cfg, cfg_opt_t *opt);
+static int on_cron_end(cfg_t *cfg, cfg_opt_t *opt);
 
 static void wrong_at(void *arg, unsigned line, const struct errbuf *eb)
 {
@@ -119,13 +124,18 @@ static cfg_t *make_parser(void)
 {
     cfg_opt_t root[OPTS_MAX] = {{0}}, worker[OPTS_MAX] = {{0}};
     cfg_opt_t redis[OPTS_MAX] = {{0}}, handler[OPTS_MAX] = {{0}};
+    cfg_opt_t cron[CONFIG_CRON_KEYS + 1] = {{0}};
     cfg_opt_t sections[] = {
         CFG_SEC("worker", worker, CFGF_NONE),
         CFG_SEC("redis", redis, CFGF_NONE),
         CFG_SEC("handler", handler, CFGF_MULTI | CFGF_TITLE),
+        CFG_SEC("cron", cron, CFGF_MULTI | CFGF_TITLE),
     };
     const struct setting *row;
     sections[2].validcb = on_handler_end;
+    sections[3].validcb = on_cron_end;
+    for (int i = 0; i < CONFIG_CRON_KEYS; i++)
+        cron[i] = text_opt(config_cron_keys[i], on_cron_key);
     (void)rows_of("worker", worker);
     (void)rows_of("redis", redis);
     handler[0] = text_opt("exec", on_handler_key);
@@ -305,6 +315,50 @@ static int on_handler_end(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+/* ---- the section cron ---- */
+
+static int on_cron_key(cfg_t *cfg, cfg_opt_t *opt)
+{
+    struct reader *r = reading;
+    const char *key = cfg_opt_name(opt);
+    int at = config_cron_key(key);
+    struct errbuf eb;
+    int rc;
+    assert(at >= 0);
+    if (cfg_title(cfg) == NULL) /* a path, as for handlers */
+        rc = errbuf_set(&eb, ERR_INVALID, "a key of cron only");
+    else
+        rc = set_once(r->cron.lines[at], &eb);
+    if (rc == 0) {
+        r->cron.lines[at] = (unsigned)cfg->line;
+        if (r->cron_name == NULL)
+            r->cron_name = mem_strdup(cfg_title(cfg));
+        r->cron.values[at] = mem_strdup(value_of(opt));
+    } else {
+        (void)errbuf_wrap(&eb, rc, "%s", key);
+        wrong_at(r, (unsigned)cfg->line, &eb);
+    }
+    return 0;
+}
+
+static int on_cron_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+    struct reader *r = reading;
+    unsigned line = (unsigned)cfg->line;
+    const char *name = r->cron_name != NULL ? r->cron_name : "";
+    struct errbuf eb;
+    (void)opt;
+    int rc = cron_draft_add(&r->cron, name, &r->s->o->config, &line, &eb);
+    if (rc != 0) {
+        (void)errbuf_wrap(&eb, rc, "cron \"%s\"", name);
+        wrong_at(r, line, &eb);
+    }
+    cron_draft_done(&r->cron);
+    free(r->cron_name);
+    r->cron_name = NULL;
+    return 0;
+}
+
 /* The library takes "" = x without a word. */
 static bool has_empty_key(cfg_t *cfg)
 {
@@ -354,6 +408,8 @@ void config_read(struct settings *s, const char *path)
         wrong_at(&r, r.last_line, &eb);
     free(r.wish.type); /* of a section that did not end */
     free(r.wish.what);
+    cron_draft_done(&r.cron);
+    free(r.cron_name);
     reading = NULL;
     if (text.data != NULL)
         explicit_bzero(text.data, text.len);

@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "worker/cron.h"
 #include "worker/lane.h"
 
 enum { INSTANT_DIGITS_MAX = 15 };
@@ -148,8 +149,10 @@ static void hear(struct lane *lane, const char *text, size_t len)
     } else if (is_word(text, len, "outbox")) {
         lane->outbox_seen++; /* who put it there does not bring it on */
         lane_renew_soon(lane);
-    } else if (is_word(text, len, "pause") || is_word(text, len, "cancel") ||
-               is_word(text, len, "cron")) {
+    } else if (is_word(text, len, "cron")) {
+        cron_watch_changed(lane->cron);
+        lane_renew_soon(lane);
+    } else if (is_word(text, len, "pause") || is_word(text, len, "cancel")) {
         lane_renew_soon(lane);
     }
 }

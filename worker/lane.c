@@ -23,6 +23,7 @@
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
 #include "common/redis/script.h"
+#include "worker/cron.h"
 #include "worker/notes.h"
 
 enum {
@@ -82,6 +83,7 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     lane->soon_timer = event_new(a->base, -1, 0, on_soon_timer, lane);
     lane->pause_timer = event_new(a->base, -1, 0, on_pause_timer, lane);
     lane->note_timer = event_new(a->base, -1, 0, on_note_timer, lane);
+    lane->cron = cron_watch_new(lane);
     lane->bulk_in = 1; /* the first fetch tells whether jobs have ids */
     lane->cmd = new_conn(lane, false);
     lane->wait = new_conn(lane, true);
@@ -100,6 +102,7 @@ void lane_free(struct lane *lane)
     lane_drop(lane);
     ledger_done(&lane->ledger);
     reaper_forget_neighbours(lane);
+    cron_watch_free(lane->cron);
     event_free(lane->renew_timer);
     event_free(lane->promote_timer);
     event_free(lane->reap_timer);
@@ -199,6 +202,7 @@ static void start_work(struct lane *lane)
     (void)conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false, NULL,
                     NULL);
     args_done(&a);
+    cron_file_write(lane->agent->cron_file, lane);
     lane_renew(lane);
     agent_turn(lane->agent);
 }
@@ -358,6 +362,7 @@ static void stop_calls(struct lane *lane)
     (void)event_del(lane->soon_timer);
     (void)event_del(lane->pause_timer);
     (void)event_del(lane->note_timer);
+    cron_watch_stop(lane->cron);
     (void)event_del(lane->reap_timer);
     (void)event_del(lane->poll_timer);
 }

@@ -88,6 +88,7 @@ struct lane {
     struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
     struct event *settle_timer, *note_timer, *soon_timer, *pause_timer;
     struct event *outbox_timer;
+    struct cron_watch *cron;  /* owned */
     int64_t promote_at_ms;    /* 0: timer not set */
     bool promoting, renewing; /* calls under way */
     bool ask_again;           /* when the renewal under way has ended */

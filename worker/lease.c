@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/ulid.h"
+#include "worker/cron.h"
 #include "worker/lane.h"
 
 enum {
@@ -182,6 +183,7 @@ static void on_renewed(void *arg, int err, const struct reply *r)
     lane_watch_outbox(lane, res.outbox);
     if (res.next_due_ms >= 0)
         lane_promote_in(lane, res.next_due_ms);
+    cron_watch_due(lane->cron, res.cron_due_ms);
     if (look)
         lane_look(lane, &res);
     if (lane->ask_again)

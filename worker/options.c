@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/job/cron_entry.h"
 #include "worker/config.h"
 #include "worker/settings.h"
 
@@ -268,6 +269,9 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
 void options_done(struct options *o)
 {
     free(o->config.queues);
+    for (unsigned i = 0; i < o->config.cron_count; i++)
+        cron_entry_free(o->config.crons[i].entry);
+    free(o->config.crons);
     handlers_free(o->handlers);
     free(o->wrong);
     *o = (struct options){0};

@@ -12,7 +12,7 @@
  * over defaults. settings.h has them as a table.
  */
 struct options {
-    struct worker_config config; /* queues and handlers are owned here */
+    struct worker_config config; /* owned: queues, handlers, crons */
     struct handler_limits limits;
     struct handlers *handlers; /* owned */
     enum log_level log_level;

@@ -85,8 +85,8 @@ static void sections_that_are_none_end_it(void **state)
     conf_expect_wrong(*state, "\nworkers {\n threads = a\n}\n",
                       "FILE:2: unknown key \"workers\", did you mean worker?\n"
                       "FILE:2: nothing behind this was read\n");
-    conf_expect_wrong(*state, "burst = on\ncron 'nightly' { every = 1d }\n",
-                      "FILE:2: unknown key \"cron\"\n"
+    conf_expect_wrong(*state, "burst = on\nbatch 'nightly' { every = 1d }\n",
+                      "FILE:2: unknown key \"batch\"\n"
                       "FILE:2: nothing behind this was read\n");
 }
 
