@@ -23,7 +23,8 @@ enum {
     CONNECT_TIMEOUT_MS = 5000,
     JOBS_SHOWN = 20,
     STATS_MINUTES = 60,
-    STATS_BY_MS = 60000
+    STATS_BY_MS = 60000,
+    CRON_NEXT_SHOWN = 5
 };
 
 struct parser {
@@ -310,6 +311,8 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
         .count = JOBS_SHOWN,
         .minutes = STATS_MINUTES,
         .by_ms = STATS_BY_MS,
+        .catch_up_limit_ms = -1,
+        .next_count = CRON_NEXT_SHOWN,
         .dir = ".belt-dev",
         .port = -1,
     };

@@ -58,6 +58,13 @@ struct options {
     int64_t for_ms;     /* 0: without end */
     bool no_wait;
 
+    const char *tz, *overlap, *catch_up;        /* of cron; NULL: not given */
+    const char *only_queue;                     /* NULL: all */
+    int64_t jitter_ms, times, expires_after_ms; /* 0: not given */
+    int64_t catch_up_limit_ms;                  /* -1: not given */
+    int64_t next_count;
+    bool paused;
+
     const char *dir, *handlers;
     int64_t port; /* -1: a free one, 0: none */
 };

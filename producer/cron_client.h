@@ -1,0 +1,66 @@
+#ifndef PRODUCER_CRON_CLIENT_H
+#define PRODUCER_CRON_CLIENT_H
+
+#include "common/job/cron_entry.h"
+#include "common/redis/queue_cron.h"
+#include "producer/client.h"
+
+/*
+ * What the commands of periodic jobs have in common: reading an entry, and
+ * writing it over the one that was read. Main thread, which is the loop.
+ */
+struct cron_client {
+    const struct options *o; /* borrowed */
+    struct client *client;   /* owned */
+    struct keys keys;        /* of o->queue */
+    char *was;               /* owned: the entry that was read; NULL: none */
+    size_t was_len;
+    int64_t due_ms; /* of that; -1: it is not due */
+
+    bool answered; /* of the call that writes */
+    int rc;
+    struct errbuf eb;
+};
+
+/* Returns 0, or the exit status of a failure that was told. */
+int cron_client_open(const struct options *o, struct cron_client *ret);
+void cron_client_close(struct cron_client *c);
+
+/* Reads the entry of that name; the same returns. */
+int cron_client_read(struct cron_client *c, const char *name);
+
+/* What was read as an entry, owned; told if there is none, or no valid one. */
+int cron_client_parse(struct cron_client *c, const char *name,
+                      struct cron_entry **ret);
+
+/*
+ * Writes entry (p NULL: removes it) over what was read. *ret_stale: somebody
+ * has changed it meanwhile, so read again; else the same returns.
+ */
+int cron_client_put(struct cron_client *c, const char *name, struct bytes entry,
+                    int64_t due_ms, bool *ret_stale);
+
+/* The next instant of an entry after Redis' now; told if its zone is none. */
+int cron_client_next(struct cron_client *c, const struct cron_entry *e,
+                     int64_t *ret_ms);
+
+/*
+ * What becomes of the entry that was read. Returns 0 with the new one appended
+ * to out (nothing: it goes), or an exit status that was told.
+ */
+typedef int (*cron_decide_fn)(struct cron_client *c, const char *name,
+                              void *arg, struct buf *out, int64_t *ret_due_ms);
+
+/* Reads, decides and writes, again if somebody else was faster. */
+int cron_client_change(struct cron_client *c, const char *name,
+                       cron_decide_fn decide, void *arg);
+
+/* Puts the entry there, due when it was if it comes at the same instants. */
+int cron_client_add(struct cron_client *c, const struct cron_entry *e);
+
+/* "2026-03-29 03:00:00 CEST". */
+#define CRON_LOCAL_MAX 64
+void cron_format_local(const struct zone *z, int64_t at_ms,
+                       char out[CRON_LOCAL_MAX]);
+
+#endif
