@@ -96,6 +96,9 @@ static void plant_jobs(struct redis *r)
     }
     redis_do(r, "ZADD belt:{q}:leases 99999999999999 %s", EVIL);
     redis_do(r, "HSET belt:{q}:lanes %s %s", EVIL, EVIL);
+    redis_do(r, "HSET belt:{q}:config paused 1 paused_by %s paused_reason %s",
+             EVIL, EVIL);
+    redis_do(r, "LPUSH belt:{q} %s", "{\"id\":\"r\",\"type\":\"t\"}");
 }
 
 static void plant_names(struct redis *r)
@@ -114,6 +117,8 @@ static void plant_names(struct redis *r)
              EVIL, EVIL, EVIL, EVIL);
     redis_do(r, "HSET belt:{q}:job:b state dead error %s result %s", EVIL,
              "\"" EVIL_JSON "\"");
+    redis_do(r, "HSET belt:{q}:job:c state active lane %s message %s type %s",
+             EVIL, EVIL, EVIL);
 }
 
 static void expect_output(struct redis *r, const char *format,
@@ -151,7 +156,13 @@ static void what_belt_shows_is_harmless(void **state)
         {"jobs", "q", "--state", "dead"},
         {"queues"},
         {"workers"},
-        {"result", "q/a", "q/b"}};
+        {"result", "q/a", "q/b"},
+        {"status", "q/a", "q/b", "q/c", "q/r"},
+        {"explain", "q/a"},
+        {"explain", "q/b"},
+        {"explain", "q/c"},
+        {"explain", "q/r"},
+        {"wait", "q/b", "--timeout", "1m"}};
     struct fixture *f = *state;
     plant_jobs(f->r);
     plant_names(f->r);
@@ -196,6 +207,10 @@ static void what_belt_complains_of_is_harmless(void **state)
         {"jobs", "q", "--state", EVIL},
         {"queues", EVIL},
         {"result", EVIL},
+        {"status", EVIL},
+        {"explain", EVIL},
+        {"wait", EVIL},
+        {"stats", EVIL},
         {"help", EVIL},
         {"push", "-q", "odd", "t"}};
     struct fixture *f = *state;
@@ -343,7 +358,8 @@ static void names_with_braces_are_refused(void **state)
     EXPECT(f->r, NULL, 64, "", "{x}", "push", "-q", "{x}", "t");
     EXPECT(f->r, NULL, 64, "", "{x}: not the name", "queues", "{x}");
     EXPECT(f->r, NULL, 64, "", "{x}: not the name", "jobs", "{x}");
-    EXPECT(f->r, NULL, 64, "", "{x}/a: not QUEUE/ID", "result", "{x}/a");
+    EXPECT(f->r, NULL, 64, "", "{x}/a: neither QUEUE/ID nor ID", "result",
+           "{x}/a");
     const char *conf =
         script_file(f->r, "conf", "worker { queues = \"{x}\" }\n");
     const char *const argv[][8] = {
