@@ -196,7 +196,7 @@ static int ask_there(struct batch *b)
             args_str(&a, key);
             client_call(b->s->client, &a, on_holder, e);
         }
-        sha1_hex(e->envelope.data, e->envelope.len, once);
+        sha1_hex_plain(e->envelope.data, e->envelope.len, once);
         if (keys_once(&b->there, once, key)) {
             args_clear(&a);
             args_str(&a, "UNLINK");

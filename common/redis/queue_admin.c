@@ -167,7 +167,7 @@ static void digest(const struct purge_job *jobs, unsigned n, char out[41])
         buf_append(&all, jobs[i].job.p, jobs[i].job.len);
         buf_char(&all, '\n');
     }
-    sha1_hex(all.data, all.len, out);
+    sha1_hex_plain(all.data, all.len, out);
     buf_done(&all);
 }
 

@@ -246,7 +246,7 @@ static void push(struct item *it)
     char once[41];
 
     parcel_write(&it->p, &envelope);
-    sha1_hex(it->p.raw, it->p.len, once);
+    sha1_hex_plain(it->p.raw, it->p.len, once);
     struct push_one p = {.envelope = {envelope.data, envelope.len},
                          .id = job->id,
                          .at_ms = job->at_ms,

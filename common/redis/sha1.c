@@ -2,7 +2,8 @@
  * SHA-1, by which jobs are named that are too long to be sent back.
  *
  * In a file of its own so that belt, which settles nothing, needs no OpenSSL:
- * to load it takes longer than to push a job.
+ * to load it takes longer than to push a job. What belt names goes by
+ * sha1_plain.c.
  *
  * Thread: any.
  */

@@ -84,6 +84,21 @@ static void sha1_is_sha1(void **state)
     assert_string_equal(hex, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
 }
 
+/* Of every length around the ends of its blocks. */
+static void plain_sha1_is_the_same(void **state)
+{
+    char text[300], hex[41], plain[41];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)(i * 37 + 11);
+    for (size_t n = 0; n <= sizeof(text); n++) {
+        sha1_hex(text, n, hex);
+        sha1_hex_plain(text, n, plain);
+        assert_string_equal(hex, plain);
+    }
+}
+
 static void each_script_has_the_sha_of_its_text(void **state)
 {
     char hex[41];
@@ -118,6 +133,7 @@ int main(void)
         cmocka_unit_test(thousands_of_numbers_stay_what_they_are),
         cmocka_unit_test(a_command_too_big_to_send_is_refused),
         cmocka_unit_test(sha1_is_sha1),
+        cmocka_unit_test(plain_sha1_is_the_same),
         cmocka_unit_test(each_script_has_the_sha_of_its_text),
         cmocka_unit_test(a_script_call_begins_with_its_sha),
     };
