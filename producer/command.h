@@ -53,12 +53,12 @@ extern const struct command *const commands[];
 /* The flags that every command takes, ended by one without name. */
 extern const struct flag global_flags[];
 
+extern const struct command cmd_queues_purge, cmd_queues_delete, cmd_dead_list,
+    cmd_dead_show, cmd_dead_summary, cmd_dead_export, cmd_dead_import,
+    cmd_dead_requeue, cmd_dead_delete, cmd_requeue, cmd_delete, cmd_move;
 extern const struct command cmd_cron_add, cmd_cron_list, cmd_cron_show,
     cmd_cron_next, cmd_cron_run, cmd_cron_pause, cmd_cron_resume,
     cmd_cron_remove, cmd_cron_import;
-extern const struct command cmd_dead_list, cmd_dead_show, cmd_dead_summary,
-    cmd_dead_export, cmd_dead_import, cmd_dead_requeue, cmd_dead_delete,
-    cmd_requeue, cmd_delete, cmd_move;
 extern const struct command cmd_pause, cmd_resume, cmd_push, cmd_queues,
     cmd_queues_set, cmd_jobs, cmd_workers, cmd_result, cmd_status, cmd_stats,
     cmd_wait, cmd_explain, cmd_dev, cmd_worker, cmd_help;

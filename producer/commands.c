@@ -21,6 +21,8 @@ const struct command *const commands[] = {
     &cmd_resume,
     &cmd_queues_set,
     &cmd_jobs,
+    &cmd_queues_purge,
+    &cmd_queues_delete,
     &cmd_requeue,
     &cmd_delete,
     &cmd_move,

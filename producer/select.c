@@ -8,7 +8,7 @@
  *
  * Thread: main, which is also the loop.
  */
-#include "producer/select.h"
+#include "producer/select_priv.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -26,9 +26,7 @@
 
 enum {
     IDS_AT_ONCE = 10000,
-    RATE_MAX = 1000000,
-    TOLD_MAX = 20, /* jobs that are complained of one by one */
-    SETS = 3
+    TOLD_MAX = 20 /* jobs that are complained of one by one */
 };
 
 struct wanted {
@@ -333,24 +331,15 @@ static int walk_set(struct select *s, struct wanted_list *list,
     return status;
 }
 
-static int find_set(const char *name)
-{
-    for (int i = 0; i < SETS; i++) {
-        if (strcmp(name, select_set_name((enum queue_set)i)) == 0)
-            return i;
-    }
-    return -1;
-}
-
 /* Those of one queue, which are n from the i-th. */
 static int run_some(struct wanted_list *list, size_t i, size_t n)
 {
     struct select *s = list->s;
-    int status = 0, only = s->o->state ? find_set(s->o->state) : -1;
+    int status = 0, only = s->o->state ? select_find_set(s->o->state) : -1;
 
     keys_init(&s->keys, s->o->ns, list->all[i].name.queue);
     list->unfound = n;
-    for (int set = 0; set < SETS && status == 0; set++) {
+    for (int set = 0; set < SELECT_SETS && status == 0; set++) {
         if ((only < 0 || only == set) && list->unfound > 0)
             status = walk_set(s, list, (enum queue_set)set);
     }
@@ -417,7 +406,7 @@ static int run_ids(struct select *s)
 
 static int run_queues(struct select *s)
 {
-    int set = s->o->state ? find_set(s->o->state) : QUEUE_DEAD;
+    int set = s->o->state ? select_find_set(s->o->state) : QUEUE_DEAD;
     int status = 0;
 
     for (int i = 0; i < s->o->arg_count && status == 0; i++) {
@@ -427,65 +416,7 @@ static int run_queues(struct select *s)
     return status;
 }
 
-/* ---- the command line ---- */
-
-static bool is_id(const char *arg)
-{
-    return strcmp(arg, "-") == 0 || strchr(arg, '/');
-}
-
-static int check_args(const struct select *s)
-{
-    const struct options *o = s->o;
-    bool ids = is_id(o->args[0]);
-
-    for (int i = 0; i < o->arg_count; i++) {
-        const char *arg = o->args[i];
-        if (is_id(arg) != ids)
-            return fail(o, EX_USAGE, "%s: either queues or QUEUE/ID", arg);
-        if (!ids && !text_is_name(arg, strlen(arg)))
-            return fail(o, EX_USAGE, "%s: not the name of a queue", arg);
-    }
-    if (ids && (filter_is_set(&s->filter) || o->all))
-        return fail(o, EX_USAGE, "%s: filters and --all are for queues",
-                    o->args[0]);
-    if (!ids && !s->plan->looks && !filter_is_set(&s->filter) && !o->all)
-        return fail(o, EX_USAGE,
-                    "%s: which jobs? QUEUE/ID, or a filter, or --all",
-                    o->args[0]);
-    return 0;
-}
-
-static int check_rate(struct select *s)
-{
-    const char *text = s->o->rate;
-    size_t n = text ? strlen(text) : 0;
-    struct errbuf eb;
-
-    if (!text)
-        return 0;
-    if (n > 2 && strcmp(text + n - 2, "/s") == 0)
-        n -= 2;
-    char *number = mem_dup(text, n);
-    int rc = text_parse_int(number, 1, RATE_MAX, "N/s", &s->per_second, &eb);
-    free(number);
-    return rc == 0 ? 0 : fail(s->o, EX_USAGE, "--rate: %s", eb.text);
-}
-
-static int check(struct select *s)
-{
-    const struct options *o = s->o;
-    int status = filter_init(&s->filter, o);
-
-    if (status == 0 && o->state && find_set(o->state) < 0)
-        status = fail(o, EX_USAGE, "--state: %s: not dead, retry or scheduled",
-                      o->state);
-    if (status == 0)
-        status = check_args(s);
-    if (status == 0)
-        status = check_rate(s);
-    return status;
-}
+/* ---- the command ---- */
 
 static void on_time(void *arg, const struct reply *r)
 {
@@ -511,7 +442,7 @@ int select_run(const struct options *o, const struct select_plan *plan,
                void *arg)
 {
     struct select s = {.o = o, .plan = plan, .arg = arg};
-    int status = check(&s);
+    int status = select_check(&s);
 
     if (status == 0)
         status = client_open(o, &s.client);
@@ -519,9 +450,9 @@ int select_run(const struct options *o, const struct select_plan *plan,
         return status;
     status = ask_time(&s);
     if (o->dry_run || !plan->act)
-        s.rows = job_rows_new(o, o->arg_count > 1 || is_id(o->args[0]));
+        s.rows = job_rows_new(o, o->arg_count > 1 || select_is_id(o->args[0]));
     if (status == 0)
-        status = is_id(o->args[0]) ? run_ids(&s) : run_queues(&s);
+        status = select_is_id(o->args[0]) ? run_ids(&s) : run_queues(&s);
     if (s.rows)
         job_rows_end(s.rows);
     tell_sum(&s);
