@@ -39,6 +39,8 @@ static void drop_batches(struct lane *lane)
     while (lane->unacked != NULL) {
         struct batch *b = lane->unacked;
         lane->unacked = b->next;
+        if (b->not_run)
+            batch_give_back_times(b);
         batch_free(b);
     }
     lane->unacked_last = NULL;
@@ -98,6 +100,7 @@ static void end_batches(struct lane *lane, int64_t ran)
         *at = b->next;
         for (const struct slot *s = b->slots; s != NULL; s = s->next)
             lane->counts[s->counter]++;
+        lane_note_times(lane, b->slots);
         lane->outbox_filled = lane->outbox_filled || b->outbox;
         batch_free(b);
     }
@@ -124,6 +127,7 @@ static void collect(struct lane *lane, struct known *k)
                 n++;
             }
         }
+        batch_give_back_times(b);
         batch_free(b);
     }
     lane->unacked_last = NULL;

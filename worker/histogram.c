@@ -59,8 +59,10 @@ unsigned times_tell(struct times *t, struct settle_count counts[TIMES_COUNTS],
     unsigned n = tell(&t->wait, wait_names, "wait_ms", counts, &ret_told->wait);
 
     n += tell(&t->run, run_names, "run_ms", counts + n, &ret_told->run);
-    ret_told->jobs = t->jobs;
-    t->jobs = 0;
+    if (t->runs > 0)
+        counts[n++] = (struct settle_count){"started", (int64_t)t->runs};
+    ret_told->runs = t->runs;
+    t->runs = 0;
     return n;
 }
 
@@ -75,5 +77,5 @@ void times_give_back(struct times *t, const struct times *told)
 {
     give_back(&t->wait, &told->wait);
     give_back(&t->run, &told->run);
-    t->jobs += told->jobs;
+    t->runs += told->runs;
 }

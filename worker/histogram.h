@@ -25,9 +25,9 @@ void histogram_add(struct histogram *h, int64_t us);
 /* Of one queue. {0} is empty. */
 struct times {
     struct histogram wait, run;
-    uint64_t jobs; /* in one of them */
+    uint64_t runs; /* that have ended */
 };
-enum { TIMES_COUNTS = 2 * HISTOGRAM_BUCKETS + 2 };
+enum { TIMES_COUNTS = 2 * HISTOGRAM_BUCKETS + 3 };
 
 /*
  * Writes what there is as counters, and takes it out of t into ret_told; less

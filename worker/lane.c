@@ -471,6 +471,9 @@ void lane_leave(struct lane *lane)
     if (lane->state != LANE_UP || lane->ledger.len > 0 ||
         lane->unacked != NULL || !lane_is_quiescent(lane) || lane_relays(lane))
         return;
+    lane_tell_times(lane, true);
+    if (lane->unacked != NULL)
+        return;
     lane->state = LANE_LEAVING;
     (void)queue_leave(lane->cmd, &lane->keys, lane->id, on_left, lane);
 }

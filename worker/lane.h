@@ -6,6 +6,7 @@
 #include "common/redis/queue.h"
 #include "common/redis/relay.h"
 #include "worker/agent_priv.h"
+#include "worker/histogram.h"
 #include "worker/ledger.h"
 
 /*
@@ -30,8 +31,9 @@ struct batch {
     struct batch *next;
     struct slot *slots; /* owned, chained by next */
     bool release;
-    bool not_run; /* Redis certainly did not execute it */
-    bool outbox;  /* it puts jobs into outbox */
+    bool not_run;       /* Redis certainly did not execute it */
+    bool outbox;        /* it puts jobs into outbox */
+    struct times *told; /* owned: what it tells of those before; or NULL */
 };
 
 struct neighbour {
@@ -112,7 +114,9 @@ struct lane {
     int64_t straggle_from; /* of those, the place where the next look begins */
     int64_t down_said_ms;  /* when it was last logged */
     int64_t counts[COUNTERS], rebinds, fenced;
-    int64_t settles; /* run under our ids, as far as we were told */
+    struct times times;    /* not told yet */
+    int64_t times_told_ms; /* Redis' clock */
+    int64_t settles;       /* run under our ids, as far as we were told */
 };
 
 /* ---- lane.c ---- */
@@ -191,9 +195,17 @@ void lane_give_back_held(struct lane *lane) ON_LOOP;
 /* Sends what is finished, and what is to be given back. */
 void lane_settle(struct lane *lane) ON_LOOP;
 void lane_release(struct lane *lane) ON_LOOP;
+/* Tells what is left of the times, if all or some is to be told by now. */
+void lane_tell_times(struct lane *lane, bool all) ON_LOOP;
 void on_settle_timer(evutil_socket_t fd, short what, void *arg);
 void batch_free(struct batch *b);
 extern const char *const counter_names[COUNTERS];
+
+/* ---- times.c ---- */
+/* Counts how long jobs waited and ran whose settle was answered. */
+void lane_note_times(struct lane *lane, const struct slot *slots) ON_LOOP;
+/* The settle of this batch did not run: what it told is told again. */
+void batch_give_back_times(struct batch *b);
 
 /* ---- reaper.c ---- */
 void lane_look(struct lane *lane, const struct renew_result *r) ON_LOOP;

@@ -181,6 +181,7 @@ static void on_renewed(void *arg, int err, const struct reply *r)
         return;
     lane_heed(lane, &res);
     lane_watch_outbox(lane, res.outbox);
+    lane_tell_times(lane, false);
     if (res.next_due_ms >= 0)
         lane_promote_in(lane, res.next_due_ms);
     cron_watch_due(lane->cron, res.cron_due_ms);

@@ -55,6 +55,7 @@ void batch_free(struct batch *b)
         b->slots = s->next;
         slot_free(s);
     }
+    free(b->told);
     free(b);
 }
 
@@ -72,6 +73,8 @@ static void batch_end(struct lane *lane, struct batch *b)
         lane->unacked_last = before;
     for (const struct slot *s = b->slots; s != NULL; s = s->next)
         lane->counts[b->release ? C_RELEASED : s->counter]++;
+    if (!b->release)
+        lane_note_times(lane, b->slots);
     lane->outbox_filled = lane->outbox_filled || b->outbox;
     batch_free(b);
 }
@@ -132,9 +135,9 @@ void work_put(struct work *w, enum settle_where where, int64_t delay_ms)
 }
 
 /* The parts of the call; what was not needed is NULL, and none of it. */
-static void work_finish(struct work *w) ON_LOOP;
+static void work_finish(struct work *w, struct batch *b, bool times) ON_LOOP;
 
-static void work_finish(struct work *w)
+static void work_finish(struct work *w, struct batch *b, bool times)
 {
     for (unsigned c = 0; c < SETTLE_COUNTERS; c++) {
         if (w->ended[c] > 0)
@@ -144,6 +147,9 @@ static void work_finish(struct work *w)
         work_count(w, "pushed", w->pushed);
     if (w->sent > 0)
         work_count(w, "sent", w->sent);
+    if (times || lane_times_due(w->lane, w->now_ms))
+        work_tell_times(w, b);
+    b->outbox = w->sent > 0;
     w->call.selective = w->refs;
     w->call.adds = w->adds;
     w->call.keeps = w->keeps;
@@ -194,16 +200,15 @@ static void gather(struct work *w, struct batch *b)
     }
 }
 
-static void settle_some(struct lane *lane, unsigned n) ON_LOOP;
+static void settle_some(struct lane *lane, unsigned n, bool times) ON_LOOP;
 
-static void settle_some(struct lane *lane, unsigned n)
+static void settle_some(struct lane *lane, unsigned n, bool times)
 {
     struct work w;
     work_begin(&w, lane, n);
     struct batch *b = batch_begin(lane, false);
     gather(&w, b);
-    work_finish(&w);
-    b->outbox = w.sent > 0;
+    work_finish(&w, b, times);
     if (lane->agent->cfg->at_most_once) /* there is no list to take them off */
         w.call.cumulative = w.call.selective_count = 0;
     /* Not sent means down: rebind will find them in the list. */
@@ -265,8 +270,15 @@ void lane_settle(struct lane *lane)
     lane_send_notes(lane);
     unsigned n;
     while (lane->state == LANE_UP && (n = due(lane)) > 0)
-        settle_some(lane, n);
+        settle_some(lane, n, false);
     lane_release(lane);
+}
+
+void lane_tell_times(struct lane *lane, bool all)
+{
+    if (lane->state == LANE_UP && lane->unacked == NULL &&
+        (all ? lane->times.runs > 0 : lane_times_due(lane, lane_now_ms(lane))))
+        settle_some(lane, 0, true);
 }
 
 void on_settle_timer(evutil_socket_t fd, short what, void *arg)

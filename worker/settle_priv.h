@@ -65,6 +65,11 @@ void work_add(struct work *w, struct slot *s) ON_LOOP;
 void work_bury(struct work *w, const char *raw, size_t len,
                const char *why) ON_LOOP;
 
+/* ---- times.c ---- */
+bool lane_times_due(const struct lane *lane, int64_t now_ms);
+/* Puts all times that were not told into the call of this batch. */
+void work_tell_times(struct work *w, struct batch *b) ON_LOOP;
+
 /* ---- failure.c ---- */
 enum { MESSAGE_MAX = 2 * 1024 }; /* bytes of a message that are kept */
 

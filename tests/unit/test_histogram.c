@@ -51,14 +51,15 @@ static void what_was_told_is_not_told_again(void **state)
     histogram_add(&t.wait, 5000);
     histogram_add(&t.wait, 5900);
     histogram_add(&t.run, 600);
-    t.jobs = 2;
+    t.runs = 2;
     n = times_tell(&t, counts, &out);
-    assert_int_equal(n, 3);
+    assert_int_equal(n, 4);
+    assert_int_equal(told(counts, n, "started"), 2);
     assert_int_equal(told(counts, n, "wait:3"), 2);
     assert_int_equal(told(counts, n, "wait_ms"), 10);
     assert_int_equal(told(counts, n, "run:0"), 1);
-    assert_int_equal(out.jobs, 2);
-    assert_int_equal(t.jobs, 0);
+    assert_int_equal(out.runs, 2);
+    assert_int_equal(t.runs, 0);
     assert_int_equal(times_tell(&t, counts, &out), 0);
 }
 
@@ -94,6 +95,7 @@ static void every_counter_fits(void **state)
         histogram_add(&t.wait, (k > 0 ? 1LL << (k - 1) : 0) * 1000);
         histogram_add(&t.run, (k > 0 ? 1LL << (k - 1) : 0) * 1000);
     }
+    t.runs = 32;
     assert_int_equal(times_tell(&t, counts, &out), TIMES_COUNTS);
     assert_int_equal(told(counts, TIMES_COUNTS, "wait:31"), 1);
     assert_int_equal(told(counts, TIMES_COUNTS, "run:0"), 1);
