@@ -66,7 +66,7 @@ static int wait_for(const struct names *list)
     if (status == 0)
         status = waiting_new(o, client, list->all, list->count, &w);
     if (status == 0)
-        status = waiting_run(w, o->any, o->wait_timeout_ms);
+        status = waiting_run(w, o->any);
     waiting_free(w);
     client_close(client);
     return status;

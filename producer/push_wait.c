@@ -19,17 +19,25 @@ int push_wait_check(const struct options *o)
     return 0;
 }
 
-int push_wait_begin(const struct options *o, struct client *client,
-                    const char *id, struct waiting **ret)
+static int begin(const struct options *o, struct client *client, const char *id,
+                 struct waiting **ret)
 {
     struct job_name name;
 
     *ret = NULL;
-    if (!o->wait)
-        return 0;
     snprintf(name.queue, sizeof(name.queue), "%s", o->queue);
     snprintf(name.id, sizeof(name.id), "%s", id);
     return waiting_new(o, client, &name, 1, ret);
+}
+
+int push_wait_begin(const struct options *o, struct client *client,
+                    const char *id, struct waiting **ret)
+{
+    *ret = NULL;
+    if (!o->wait)
+        return 0;
+    int status = begin(o, client, id, ret);
+    return status ? fail(o, status, "not pushed") : 0;
 }
 
 int push_wait_end(const struct options *o, struct client *client,
@@ -42,13 +50,13 @@ int push_wait_end(const struct options *o, struct client *client,
         waiting_free(w);
         if (pushed->holder[0] == '\0')
             return 1; /* told: nobody can be waited for */
-        status = push_wait_begin(o, client, pushed->holder, &w);
+        status = begin(o, client, pushed->holder, &w);
     }
     if (status != 0)
         return status;
     if (pushed->state == PUSH_REPLACED)
         waiting_expect(w); /* it is kept from now on */
-    status = waiting_run(w, false, o->wait_timeout_ms);
+    status = waiting_run(w, false);
     waiting_free(w);
     return status;
 }

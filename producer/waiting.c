@@ -135,6 +135,8 @@ int waiting_new(const struct options *o, struct client *client,
     w->tick = evtimer_new(client_base(client), on_tick, w);
     w->up_at_ms = clock_ms();
     w->look_at_ms = w->give_up_at_ms = INT64_MAX;
+    if (o->wait_timeout_ms > 0)
+        w->give_up_at_ms = w->up_at_ms + o->wait_timeout_ms;
     int status = begin(w);
     if (status == 0)
         *ret = w;
@@ -161,14 +163,11 @@ void waiting_expect(struct waiting *w)
     w->expected = true;
 }
 
-int waiting_run(struct waiting *w, bool any, int64_t timeout_ms)
+int waiting_run(struct waiting *w, bool any)
 {
     loop_role_assert();
     w->any = any;
     w->results = results_new(w->o);
-    if (timeout_ms > 0)
-        w->give_up_at_ms = clock_ms() + timeout_ms;
-    set_tick(w);
     look_at_all(w);
     while (!w->over)
         client_turn(w->client, true);

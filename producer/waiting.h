@@ -22,8 +22,8 @@ struct waiting;
 /*
  * Subscribes to the ends of these jobs, all of which have a queue, and turns
  * the loop until that is done, or not allowed. The client, borrowed, lasts
- * from now on until waiting_free. Returns 0 with it, owned, in *ret, or an exit
- * status that was told.
+ * from now on until waiting_free. o->wait_timeout_ms (0: none) begins here.
+ * Returns 0 with it, owned, in *ret, or an exit status that was told.
  */
 int waiting_new(const struct options *o, struct client *client,
                 const struct job_name *names, size_t n, struct waiting **ret);
@@ -35,9 +35,9 @@ void waiting_expect(struct waiting *w);
  * Waits until all jobs, or with any the first of them, have ended, and prints
  * each as belt result does. Returns the exit status: the job's own if it was
  * one that we waited for; 0 if all of several are done, else 1, as for a job
- * that is not kept; 124 when timeout_ms (0: none) has passed.
+ * that is not kept; 124 when the time to wait is over.
  */
-int waiting_run(struct waiting *w, bool any, int64_t timeout_ms);
+int waiting_run(struct waiting *w, bool any);
 
 void waiting_free(struct waiting *w); /* NULL is a no-op */
 

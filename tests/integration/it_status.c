@@ -239,6 +239,38 @@ static void a_running_job_is_found_with_its_worker(void **state)
     runs_end(w);
 }
 
+static bool is_half_done(void *arg)
+{
+    struct cli_result r = CLI(runs_redis, NULL, "status", arg, "--json");
+    bool found = strstr(r.out, "\"state\":\"active\"") &&
+                 strstr(r.out, "\"progress\":40") &&
+                 strstr(r.out, "\"message\":\"half\"");
+
+    cli_result_done(&r);
+    return found;
+}
+
+static void a_running_job_tells_how_far_it_is(void **state)
+{
+    char name[] = "q/far";
+
+    (void)state;
+    struct worker *w = runs_worker(
+        "--handler",
+        runs_handler("t", "echo '{\"op\":\"progress\",\"percent\":40,"
+                          "\"message\":\"half\"}' >&3\n"
+                          "while [ ! -e $out ]; do sleep 0.02; done"),
+        NULL);
+    EXPECT(runs_redis, NULL, 0, name, "", "push", "-q", "q", "t", "--id", "far",
+           "--keep", "1h");
+    assert_true(wait_until(is_half_done, name, RUN_MS));
+    FILE *f = fopen(runs_out(), "we");
+    assert_non_null(f);
+    (void)fclose(f);
+    EXPECT(runs_redis, NULL, 0, "done", "", "wait", name);
+    runs_end(w);
+}
+
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, runs_clear, runs_over)
 
 int main(void)
@@ -255,6 +287,7 @@ int main(void)
         CLAIM(a_result_may_be_that_it_was_cancelled),
         CLAIM(strange_hashes_do_no_harm),
         CLAIM(a_running_job_is_found_with_its_worker),
+        CLAIM(a_running_job_tells_how_far_it_is),
     };
     return cmocka_run_group_tests(tests, runs_start, runs_stop);
 }

@@ -350,7 +350,7 @@ static void a_push_waits_for_who_holds_its_key(void **state)
 
     (void)state;
     EXPECT(runs_redis, NULL, 124, "", "q/a: timed out", "push", "-q", "q",
-           "--id", "a", "--wait", "--wait-timeout", "1ms", "t", "--unique",
+           "--id", "a", "--wait", "--wait-timeout", "500ms", "t", "--unique",
            "k");
     assert_in_range(redis_int(runs_redis, "PTTL belt:{q}:job:a"), 1, INT64_MAX);
     cli_start(&c, runs_redis, -1,
