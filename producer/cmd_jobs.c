@@ -2,35 +2,39 @@
  * belt jobs: a look at the jobs of a queue, in the order of their turn.
  *
  * Lists are read a few elements at a time, since each may be as big as the
- * limit allows. What lies in Redis may come from anybody, so an element that
- * is no envelope is shown as one, with the reason.
+ * limit allows, and not to their end if few of their jobs are meant: that is
+ * told. Sets are walked (walk.h).
  *
  * Thread: main, which is also the loop.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
 #include "common/base/text.h"
-#include "common/redis/keys.h"
-#include "producer/client.h"
 #include "producer/complain.h"
-#include "producer/job_rows.h"
+#include "producer/select.h"
 
-#define AT(member) offsetof(struct options, member)
-
-enum { JOBS_MAX = 1000, JOBS_AT_ONCE = 20, LANES_AT_ONCE = 100 };
+enum {
+    JOBS_MAX = 1000,
+    PAGE_FIRST = 20,
+    PAGE_MAX = 200,
+    LANES_AT_ONCE = 100,
+    LOOKED_MAX = 100000 /* at jobs of one state */
+};
+#define PAGE_BYTES ((size_t)1 << 20)
 
 struct look {
     const struct options *o; /* borrowed */
-    struct client *client;   /* borrowed */
+    struct client *client;   /* owned */
     struct keys keys;
+    struct filter filter;
     struct job_rows *rows; /* owned */
-    bool scored;           /* elements come with their scores */
-    int64_t left;          /* rows that may still be printed */
+    const char *state;     /* that is looked at */
     const char *lane;      /* of the list under way; borrowed; NULL: none */
-    size_t got;            /* elements in the last answer */
+    int64_t left;          /* rows that may still be printed */
+    int64_t looked;        /* at jobs of this state */
+    size_t got, bytes;     /* elements of the last answer */
 };
 
 struct lanes {
@@ -41,57 +45,89 @@ struct lanes {
 static void on_jobs(void *arg, const struct reply *r);
 static void on_lanes(void *arg, const struct reply *r);
 
-static void print_element(struct look *l, const struct reply *r, int64_t at_ms)
+/* ---- a job ---- */
+
+/* set: of a member, else NULL. */
+static void look_at_job(struct look *l, struct bytes e, const char *set,
+                        int64_t at_ms)
 {
     struct errbuf eb = {""};
-    struct bytes e;
 
-    if (!reply_str(r, &e.p, &e.len) || l->left == 0)
+    l->looked++;
+    if (l->left == 0)
         return;
-    l->left--;
     struct job *job = job_of(e, &eb);
-    const struct job_row row = {.lane = l->lane,
-                                .element = e,
-                                .job = job,
-                                .at_ms = at_ms,
-                                .why = eb.text};
-    (void)job_rows_print(l->rows, &row);
+    int64_t came_ms = job && job->created_at_ms > 0 ? job->created_at_ms : -1;
+    if (set)
+        came_ms =
+            select_came_at((enum queue_set)select_find_set(set), job, at_ms);
+    bool meant = job ? filter_takes(&l->filter, job, came_ms)
+                     : !filter_is_set(&l->filter);
+    if (meant) {
+        const struct job_row row = {.queue = l->keys.queue,
+                                    .state = l->state,
+                                    .lane = l->lane,
+                                    .element = e,
+                                    .job = job,
+                                    .at_ms = at_ms,
+                                    .why = eb.text};
+        (void)job_rows_print(l->rows, &row);
+        l->left--;
+    }
     job_free(job);
 }
+
+/* Whether there is no more to be looked at; says so if there may be. */
+static bool is_enough(const struct look *l)
+{
+    if (l->left == 0)
+        return true;
+    if (l->looked < LOOKED_MAX)
+        return false;
+    complain(l->o, "%s: looked at the first %lld jobs only", l->state,
+             (long long)l->looked);
+    return true;
+}
+
+/* ---- lists ---- */
 
 static void on_jobs(void *arg, const struct reply *r)
 {
     struct look *l = arg;
-    size_t step = l->scored ? 2 : 1;
 
-    l->got = reply_len(r) / step;
-    for (size_t i = 0; i + step <= reply_len(r); i += step) {
-        int64_t at_ms = -1;
-        if (l->scored && !reply_int(reply_at(r, i + 1), &at_ms))
-            at_ms = -1; /* a score may be a fraction: not one of ours */
-        print_element(l, reply_at(r, i), at_ms);
+    l->got = reply_len(r);
+    l->bytes = 0;
+    for (size_t i = 0; i < l->got; i++) {
+        struct bytes e;
+        if (!reply_str(reply_at(r, i), &e.p, &e.len))
+            continue;
+        l->bytes += e.len;
+        look_at_job(l, e, NULL, -1);
     }
 }
 
-/* Prints what a list or set holds, page by page, until enough is shown. */
-static int look_at(struct look *l, const char *command, const char *key)
+static int look_at_list(struct look *l, const char *key)
 {
+    int64_t from = 0, size = PAGE_FIRST;
     int status = 0;
 
-    l->got = JOBS_AT_ONCE;
-    for (int64_t from = 0; status == 0 && l->left > 0 && l->got == JOBS_AT_ONCE;
-         from += JOBS_AT_ONCE) {
+    do {
         struct args a = {0};
-        args_str(&a, command);
+        args_str(&a, "LRANGE");
         args_str(&a, key);
         args_int(&a, from);
-        args_int(&a, from + JOBS_AT_ONCE - 1);
-        if (l->scored)
-            args_str(&a, "WITHSCORES");
+        args_int(&a, from + size - 1);
         client_call(l->client, &a, on_jobs, l);
         args_done(&a);
         status = client_wait(l->client);
-    }
+        from += size;
+        if ((int64_t)l->got < size)
+            break;
+        if (l->bytes > PAGE_BYTES)
+            size = size > 1 ? size / 2 : 1;
+        else if (l->bytes < PAGE_BYTES / 4 && size < PAGE_MAX)
+            size *= 2;
+    } while (status == 0 && !is_enough(l));
     return status;
 }
 
@@ -114,11 +150,11 @@ static int look_at_lanes(struct look *l, const struct lanes *lanes)
 {
     int status = 0;
 
-    for (size_t i = 0; i < lanes->count && status == 0; i++) {
+    for (size_t i = 0; i < lanes->count && status == 0 && l->left > 0; i++) {
         char key[KEY_MAX];
         l->lane = lanes->names[i];
         if (keys_active(&l->keys, l->lane, key))
-            status = look_at(l, "LRANGE", key);
+            status = look_at_list(l, key);
     }
     l->lane = NULL;
     return status;
@@ -146,71 +182,104 @@ static int look_at_active(struct look *l)
     return status;
 }
 
-static int look_at_state(struct look *l)
-{
-    const char *state = l->o->state ? l->o->state : "ready";
+/* ---- sets ---- */
 
-    if (strcmp(state, "ready") == 0)
-        return look_at(l, "LRANGE", l->keys.ready);
-    if (strcmp(state, "active") == 0)
-        return look_at_active(l);
-    l->scored = true;
-    if (strcmp(state, "scheduled") == 0)
-        return look_at(l, "ZRANGE", l->keys.scheduled);
-    if (strcmp(state, "retry") == 0)
-        return look_at(l, "ZRANGE", l->keys.retry);
-    return look_at(l, "ZREVRANGE", l->keys.dead);
+static int look_at_set(struct look *l, enum queue_set set)
+{
+    const char *name = select_set_name(set);
+    struct walk *w = walk_new(l->client, queue_set_key(&l->keys, set),
+                              set == QUEUE_DEAD, INT64_MIN, INT64_MAX);
+    unsigned n = 1;
+    int status = 0;
+
+    while (status == 0 && n > 0 && !is_enough(l)) {
+        status = walk_next(w, &n);
+        for (unsigned i = 0; i < n && status == 0; i++)
+            look_at_job(l, walk_at(w, i)->member, name, walk_at(w, i)->at_ms);
+    }
+    walk_free(w);
+    return status;
 }
 
-static int check(const struct options *o)
+static int look_at_state(struct look *l, const char *state)
 {
-    static const char *const states[] = {"ready", "active", "scheduled",
-                                         "retry", "dead"};
+    int set = select_find_set(state);
+
+    l->state = state;
+    l->looked = 0;
+    if (strcmp(state, "ready") == 0)
+        return look_at_list(l, l->keys.ready);
+    if (strcmp(state, "active") == 0)
+        return look_at_active(l);
+    return look_at_set(l, (enum queue_set)set);
+}
+
+/* ---- the command line ---- */
+
+static const char *const states[] = {"active", "ready", "scheduled", "retry",
+                                     "dead"};
+enum { STATES = sizeof(states) / sizeof(states[0]) };
+
+static int check(const struct options *o, const char *state)
+{
     const char *queue = o->args[0];
 
     if (!text_is_name(queue, strlen(queue)))
         return fail(o, EX_USAGE, "%s: not the name of a queue", queue);
-    for (size_t i = 0; i < 5; i++) {
-        if (!o->state || strcmp(o->state, states[i]) == 0)
+    for (size_t i = 0; i < STATES; i++) {
+        if (strcmp(state, states[i]) == 0)
             return 0;
     }
+    if (strcmp(state, "all") == 0)
+        return 0;
     return fail(o, EX_USAGE,
-                "--state: %s: not ready, active, scheduled, retry or dead",
-                o->state);
+                "--state: %s: not ready, active, scheduled, retry, dead or all",
+                state);
 }
 
 static int run_jobs(const struct options *o)
 {
+    const char *state = o->state ? o->state : "ready";
     struct look l = {.o = o, .left = o->count};
-    int status = check(o);
+    bool all = strcmp(state, "all") == 0;
+    int status = check(o, state);
 
+    if (status == 0)
+        status = filter_init(&l.filter, o);
     if (status == 0)
         status = client_open(o, &l.client);
     if (status != 0)
         return status;
     keys_init(&l.keys, o->ns, o->args[0]);
-    l.rows = job_rows_new(o, false);
-    status = look_at_state(&l);
+    l.rows = job_rows_new(o, all);
+    for (size_t i = 0; i < STATES && status == 0; i++) {
+        if (all || strcmp(state, states[i]) == 0)
+            status = look_at_state(&l, states[i]);
+    }
     job_rows_end(l.rows);
     client_close(l.client);
     return status;
 }
 
 static const struct flag flags[] = {
-    {"state", 0, FLAG_TEXT, "STATE", AT(state), 0, 0,
-     "ready, active, scheduled, retry or dead (ready)"},
-    {"count", 'n', FLAG_INT, "N", AT(count), 1, JOBS_MAX,
+    {"state", 0, FLAG_TEXT, "STATE", offsetof(struct options, state), 0, 0,
+     "ready, active, scheduled, retry, dead or all (ready)"},
+    FILTER_FLAGS,
+    {"count", 'n', FLAG_INT, "N", offsetof(struct options, count), 1, JOBS_MAX,
      "at most so many (20)"},
     {0},
 };
 
 const struct command cmd_jobs = {
     .name = "jobs",
-    .usage = "QUEUE [--state STATE] [-n N]",
+    .usage = "QUEUE [--state STATE] [FILTER] [-n N]",
     .summary = "Show the first jobs of a queue",
-    .details = "WHEN is when a job is due, or since when it is dead; dead jobs "
-               "come newest\nfirst. The formats for programs have the whole "
-               "envelope as \"job\".\n",
+    .details =
+        "WHEN is when a job is due, or since when it is dead; dead jobs come "
+        "newest\nfirst. --since and --until are held against the death of a "
+        "job, its last failure\n(retry), or else its push. After a hundred "
+        "thousand jobs of a state it looks no\nfurther, and says so. The "
+        "formats for programs have the whole envelope as \"job\".\n",
     .flags = flags,
     .min_args = 1,
     .max_args = 1,

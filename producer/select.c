@@ -245,22 +245,21 @@ static bool is_wanted(const struct select *s, struct wanted_list *list,
     return w != NULL;
 }
 
-/* Since when it is in that set; -1: it does not say. */
-static int64_t came_at(const struct select *s, const struct selected *job)
+int64_t select_came_at(enum queue_set set, const struct job *job, int64_t at_ms)
 {
-    if (s->set == QUEUE_DEAD)
-        return job->at_ms;
-    if (!job->job)
+    if (set == QUEUE_DEAD)
+        return at_ms;
+    if (!job)
         return -1;
-    if (s->set == QUEUE_RETRY)
-        return filter_failed_at(job->job);
-    return job->job->created_at_ms > 0 ? job->job->created_at_ms : -1;
+    if (set == QUEUE_RETRY)
+        return filter_failed_at(job);
+    return job->created_at_ms > 0 ? job->created_at_ms : -1;
 }
 
 static bool takes(const struct select *s, struct wanted_list *list,
                   const struct selected *job)
 {
-    int64_t at_ms = came_at(s, job);
+    int64_t at_ms = select_came_at(s->set, job->job, job->at_ms);
 
     if (list)
         return job->job && is_wanted(s, list, job->job->id);

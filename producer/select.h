@@ -81,8 +81,16 @@ int select_wait(struct select *s, int rc, const bool *answered);
 /* Tells why a call for n jobs failed; returns the exit status. */
 int select_fail(struct select *s, int err, const struct errbuf *eb, unsigned n);
 
-/* "dead" and so on. */
+/*
+ * Since when a job (NULL: no envelope) with this score is in the set, for
+ * filters: its death, its last failure, or its push; -1: it does not say.
+ */
+int64_t select_came_at(enum queue_set set, const struct job *job,
+                       int64_t at_ms);
+
+/* "dead" and so on; and back, or -1. */
 const char *select_set_name(enum queue_set set);
+int select_find_set(const char *name);
 
 #define SELECT_WHICH_FLAGS                                                     \
     {"state",                                                                  \

@@ -7,9 +7,6 @@
 
 enum { SELECT_SETS = 3 };
 
-/* The set of this name, or -1. */
-int select_find_set(const char *name);
-
 /* Whether an argument names jobs, not a queue. */
 bool select_is_id(const char *arg);
 

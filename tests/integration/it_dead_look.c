@@ -166,6 +166,63 @@ static void import_tells_bad_lines_by_number(void **state)
     assert_int_equal(redis_int(server, "ZCARD belt:{q}:dead"), 1);
 }
 
+static void jobs_are_filtered_in_every_state(void **state)
+{
+    (void)state;
+    redis_do(server, "ZADD belt:{q}:leases 99999999999999 l");
+    redis_do(server, "RPUSH belt:{q}:active:l %s",
+             "{\"id\":\"a1\",\"type\":\"x.y\",\"created_at\":5000}");
+    redis_do(server, "RPUSH belt:{q} %s %s rubbish",
+             "{\"id\":\"r1\",\"type\":\"z\",\"created_at\":5000}",
+             "{\"id\":\"r2\",\"type\":\"x.z\",\"created_at\":9000}");
+    redis_do(server, "ZADD belt:{q}:scheduled 99999999999999 %s",
+             "{\"id\":\"s1\",\"type\":\"x.s\",\"created_at\":5000}");
+    redis_do(server, "ZADD belt:{q}:retry 99999999999999 %s",
+             "{\"id\":\"t1\",\"type\":\"x.t\",\"created_at\":1,"
+             "\"error\":{\"class\":\"exit\",\"message\":\"1\",\"at\":5000}}");
+    fill(2);
+    EXPECT(server, NULL, 0, "QUEUE  STATE      ID  TYPE", NULL, "jobs", "q",
+           "--state", "all");
+    struct cli_result r = CLI(server, NULL, "jobs", "q", "--state", "all",
+                              "--type", "x.*", "-o", "ndjson");
+    static const char *const parts[] = {
+        "{\"queue\":\"q\",\"state\":\"active\",\"id\":\"a1\"",
+        "\"state\":\"ready\",\"id\":\"r2\"",
+        "\"state\":\"scheduled\",\"id\":\"s1\"",
+        "\"state\":\"retry\",\"id\":\"t1\""};
+    const char *at = r.out;
+    for (size_t i = 0; i < 4 && at; i++)
+        at = strstr(at, parts[i]);
+    assert_non_null(at);
+    assert_null(strstr(r.out, "j1"));
+    cli_result_done(&r);
+    r = CLI(server, NULL, "jobs", "q", "--state", "all", "--since",
+            "1970-01-01T00:00:04Z", "--until", "1970-01-01T00:00:06Z", "-o",
+            "tsv");
+    for (const char *p = "arst"; *p != '\0'; p++) {
+        char id[] = {'\t', *p, '1', '\t', '\0'};
+        assert_non_null(strstr(r.out, id));
+    }
+    assert_null(strstr(r.out, "r2"));
+    cli_result_done(&r);
+    EXPECT(server, NULL, 0, "t1", NULL, "jobs", "q", "--state", "retry",
+           "--error", "exit: ?");
+}
+
+static void jobs_says_where_it_stopped_looking(void **state)
+{
+    (void)state;
+    redis_do(server, "EVAL %s 0",
+             "for i = 1, 1010 do local t = {} for j = 1, 100 do t[j] = "
+             "'{\"id\":\"a\",\"type\":\"x\"}' end "
+             "redis.call('RPUSH', 'belt:{q}', unpack(t)) end");
+    EXPECT(server, NULL, 0, "", "ready: looked at the first 100", "jobs", "q",
+           "--type", "y");
+    redis_do(server, "RPUSH belt:{q} %s", "{\"id\":\"last\",\"type\":\"y\"}");
+    redis_do(server, "LTRIM belt:{q} 5000 -1");
+    EXPECT(server, NULL, 0, "last", NULL, "jobs", "q", "--type", "y");
+}
+
 /* As many as are looked through with the memory of a page. */
 static void memory_does_not_grow_with_the_set(void **state)
 {
@@ -208,6 +265,8 @@ int main(void)
         TEST(exported_jobs_come_back_as_they_were),
         TEST(export_keeps_a_line_a_job),
         TEST(import_tells_bad_lines_by_number),
+        TEST(jobs_are_filtered_in_every_state),
+        TEST(jobs_says_where_it_stopped_looking),
         TEST(memory_does_not_grow_with_the_set),
     };
     return cmocka_run_group_tests(tests, begin, end);
