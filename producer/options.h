@@ -51,8 +51,8 @@ struct options {
     int64_t limit; /* 0: not given */
 
     bool any;                /* of wait */
-    bool wait;               /* of push */
-    int64_t wait_timeout_ms; /* of both; 0: none */
+    bool wait;               /* of push and cancel */
+    int64_t wait_timeout_ms; /* of wait too; 0: none */
 
     const char *reason; /* of a pause */
     int64_t for_ms;     /* 0: without end */

@@ -23,6 +23,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
+#include "worker/cancel.h"
 #include "worker/control.h"
 #include "worker/cron.h"
 #include "worker/lane.h"
@@ -60,6 +61,7 @@ void agent_turn(struct agent *a)
 {
     for (unsigned i = 0; i < a->lane_count; i++) {
         lane_settle(a->lanes[i]);
+        lane_look_cancelled(a->lanes[i]);
         lane_send_held(a->lanes[i]);
         lane_relay(a->lanes[i]);
         lane_pause_turn(a->lanes[i]);
@@ -88,9 +90,10 @@ static void take_outcome(struct agent *a, struct delivery *d, int64_t now_us)
         delivery_free(d);
         return;
     }
-    enum verdict v = d->outcome.verdict;
-    if (v != VERDICT_NONE)
+    if (d->outcome.verdict != VERDICT_NONE)
         window_done(&a->window, d->outcome.run_us, now_us);
+    lane_judge_cancelled(d->lane, d);
+    enum verdict v = d->outcome.verdict;
     ledger_set_state(&d->lane->ledger, s,
                      v == VERDICT_NONE || v == VERDICT_RELEASE ? SLOT_GIVE_BACK
                                                                : SLOT_FINISHED);

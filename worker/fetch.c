@@ -204,6 +204,8 @@ static void note_fetched(struct lane *lane, const struct fetch_call *f,
     lane->plenty = res->more;
     lane->burst_checked = res->count == 0 && !res->more && lane->fetches == 0 &&
                           lane->agent->out == 0;
+    if (!res->paused && !res->refused)
+        lane->cancelling.told = res->cancelled_version;
     lane->served += (double)res->count / lane->weight;
 }
 

@@ -30,6 +30,7 @@
 static const struct handler_limits default_limits = {
     .timeout_ms = 30 * 60 * 1000,
     .kill_after_ms = 10 * 1000,
+    .cancel_kill_after_ms = 500,
     .result_max = 64 * 1024,
     .stderr_max = 8 * 1024,
 };
@@ -331,6 +332,14 @@ void handler_fail(struct delivery *d, enum verdict v, const char *class,
     va_end(ap);
     buf_clear(&o->message);
     buf_str(&o->message, text);
+}
+
+void handler_stopped(struct delivery *d)
+{
+    if (atomic_load(&d->cancel) == CANCEL_JOB)
+        handler_fail(d, VERDICT_CANCEL, "cancelled", "cancelled");
+    else
+        handler_fail(d, VERDICT_RELEASE, "stopped", "stopped by us");
 }
 
 void handler_fail_timeout(struct delivery *d)

@@ -19,10 +19,11 @@
 struct handlers;
 
 struct handler_limits {
-    int64_t timeout_ms;    /* of one attempt; default 30 min */
-    int64_t kill_after_ms; /* from TERM to KILL; default 10 s */
-    size_t result_max;     /* bytes of stdout kept; default 64 KiB */
-    size_t stderr_max;     /* bytes of stderr kept on failure; default 8 KiB */
+    int64_t timeout_ms;           /* of one attempt; default 30 min */
+    int64_t kill_after_ms;        /* from TERM to KILL; default 10 s */
+    int64_t cancel_kill_after_ms; /* of a cancelled job; default 500 ms */
+    size_t result_max;            /* bytes of stdout kept; default 64 KiB */
+    size_t stderr_max; /* bytes of stderr kept on failure; default 8 KiB */
 };
 
 /* limits may be NULL: the defaults. The environment is read here. */

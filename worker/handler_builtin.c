@@ -155,7 +155,7 @@ static void run_sleep(struct delivery *d, int cancel_fd)
         uint64_t wakes;
 
         if (atomic_load(&d->cancel) != CANCEL_NONE) {
-            handler_fail(d, VERDICT_RELEASE, "stopped", "stopped by us");
+            handler_stopped(d);
             return;
         }
         /* A wake that is left over from an earlier delivery is read away. */

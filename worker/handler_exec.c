@@ -182,6 +182,18 @@ static void kill_group(struct run *r, int sig)
     kill(-r->child.pid, sig);
 }
 
+/* Whoever cancels a job waits for it. */
+static int64_t kill_at_ms(const struct run *r)
+{
+    const struct handler_limits *l = &r->d->handler->limits;
+    int64_t ms = l->kill_after_ms;
+
+    if (atomic_load(&r->d->cancel) == CANCEL_JOB &&
+        l->cancel_kill_after_ms < ms)
+        ms = l->cancel_kill_after_ms;
+    return handler_instant(clock_ms(), ms);
+}
+
 /* TERM now, KILL later. A stopped process must go on to see the TERM. */
 static void terminate(struct run *r, enum stop why)
 {
@@ -189,8 +201,7 @@ static void terminate(struct run *r, enum stop why)
     r->stop = why;
     kill_group(r, SIGTERM);
     kill_group(r, SIGCONT);
-    r->next_ms =
-        handler_instant(clock_ms(), r->d->handler->limits.kill_after_ms);
+    r->next_ms = kill_at_ms(r);
 }
 
 static void kill_now(struct run *r)
@@ -209,6 +220,8 @@ static void on_wake(struct run *r)
         return;
     if (r->stop == STOP_NONE)
         terminate(r, STOP_CANCEL);
+    else if (r->next_ms > kill_at_ms(r)) /* it timed out: no longer so long */
+        r->next_ms = kill_at_ms(r);
     if (r->hurry || wakes > 1)
         kill_now(r);
     r->hurry = true;
@@ -366,7 +379,7 @@ static void judge(struct run *r, bool ended, const siginfo_t *si)
         o->exit_status =
             si->si_code == CLD_EXITED ? si->si_status : 128 + si->si_status;
     if (r->stop == STOP_CANCEL)
-        handler_fail(r->d, VERDICT_RELEASE, "stopped", "stopped by us");
+        handler_stopped(r->d);
     else if (r->stop == STOP_TIMEOUT)
         handler_fail_timeout(r->d);
     else if (!ended)
@@ -446,7 +459,7 @@ static void run_exec(struct delivery *d, int cancel_fd)
     int err;
 
     if (atomic_load(&d->cancel) != CANCEL_NONE) {
-        handler_fail(d, VERDICT_RELEASE, "stopped", "stopped before it began");
+        handler_stopped(d);
         return;
     }
     r.d = d;

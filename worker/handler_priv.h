@@ -48,6 +48,9 @@ int64_t handler_instant(int64_t now, int64_t ms);
 void handler_fail(struct delivery *d, enum verdict v, const char *class,
                   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* The same for a run that d->cancel has ended. */
+void handler_stopped(struct delivery *d);
+
 /* The same for a run that took longer than handler_timeout_ms. */
 void handler_fail_timeout(struct delivery *d);
 

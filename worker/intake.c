@@ -20,7 +20,7 @@
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
 #include "common/job/unique.h"
-#include "worker/lane.h"
+#include "worker/cancel.h"
 
 enum { SEND_MAX = 256 }; /* jobs that go into the channel at once */
 
@@ -39,14 +39,16 @@ static void on_stamped(void *arg, int err, const struct reply *r);
 static void judge(struct lane *lane, struct slot *s) ON_LOOP;
 static void send_stamp(struct lane *lane, struct slot *s) ON_LOOP;
 
-static void fail_slot(struct slot *s, enum verdict verdict, const char *class,
+/* It is not to be run. If the marks are to be read first, it waits for them. */
+static void fail_slot(const struct lane *lane, struct slot *s,
+                      enum verdict verdict, const char *class,
                       const char *message)
 {
     struct outcome *o = &s->d->outcome;
     o->verdict = verdict;
     (void)snprintf(o->error_class, sizeof(o->error_class), "%s", class);
     buf_str(&o->message, message);
-    s->state = SLOT_FINISHED;
+    s->state = s->load > lane->cancelling.done ? SLOT_HELD : SLOT_FINISHED;
 }
 
 /* Whether Redis is to know when it starts: most jobs cost nothing for that. */
@@ -86,6 +88,7 @@ static void judge(struct lane *lane, struct slot *s)
     d->tell_start = tells_start(d->job);
     d->good_until_ms = lane->good_until_ms;
     memcpy(d->queue, lane->keys.queue, sizeof(d->queue));
+    lane_await_marks(lane, s);
     if (has_expired(lane, d)) {
         delivery_expire(d);
         s->state = SLOT_FINISHED;
@@ -97,12 +100,12 @@ static void judge(struct lane *lane, struct slot *s)
                        "recovered %u times within three days: its workers "
                        "died while they held it",
                        recovered);
-        fail_slot(s, VERDICT_DEAD, "poison", text);
+        fail_slot(lane, s, VERDICT_DEAD, "poison", text);
         return;
     }
     d->handler = handlers_find(cfg->handlers, d->job->type);
     if (d->handler == NULL) {
-        fail_slot(s, VERDICT_PUT_OFF, "no_handler",
+        fail_slot(lane, s, VERDICT_PUT_OFF, "no_handler",
                   "no handler for this type here");
         return;
     }
@@ -268,7 +271,8 @@ static struct slot *first_held(const struct ledger *l)
 static bool may_go(const struct lane *lane, const struct slot *s)
 {
     const struct ledger *l = &lane->ledger;
-    if (s->state != SLOT_HELD)
+    if (s->state != SLOT_HELD || s->load > lane->cancelling.done ||
+        s->d->outcome.verdict != VERDICT_NONE)
         return false;
     /* What has ended, or is given back, must be out of its reach. */
     return !s->near || (lane->unacked == NULL && l->count[SLOT_FINISHED] == 0 &&

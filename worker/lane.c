@@ -23,6 +23,7 @@
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
 #include "common/redis/script.h"
+#include "worker/cancel.h"
 #include "worker/cron.h"
 #include "worker/notes.h"
 
@@ -83,6 +84,7 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     lane->soon_timer = event_new(a->base, -1, 0, on_soon_timer, lane);
     lane->pause_timer = event_new(a->base, -1, 0, on_pause_timer, lane);
     lane->note_timer = event_new(a->base, -1, 0, on_note_timer, lane);
+    lane->marks_timer = event_new(a->base, -1, 0, on_marks_timer, lane);
     lane->cron = cron_watch_new(lane);
     lane->bulk_in = 1; /* the first fetch tells whether jobs have ids */
     lane->cmd = new_conn(lane, false);
@@ -112,6 +114,8 @@ void lane_free(struct lane *lane)
     event_free(lane->soon_timer);
     event_free(lane->pause_timer);
     event_free(lane->note_timer);
+    event_free(lane->marks_timer);
+    marks_done(&lane->cancelling.marks);
     free(lane);
 }
 
@@ -300,6 +304,7 @@ static void on_rebound(void *arg, int err, const struct reply *r)
     lane->rebinds++;
     LOG_INFO("rebind", F_STR("queue", lane->keys.queue),
              F_STR("lane", lane->id), F_INT("jobs", (int64_t)count));
+    lane->cancelling.told = CANCEL_UNTOLD; /* what was fetched is unheard */
     lane_adopt(lane, r, settles, count);
     lane_note_again(lane);
     start_work(lane);
@@ -362,6 +367,7 @@ static void stop_calls(struct lane *lane)
     (void)event_del(lane->soon_timer);
     (void)event_del(lane->pause_timer);
     (void)event_del(lane->note_timer);
+    (void)event_del(lane->marks_timer);
     cron_watch_stop(lane->cron);
     (void)event_del(lane->reap_timer);
     (void)event_del(lane->poll_timer);

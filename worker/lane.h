@@ -8,6 +8,7 @@
 #include "worker/agent_priv.h"
 #include "worker/histogram.h"
 #include "worker/ledger.h"
+#include "worker/marks.h"
 
 /*
  * A lane: this worker's side of one queue (docs/PROTOCOL.md).
@@ -41,6 +42,20 @@ struct neighbour {
     struct buf description; /* owned */
 };
 
+/* What a lane knows of the ids that are to be cancelled (cancel.h). */
+#define CANCEL_UNTOLD INT64_MIN
+struct cancelling {
+    struct marks marks;  /* as of the last load */
+    int64_t told;        /* version of the set that we heard of last */
+    int64_t loaded;      /* that we had heard of when we asked for marks */
+    uint64_t sent, done; /* loads */
+    uint64_t needed;     /* number of the load that jobs wait for */
+    int64_t asked_ms;    /* when the last one was sent; 0: never */
+    int64_t asked_version;
+    uint64_t asked_taken; /* slots that the ledger had been given then */
+    bool refused_said;
+};
+
 struct lane {
     struct agent *agent; /* borrowed */
     struct keys keys;
@@ -59,9 +74,10 @@ struct lane {
 
     struct ledger ledger;
     struct batch *unacked, *unacked_last; /* owned, oldest first */
-    struct delivery_list noted;           /* news of them are to be told */
-    uint64_t front_number;  /* of the slot that others wait behind */
-    int64_t front_since_us; /* since when it is that one */
+    struct cancelling cancelling;
+    struct delivery_list noted; /* news of them are to be told */
+    uint64_t front_number;      /* of the slot that others wait behind */
+    int64_t front_since_us;     /* since when it is that one */
 
     unsigned fetches;       /* under way */
     unsigned fetching_n;    /* jobs they may bring */
@@ -89,7 +105,7 @@ struct lane {
 
     struct event *renew_timer, *promote_timer, *reap_timer, *poll_timer;
     struct event *settle_timer, *note_timer, *soon_timer, *pause_timer;
-    struct event *outbox_timer;
+    struct event *outbox_timer, *marks_timer;
     struct cron_watch *cron;  /* owned */
     int64_t promote_at_ms;    /* 0: timer not set */
     bool promoting, renewing; /* calls under way */

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/ulid.h"
+#include "worker/cancel.h"
 #include "worker/cron.h"
 #include "worker/lane.h"
 
@@ -180,6 +181,8 @@ static void on_renewed(void *arg, int err, const struct reply *r)
     if (look && !is_sound(lane, &res))
         return;
     lane_heed(lane, &res);
+    lane->cancelling.told = res.cancelled_version;
+    lane_look_cancelled(lane);
     lane_watch_outbox(lane, res.outbox);
     lane_tell_times(lane, false);
     if (res.next_due_ms >= 0)

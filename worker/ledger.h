@@ -58,6 +58,7 @@ struct slot {
     enum counter counter; /* as which it was last settled */
     bool recovered;       /* was recovered lately */
     bool near;            /* one recovery short of being given up */
+    uint64_t load;        /* of the marks that it waits for; 0: none */
     bool sent;            /* of a batch that was written to Redis */
 };
 

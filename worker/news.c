@@ -118,7 +118,8 @@ void work_tell_end(struct work *w, const struct slot *s, const char *state,
     const struct outcome *o = &s->d->outcome;
     const bool done = o->verdict == VERDICT_DONE;
     unlock(w, job);
-    if (o->verdict == VERDICT_CANCEL)
+    if (o->verdict == VERDICT_CANCEL ||
+        marks_has(&w->lane->cancelling.marks, job->id))
         unmark(w, job);
     struct news *n = begin(w, s, state, attempt);
     if (n == NULL)

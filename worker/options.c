@@ -194,6 +194,8 @@ static int add_wish(struct settings *s, const struct handler_wish *w,
         limits.timeout_ms = all.timeout_ms;
     if (limits.kill_after_ms < 0)
         limits.kill_after_ms = all.kill_after_ms;
+    if (limits.cancel_kill_after_ms < 0)
+        limits.cancel_kill_after_ms = all.cancel_kill_after_ms;
     if (limits.result_max == SIZE_MAX)
         limits.result_max = all.result_max;
     if (limits.stderr_max == SIZE_MAX)

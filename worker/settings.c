@@ -178,6 +178,13 @@ static int set_kill_after(struct settings *s, const char *value,
     return set_duration(value, 0, 3600000, &s->limits->kill_after_ms, eb);
 }
 
+static int set_cancel_kill_after(struct settings *s, const char *value,
+                                 struct errbuf *eb)
+{
+    return set_duration(value, 0, 3600000, &s->limits->cancel_kill_after_ms,
+                        eb);
+}
+
 static int set_delivery(struct settings *s, const char *value,
                         struct errbuf *eb)
 {
@@ -328,6 +335,9 @@ static const struct setting rows[] = {
         .def = "30m", .per_handler = true),
     ROW("--kill-after", "D", set_kill_after, "from TERM to KILL of a handler",
         IN_WORKER, .def = "10s", .per_handler = true),
+    ROW("--cancel-kill-after", "D", set_cancel_kill_after,
+        "the same, of a job that was cancelled", IN_WORKER, .def = "500ms",
+        .per_handler = true),
     ROW("--drain-timeout", "D", set_drain_timeout,
         "how long running jobs may go on after TERM", IN_WORKER, .def = "30s"),
     ROW("--max-window", "N", set_max_window, "jobs held, running and waiting",

@@ -54,8 +54,8 @@ struct handler_wish {
 
 #define LIMITS_UNSET                                                           \
     {                                                                          \
-        .timeout_ms = -1, .kill_after_ms = -1, .result_max = SIZE_MAX,         \
-        .stderr_max = SIZE_MAX                                                 \
+        .timeout_ms = -1, .kill_after_ms = -1, .cancel_kill_after_ms = -1,     \
+        .result_max = SIZE_MAX, .stderr_max = SIZE_MAX                         \
     }
 
 struct settings {

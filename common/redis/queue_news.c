@@ -1,5 +1,5 @@
 /*
- * The verb that tells news: requests and answers of note. See queue.c.
+ * Requests and answers of note and cancel. See queue.c.
  *
  * Thread: event loop only.
  */
@@ -60,4 +60,65 @@ int queue_note_result(int err, const struct reply *r, struct errbuf *eb)
     if (err == 0 && reply_error_is(r, "NOSCRIPT"))
         return errbuf_set(eb, ERR_MISSING, "note: %s", reply_error(r));
     return queue_check_ok(err, r, "note", eb);
+}
+
+/* ---- cancel ---- */
+
+int queue_cancel(struct conn *c, const struct keys *k, const char *const *ids,
+                 unsigned n, conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+
+    assert(n <= QUEUE_BATCH_MAX);
+    script_args(&a, SCRIPT_cancel, 2);
+    args_str(&a, k->cancelled);
+    args_str(&a, k->config);
+    args_str(&a, k->control);
+    for (unsigned i = 0; i < n; i++)
+        args_str(&a, ids[i]);
+    return queue_send(c, SCRIPT_cancel, &a, cb, arg);
+}
+
+int queue_cancel_result(int err, const struct reply *r, int64_t *ret_marks,
+                        struct errbuf *eb)
+{
+    if (err == 0 && reply_str_is(reply_at(r, 0), "FULL"))
+        return errbuf_set(
+            eb, ERR_FULL,
+            "cancel: as many marks as there can be stand already");
+    int rc = queue_check_ok(err, r, "cancel", eb);
+    if (rc == 0 && !queue_count_at(r, 1, ret_marks))
+        return queue_unexpected("cancel", eb);
+    return rc;
+}
+
+int queue_marks(struct conn *c, const struct keys *k, unsigned max,
+                conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+
+    args_str(&a, "ZRANGE");
+    args_str(&a, k->cancelled);
+    args_int(&a, 0);
+    args_int(&a, (int64_t)max - 1);
+    args_str(&a, "WITHSCORES");
+    int rc = conn_call(c, &a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
+    args_done(&a);
+    return rc;
+}
+
+int queue_marks_result(int err, const struct reply *r, struct errbuf *eb)
+{
+    if (err != 0)
+        return errbuf_set(eb, err, "marks: %s", err_str(err));
+    if (reply_is_error(r))
+        return errbuf_set(eb, ERR_REDIS, "marks: %s", reply_error(r));
+    return 0;
+}
+
+bool queue_marks_id(const struct reply *r, size_t i, struct bytes *ret,
+                    int64_t *ret_at_ms)
+{
+    return queue_bytes_at(r, i, ret) &&
+           reply_int(reply_at(r, i + 1), ret_at_ms);
 }

@@ -26,6 +26,7 @@
     X(leave)                                                                   \
     X(reap)                                                                    \
     X(requeue)                                                                 \
+    X(cancel)                                                                  \
     X(remove)                                                                  \
     X(purge)                                                                   \
     X(import)                                                                  \

@@ -68,6 +68,8 @@ static void check_limits(const struct handler_limits *l, bool set)
            is_within(l->timeout_ms, 1, WEEK_MS));
     assert((!set && l->kill_after_ms == -1) ||
            is_within(l->kill_after_ms, 0, 3600000));
+    assert((!set && l->cancel_kill_after_ms == -1) ||
+           is_within(l->cancel_kill_after_ms, 0, 3600000));
     assert((!set && l->result_max == SIZE_MAX) ||
            is_within((int64_t)l->result_max, 0, 16LL << 20));
 }

@@ -131,6 +131,7 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
 {
     const struct keys *k = keys();
     struct ref ref = {job, 0};
+    const char *ids = "1";
 
     switch (kind % CALL_KINDS) {
     case 1:
@@ -183,6 +184,10 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
         return send_purge(c, cb, arg);
     case 24:
         return send_import(c, cb, arg);
+    case 25:
+        return queue_cancel(c, k, &ids, 1, cb, arg);
+    case 26:
+        return queue_marks(c, k, 10, cb, arg);
     default:
         return send_get(c, marker, cb, arg);
     }
@@ -376,6 +381,22 @@ static void read_cron(int err, const struct reply *r)
     (void)is_read(queue_cron_put_result(err, r, &eb), err, &eb);
 }
 
+static void read_marks(int err, const struct reply *r)
+{
+    struct errbuf eb = {""};
+    struct bytes id;
+    int64_t n;
+
+    if (is_read(queue_cancel_result(err, r, &n, &eb), err, &eb))
+        assert(is_count(n));
+    eb.text[0] = '\0';
+    if (!is_read(queue_marks_result(err, r, &eb), err, &eb))
+        return;
+    for (size_t i = 0; i < reply_len(r); i++)
+        if (queue_marks_id(r, i, &id, &n))
+            touch(id);
+}
+
 size_t call_read(int err, const struct reply *r)
 {
     struct errbuf eb = {""};
@@ -391,5 +412,6 @@ size_t call_read(int err, const struct reply *r)
     (void)is_read(queue_settle_result(err, r, &eb), err, &eb);
     (void)is_read(queue_release_result(err, r, &eb), err, &eb);
     (void)is_read(queue_note_result(err, r, &eb), err, &eb);
+    read_marks(err, r);
     return bytes;
 }

@@ -144,6 +144,9 @@ const struct call calls[] = {
      "@dead @outbox @stats @minute @unique:a @job:a | outbox " J(1) " " J(
          1) " j1 until 1",
      "OK 1", ""},
+    {"cancel", SCRIPT_cancel,
+     LANE ACTIVE3 "ZADD @cancelled 1 old NOW j2\nRPUSH @ready " J(4),
+     "@control j1 j4", "OK 3", ""},
     {"remove", SCRIPT_remove,
      DEAD_JOBS "SET @unique:a j1\nHSET @job:a state dead",
      "@dead @stats @minute @cancelled @unique:a @job:a @stats @stats | "

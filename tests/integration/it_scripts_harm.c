@@ -107,6 +107,10 @@ static const struct row good[SCRIPT_COUNT] = {
                        "9 {`id`:`j2`} 7 {`id`:`j1`}", "OK 1",
                        "ZRANGE @dead 0 -1 WITHSCORES => {`id`:`j1`} 1 "
                        "{`id`:`j2`} 9"},
+    [SCRIPT_cancel] = {"cancel", "RPUSH @ready {`id`:`j1`}", SCRIPT_cancel,
+                       "@control j1", "OK 1",
+                       "ZRANGE @cancelled 0 -1 => j1\n"
+                       "HGET @config cancelled_version => 1"},
     [SCRIPT_remove] = {"remove",
                        "ZADD @dead 1 {`id`:`j1`} 2 {`id`:`j2`}\n"
                        "HSET @job:a state dead\nSET @unique:a j1",

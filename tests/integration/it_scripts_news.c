@@ -1,8 +1,10 @@
 /*
- * Claims about the script by which lanes tell what their jobs do: note.
+ * Claims about the scripts by which lanes tell what their jobs do, and by which
+ * people stop them: note and cancel.
  */
 #include "tests/integration/table.h"
 
+#include "common/base/buf.h"
 #include "tests/unit/unit.h"
 
 #define LANE "ZADD @leases NOW+60000 L\n"
@@ -60,6 +62,54 @@ static void note_lets_go_of_the_lock_of_a_started_job(void **state)
     ROWS(rows);
 }
 
+static void cancel_marks_ids(void **state)
+{
+    static const struct row rows[] = {
+        {"some", "", SCRIPT_cancel, "@control a b:c.D_1-", "OK 2",
+         "ZRANGE @cancelled 0 -1 => a b:c.D_1-\n"
+         "ZSCORE @cancelled a => NOW\n"
+         "HGETALL @config => cancelled_version 1\nEXISTS @stats => 0"},
+        {"one again: it counts from now on",
+         "ZADD @cancelled NOW-500000 a\n"
+         "HSET @config cancelled_version 7",
+         SCRIPT_cancel, "@control a", "OK 1",
+         "ZSCORE @cancelled a => NOW\nHGET @config cancelled_version => 8"},
+        {"old marks go", "ZADD @cancelled NOW-605000000 a NOW-604000000 b",
+         SCRIPT_cancel, "@control c", "OK 2", "ZRANGE @cancelled 0 -1 => b c"},
+        {"a version that is none begins anew",
+         "HSET @config cancelled_version abc", SCRIPT_cancel, "@control a",
+         "OK 1", "HGET @config cancelled_version => 1"},
+        {"no ids", "", SCRIPT_cancel, "@control", "ERR cancel takes *",
+         "DBSIZE => 0"},
+        {"what is no id marks nothing", "", SCRIPT_cancel, "@control a 'b c'",
+         "ERR cancel: no id *", "DBSIZE => 0"},
+        {"a config of another type", "RPUSH @config x", SCRIPT_cancel,
+         "@control a", "WRONGTYPE *", "EXISTS @cancelled => 0"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void cancel_is_refused_when_there_are_too_many(void **state)
+{
+    struct buf add = {0};
+    (void)state;
+    for (int batch = 0; batch < 10; batch++) {
+        buf_str(&add, "ZADD @cancelled");
+        for (int i = 0; i < 1000; i++)
+            buf_printf(&add, " NOW j%d", 1000 * batch + i);
+        buf_char(&add, '\n');
+    }
+    buf_str(&add, "ZREM @cancelled j7");
+    table_do(add.data);
+    buf_done(&add);
+    table_call(SCRIPT_cancel, "@control a b", "FULL 9999");
+    table_check("ZCARD @cancelled => 9999\nEXISTS @config => 0");
+    table_call(SCRIPT_cancel, "@control a j1", "OK 10000");
+    table_call(SCRIPT_cancel, "@control b", "FULL 10000");
+    table_call(SCRIPT_cancel, "@control j1 j2", "OK 10000");
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, table_clear)
 
 int main(void)
@@ -67,6 +117,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(note_tells_how_a_job_stands),
         TEST(note_lets_go_of_the_lock_of_a_started_job),
+        TEST(cancel_marks_ids),
+        TEST(cancel_is_refused_when_there_are_too_many),
     };
     return cmocka_run_group_tests(tests, table_start, table_stop);
 }

@@ -42,6 +42,7 @@ static const char *const script_keys[SCRIPT_COUNT] = {
     [SCRIPT_leave] = "@leases @lanes @reaped @config @active:$1",
     [SCRIPT_reap] =
         "@leases @lanes @reaped @config @active:$1 @ready @stats @minute",
+    [SCRIPT_cancel] = "@cancelled @config",
     [SCRIPT_requeue] = "", /* all of them stand in front of "| " */
     [SCRIPT_remove] = "",
     [SCRIPT_tick] = "@cron @cron:due @ready @stats @minute @unique:cron:$1",

@@ -34,6 +34,7 @@ int runner_setup(void **state)
     assert_int_equal(setenv("D", f->dir, 1), 0);
     f->limits = (struct handler_limits){.timeout_ms = 60 * 1000,
                                         .kill_after_ms = 10 * 1000,
+                                        .cancel_kill_after_ms = 500,
                                         .result_max = 64 * 1024,
                                         .stderr_max = 8 * 1024};
     f->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

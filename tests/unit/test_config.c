@@ -29,6 +29,7 @@ static const struct {
     {"lease", "20s"},
     {"timeout", "7m"},
     {"kill-after", "3s"},
+    {"cancel-kill-after", "70ms"},
     {"drain-timeout", "1h30m"},
     {"max-window", "77"},
     {"max-window-bytes", "3m"},
@@ -73,6 +74,7 @@ static bool same_limits(const struct handler_limits *a,
 {
     return a->timeout_ms == b->timeout_ms &&
            a->kill_after_ms == b->kill_after_ms &&
+           a->cancel_kill_after_ms == b->cancel_kill_after_ms &&
            a->result_max == b->result_max && a->stderr_max == b->stderr_max;
 }
 
@@ -182,19 +184,19 @@ static void handlers_have_limits_of_their_own(void **state)
     struct conf *c = *state;
     conf_read(c, (const char *const[]){"--max-result=9k", NULL},
               "handler 'img.*' { exec = 'cat -' timeout = 5m "
-              "kill-after = 0 max-result = 1k }\n"
+              "kill-after = 0 cancel-kill-after = 20ms max-result = 1k }\n"
               "handler plain { builtin = 'sleep 1s' }\n"
               "handler 'a=b' { timeout = 1s builtin = echo }\n"
               "worker { timeout = 7m }\n");
     assert_int_equal(handlers_count(c->o.handlers), 3);
     const struct handler *h = find(c, "img.png");
     assert_string_equal(h->argv[1], "-");
-    assert_true(same_limits(&h->limits,
-                            &(struct handler_limits){300000, 0, 1024, 8192}));
+    assert_true(same_limits(
+        &h->limits, &(struct handler_limits){300000, 0, 20, 1024, 8192}));
     h = find(c, "plain");
     assert_int_equal(h->sleep_ms, 1000);
     assert_true(same_limits(
-        &h->limits, &(struct handler_limits){420000, 10000, 9216, 8192}));
+        &h->limits, &(struct handler_limits){420000, 10000, 500, 9216, 8192}));
     h = find(c, "a=b");
     assert_int_equal(h->limits.timeout_ms, 1000);
     assert_int_equal(h->limits.result_max, 9216);

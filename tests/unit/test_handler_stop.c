@@ -24,6 +24,7 @@
 struct stopper {
     struct runner_fixture *f;
     struct delivery *d;
+    bool job;          /* the job was cancelled; else the worker ends */
     int wakes;         /* of the cancel_fd */
     const char *go_on; /* a fifo to open afterwards; NULL: none */
     pthread_t thread;
@@ -67,7 +68,7 @@ static void *stopper_main(void *arg)
     close(fd);
     if (pid[0] != '\0')
         wait_stopped((pid_t)atoi(pid));
-    atomic_store(&s->d->cancel, CANCEL_RELEASE);
+    atomic_store(&s->d->cancel, s->job ? CANCEL_JOB : CANCEL_RELEASE);
     for (int i = 0; i < s->wakes; i++)
         if (write(s->f->cancel_fd, &one, sizeof(one)) < 0)
             abort();
@@ -190,6 +191,31 @@ static void cancelled_run_is_killed_in_the_end(void **state)
     delivery_free(s.d);
 }
 
+/* Whoever cancels a job does not wait as long as for a worker to end. */
+static void run_of_a_cancelled_job_is_killed_soon(void **state)
+{
+    struct stopper s = {.f = *state, .wakes = 1, .job = true};
+
+    s.f->limits.kill_after_ms = 3600 * 1000;
+    s.f->limits.cancel_kill_after_ms = 50;
+    run_and_stop(&s, "trap '' TERM; : >$D/started; exec sleep 1000");
+    expect_verdict(s.d, VERDICT_CANCEL, "cancelled");
+    delivery_free(s.d);
+}
+
+static void run_of_a_cancelled_job_that_timed_out_too(void **state)
+{
+    struct stopper s = {.f = *state, .wakes = 1, .job = true};
+
+    s.f->limits.timeout_ms = 400;
+    s.f->limits.kill_after_ms = 3600 * 1000;
+    s.f->limits.cancel_kill_after_ms = 50;
+    run_and_stop(&s, "trap ': >$D/started' TERM\n"
+                     "while :; do sleep 0.01; done");
+    expect_verdict(s.d, VERDICT_RETRY, "timeout");
+    delivery_free(s.d);
+}
+
 static void second_wake_kills_at_once(void **state)
 {
     struct stopper s = {.f = *state, .wakes = 2};
@@ -250,6 +276,8 @@ int main(void)
         IN_DIR(suspended_handler_sees_the_term),
         IN_DIR(cancelled_run_is_released),
         IN_DIR(cancelled_run_is_killed_in_the_end),
+        IN_DIR(run_of_a_cancelled_job_is_killed_soon),
+        IN_DIR(run_of_a_cancelled_job_that_timed_out_too),
         IN_DIR(second_wake_kills_at_once),
         IN_DIR(run_that_ended_before_the_cancel_is_done),
         IN_DIR(wake_without_cancel_means_nothing),

@@ -83,6 +83,7 @@ static void defaults_are_as_documented(void **state)
     assert_false(c->at_most_once || c->burst || c->fence);
     assert_int_equal(f->o.limits.timeout_ms, 30 * 60 * 1000);
     assert_int_equal(f->o.limits.kill_after_ms, 10 * 1000);
+    assert_int_equal(f->o.limits.cancel_kill_after_ms, 500);
     assert_int_equal(f->o.limits.result_max, 64 * 1024);
     assert_int_equal(f->o.log_level, LOG_LVL_INFO);
     assert_int_equal(f->o.log_format, LOG_LOGFMT);
@@ -98,6 +99,7 @@ static void flags_say_what_they_say(void **state)
             "--max-window-bytes 2m --max-bytes 64k --max-result 1k "
             "--max-recoveries 0 --delivery at-most-once --fence --burst "
             "--name w1 --namespace ns --timeout 5s --kill-after 1s "
+            "--cancel-kill-after 2s "
             "--log-level debug --log-format json");
     assert_int_equal(c->threads, 7);
     assert_int_equal(c->lease_ms, 3000);
@@ -112,6 +114,7 @@ static void flags_say_what_they_say(void **state)
     assert_string_equal(c->ns, "ns");
     assert_int_equal(f->o.limits.timeout_ms, 5000);
     assert_int_equal(f->o.limits.kill_after_ms, 1000);
+    assert_int_equal(f->o.limits.cancel_kill_after_ms, 2000);
     assert_int_equal(f->o.log_level, LOG_LVL_DEBUG);
     assert_int_equal(f->o.log_format, LOG_JSON);
     must(f, "--delivery at-least-once");

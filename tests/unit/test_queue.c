@@ -119,6 +119,12 @@ static int read_import(int err, const struct reply *r, struct errbuf *eb)
     return queue_import_result(err, r, &added, eb);
 }
 
+static int read_cancel(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t marks;
+    return queue_cancel_result(err, r, &marks, eb);
+}
+
 static const read_fn readers[] = {read_push,
                                   read_register,
                                   read_fetch,
@@ -139,7 +145,8 @@ static const read_fn readers[] = {read_push,
                                   read_import,
                                   queue_note_result,
                                   read_tick,
-                                  queue_cron_put_result};
+                                  queue_cron_put_result,
+                                  read_cancel};
 enum { READERS = sizeof(readers) / sizeof(readers[0]) };
 
 static struct reader *reader;
@@ -432,6 +439,24 @@ static void requeue_says_who_stayed_and_why(void **state)
 }
 
 /* Anybody may put a job into scheduled that is due in a million years. */
+static void marks_are_lent_one_by_one(void **state)
+{
+    struct bytes id;
+    int64_t at_ms, n;
+    (void)state;
+    const struct reply *r =
+        read_reply("*4\r\n$1\r\na\r\n$2\r\n17\r\n$1\r\nb\r\n$1\r\nx\r\n");
+    assert_int_equal(queue_marks_result(0, r, NULL), 0);
+    assert_true(queue_marks_id(r, 0, &id, &at_ms));
+    assert_true(id.len == 1 && *id.p == 'a' && at_ms == 17);
+    assert_false(queue_marks_id(r, 2, &id, &at_ms));
+    assert_false(queue_marks_id(r, 4, &id, &at_ms));
+    r = read_reply("-WRONGTYPE x\r\n");
+    assert_int_equal(queue_marks_result(0, r, NULL), ERR_REDIS);
+    r = read_reply("*2\r\n$4\r\nFULL\r\n:10000\r\n");
+    assert_int_equal(queue_cancel_result(0, r, &n, NULL), ERR_FULL);
+}
+
 static void far_times_are_cut(void **state)
 {
     struct renew_result res;
@@ -482,6 +507,7 @@ int main(void)
         cmocka_unit_test(bulk_of_what_cannot_be_is_refused),
         cmocka_unit_test(a_list_lends_its_jobs_and_no_more),
         cmocka_unit_test(requeue_says_who_stayed_and_why),
+        cmocka_unit_test(marks_are_lent_one_by_one),
         cmocka_unit_test(far_times_are_cut),
         cmocka_unit_test(no_reply_has_no_shape),
     };
