@@ -147,6 +147,41 @@ static void people_see_what_happened(void **state)
     EXPECT(runs_redis, NULL, 64, "", "not the name of a queue", "stats", "/");
 }
 
+/* All of them may lie in one minute or in two. */
+static bool are_told(void *arg)
+{
+    json_t *rows = ASK("--minutes", "10", "--by", "24h");
+    long long pushed = 0, started = 0, done = 0, dead = 0, waits = 0, runs = 0;
+    size_t i;
+    json_t *row;
+
+    (void)arg;
+    json_array_foreach(rows, i, row)
+    {
+        pushed += json_integer_value(json_object_get(row, "pushed"));
+        started += json_integer_value(json_object_get(row, "started"));
+        done += json_integer_value(json_object_get(row, "done"));
+        dead += json_integer_value(json_object_get(row, "dead"));
+        waits += json_is_integer(json_object_get(row, "wait_p50"));
+        runs += json_is_integer(json_object_get(row, "run_p99"));
+    }
+    json_decref(rows);
+    return pushed == 3 && started == 3 && done == 2 && dead == 1 && waits > 0 &&
+           runs > 0;
+}
+
+static void workers_count_what_they_run(void **state)
+{
+    (void)state;
+    struct worker *w = runs_worker("--handler", "ok=builtin:noop", "--handler",
+                                   runs_handler("no", "exit 65"), NULL);
+    EXPECT(runs_redis, NULL, 0, "", "", "push", "-q", "q", "ok");
+    EXPECT(runs_redis, NULL, 0, "", "", "push", "-q", "q", "ok");
+    EXPECT(runs_redis, NULL, 0, "", "", "push", "-q", "q", "no");
+    assert_true(wait_until(are_told, NULL, RUN_MS));
+    runs_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +189,8 @@ int main(void)
         cmocka_unit_test_setup(rows_add_up, runs_clear),
         cmocka_unit_test_setup(a_total_is_for_ever, runs_clear),
         cmocka_unit_test_setup(people_see_what_happened, runs_clear),
+        cmocka_unit_test_setup_teardown(workers_count_what_they_run, runs_clear,
+                                        runs_over),
     };
     return cmocka_run_group_tests(tests, runs_start, runs_stop);
 }
