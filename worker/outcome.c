@@ -31,6 +31,14 @@ enum {
 static void fail(struct work *w, struct slot *s) ON_LOOP;
 static void put_off(struct work *w, struct slot *s) ON_LOOP;
 
+/* Done, and that is all: what most jobs are adds nothing to the call. */
+static bool is_plain(const struct slot *s)
+{
+    const struct job *job = s->invalid == NULL ? s->d->job : NULL;
+    return job != NULL && s->d->outcome.verdict == VERDICT_DONE &&
+           job->keep_ms == 0 && job->unique.p == NULL && job->then.p == NULL;
+}
+
 static bool follows(const struct slot *s)
 {
     return s->d->outcome.verdict == VERDICT_DONE && s->d->job->then.p != NULL;
@@ -62,6 +70,8 @@ static size_t size_of(const struct slot *s)
 
 bool work_fits(const struct work *w, const struct slot *s)
 {
+    if (is_plain(s))
+        return true;
     unsigned adds = s->invalid == NULL && follows(s) ? THEN_MAX : 1;
     return w->jobs == 0 || (w->bytes + size_of(s) <= QUEUE_BATCH_MAX_BYTES &&
                             w->call.add_count + adds <= QUEUE_BATCH_MAX);
@@ -271,6 +281,10 @@ static void bury(struct work *w, struct slot *s)
 void work_add(struct work *w, struct slot *s)
 {
     w->jobs++;
+    if (is_plain(s)) {
+        count(w, s, C_DONE);
+        return;
+    }
     if (s->invalid != NULL) {
         bury(w, s);
         return;
