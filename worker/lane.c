@@ -358,6 +358,7 @@ static void stop_calls(struct lane *lane)
     lane->state = LANE_DOWN;
     lane->blocked = lane->unblocking = false;
     lane->promoting = lane->renewing = lane->ask_again = false;
+    lane->promote_again = false;
     lane->promote_at_ms = 0;
     lane->empty = lane->plenty = lane->oom = lane->burst_checked = false;
     (void)event_del(lane->renew_timer);

@@ -109,6 +109,8 @@ struct lane {
     struct cron_watch *cron;  /* owned */
     int64_t promote_at_ms;    /* 0: timer not set */
     bool promoting, renewing; /* calls under way */
+    bool promote_again;       /* came due while one was under way */
+    int64_t promote_asked_us; /* clock_us() of the last call */
     bool ask_again;           /* when the renewal under way has ended */
     bool look_due;            /* at all that a renewal tells now and then */
     int64_t asked_us;         /* clock_us() of the last renewal */

@@ -32,6 +32,7 @@
     X(window)                                                                  \
     X(mixed)                                                                   \
     X(latency)                                                                 \
+    X(promote)                                                                 \
     X(exec)                                                                    \
     X(memory)                                                                  \
     X(ten_million)

@@ -32,6 +32,7 @@ static const struct {
     {"window", "sleep 1ms, 10 ms away: rate", 16},
     {"mixed", "3 long: rate of short ones", 5},
     {"latency", "push to handler start p99", 3},
+    {"promote", "due at once: longest call", 8},
     {"exec", "3 pipes made and closed", 8},
     {"memory", "commands of an idle worker, 1 queue", 9},
 };
