@@ -33,6 +33,7 @@ static const char handler[] =
     "case $BELT_JOB_TYPE in\n"
     "fails) [ $BELT_ATTEMPT -gt 1 ] ;;\n"
     "dies) exit 65 ;;\n"
+    "hangs) sleep 600 ;;\n"
     "waits) while [ ! -e $d/go.$BELT_QUEUE ]; do sleep 0.02; done ;;\n"
     "esac\n";
 
@@ -94,7 +95,7 @@ void sweep_begin(struct sweep *s, const struct scene *const *scenes,
     *s = (struct sweep){0};
     for (unsigned i = 0; i < count * 2 * SWEEP_POINTS; i++) {
         const struct scene *scene = scenes[i / (2 * SWEEP_POINTS)];
-        if (nth == 1 || scene->again)
+        if ((nth == 1 || scene->again) && !(scene->named && i % 2 == 1))
             (void)add_pair(s, scene, sweep_points[i / 2 % SWEEP_POINTS],
                            i % 2 == 1, nth);
     }

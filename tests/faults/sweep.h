@@ -41,6 +41,7 @@ struct scene {
 
     const char *flag; /* one more of the worker; NULL: none */
     bool at_most_once;
+    bool named;       /* its jobs need ids of their own: no equal ones */
     bool killed;      /* once it was cut, and another one comes */
     bool leaves_jobs; /* the worker is to end before they are done */
     bool fenced;      /* what ran late must have been answered FENCED */
@@ -63,7 +64,7 @@ struct pair {
     unsigned serial;       /* of the last job */
 
     /* What the jobs that were pushed come to. */
-    long long done, retried, dead, runs;
+    long long done, retried, dead, cancelled, runs;
 
     /* For the table, once audited. */
     unsigned ran, distinct;
@@ -107,9 +108,14 @@ void sweep_end(struct sweep *s);
  * first attempt; dies, never to be tried again; waits, until the cut is over
  * and what was late has run; noop, which takes no time and notes no run; chain,
  * which two others follow, one after the other; locked, which holds the lock of
- * its id, if it has one, until it is done.
+ * its id, if it has one, until it is done; hangs, which has an id and never
+ * ends by itself, so that it must be cancelled (scenes say how many of them
+ * begin).
  */
 void sweep_push(struct pair *p, const char *type, unsigned n);
+/* Marks the last n jobs that were pushed, or the next n, as belt cancel does.
+ */
+void sweep_cancel(struct pair *p, unsigned n, bool next);
 void sweep_stop(struct pair *p); /* SIGTERM, once */
 
 /*

@@ -80,6 +80,7 @@ static unsigned check_redis(struct pair *p)
     unsigned bad = check_stat(p, "done", p->done);
     bad += check_stat(p, "retried", p->retried);
     bad += check_stat(p, "dead", p->dead);
+    bad += check_stat(p, "cancelled", p->cancelled);
     bad += check_stat(p, "invalid", 0);
     bad += check_stat(p, "put_off", 0);
     if (p->scene->strands && strcmp(p->point, "late") == 0)
@@ -87,6 +88,7 @@ static unsigned check_redis(struct pair *p)
     bad += check_zero(p, "LLEN", "");
     bad += check_zero(p, "ZCARD", ":retry");
     bad += check_zero(p, "ZCARD", ":scheduled");
+    bad += check_zero(p, "ZCARD", ":cancelled");
     bad += check_zero(p, "ZCARD", ":leases");
     bad += check_zero(p, "HLEN", ":lanes");
     redisReply *lists =
@@ -111,9 +113,10 @@ static unsigned check_journal(const struct pair *p)
     if (journal_left(j) > 0)
         bad += wrong(p, "%d jobs left in the journal", (int)journal_left(j));
     /* At most once, what is given back is pushed again. */
-    if ((long long)m.pushed != p->done + p->dead && !p->scene->at_most_once)
+    long long all = p->done + p->dead + p->cancelled;
+    if ((long long)m.pushed != all && !p->scene->at_most_once)
         bad += wrong(p, "%d were pushed in the journal, not %lld",
-                     (int)m.pushed, p->done + p->dead);
+                     (int)m.pushed, all);
     journal_free(j);
     return bad;
 }
@@ -123,8 +126,8 @@ static void print_line(const struct pair *p, bool ok)
     print_message("%-24s %-7s %-9s %3lld jobs %3lld done %3lld dead "
                   "%3u runs %u again  %s\n",
                   p->scene->name, p->point, p->equal ? "equal" : "distinct",
-                  p->done + p->dead, p->was_done, p->dead, p->ran,
-                  p->ran - p->distinct, ok ? "ok" : "WRONG");
+                  p->done + p->dead + p->cancelled, p->was_done, p->dead,
+                  p->ran, p->ran - p->distinct, ok ? "ok" : "WRONG");
 }
 
 unsigned sweep_audit(struct sweep *s)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "tests/faults/sweep.h"
 #include "tests/unit/unit.h"
 
@@ -60,12 +61,28 @@ static void put_job(struct pair *p, const char *type, struct buf *out)
 
 static void expect_jobs(struct pair *p, const char *type, unsigned n)
 {
+    if (strcmp(type, "hangs") == 0) {
+        p->cancelled += n;
+        return;
+    }
     bool fails = strcmp(type, "fails") == 0, dies = strcmp(type, "dies") == 0;
     n *= strcmp(type, "chain") == 0 ? CHAIN : 1;
     p->done += dies ? 0 : n;
     p->dead += dies ? n : 0;
     p->retried += fails ? n : 0;
     p->runs += fails ? 2 * n : strcmp(type, "noop") == 0 ? 0 : n;
+}
+
+void sweep_cancel(struct pair *p, unsigned n, bool next)
+{
+    unsigned first = next ? p->serial + 1 : p->serial + 1 - n;
+    struct redis *r = p->sweep->redis;
+    assert_false(p->equal);
+    for (unsigned i = first; i < first + n; i++)
+        redis_do(r, "ZADD belt:{%s}:cancelled %lld %s-%u", p->queue,
+                 (long long)clock_wall_ms(), p->queue, i);
+    redis_do(r, "HINCRBY belt:{%s}:config cancelled_version 1", p->queue);
+    redis_do(r, "PUBLISH belt:{%s}:control cancel", p->queue);
 }
 
 void sweep_push(struct pair *p, const char *type, unsigned n)
