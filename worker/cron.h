@@ -21,7 +21,7 @@ void cron_watch_due(struct cron_watch *w, int64_t wait_ms) ON_LOOP;
 void cron_watch_changed(struct cron_watch *w) ON_LOOP;
 
 /* The lane is down: nothing is looked at until a renewal tells again. */
-void cron_watch_stop(struct cron_watch *w) ON_LOOP;
+void cron_watch_stop(struct cron_watch *w);
 
 /* ---- cron_file.c: the entries of the configuration file ---- */
 
