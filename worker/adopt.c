@@ -85,6 +85,8 @@ static struct slot *known_take(struct known *k, struct bytes raw)
  * Of the calls of settle whose answer is missing those that ran: done. One that
  * was refused did not, though those behind it may have.
  */
+static void end_batches(struct lane *lane, int64_t ran) ON_LOOP;
+
 static void end_batches(struct lane *lane, int64_t ran)
 {
     struct batch **at = &lane->unacked;

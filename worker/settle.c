@@ -60,6 +60,8 @@ void batch_free(struct batch *b)
 }
 
 /* Mostly the oldest one; a call that found its script not loaded is later. */
+static void batch_end(struct lane *lane, struct batch *b) ON_LOOP;
+
 static void batch_end(struct lane *lane, struct batch *b)
 {
     struct batch **at = &lane->unacked, *before = NULL;
