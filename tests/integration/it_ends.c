@@ -117,6 +117,24 @@ static void a_handler_says_when_it_is_tried_again(void **state)
     runs_end(w);
 }
 
+static void programs_ask_for_the_same_on_descriptor_3(void **state)
+{
+    (void)state;
+    struct worker *w =
+        runs_worker("--handler",
+                    runs_handler("x", "echo \"{\\\"op\\\":\\\"$BELT_JOB_ID\\\","
+                                      "\\\"after\\\":\\\"2h\\\"}\" >&3\n"
+                                      "[ $BELT_JOB_ID = snooze ]"),
+                    NULL);
+    runs_push("{\"id\":\"retry\",\"type\":\"x\",\"backoff\":[1]}");
+    runs_push("{\"id\":\"snooze\",\"type\":\"x\"}");
+    runs_await_stat("retried", 1);
+    runs_await_stat("snoozed", 1);
+    expect_due("retry", 7200000);
+    expect_due("scheduled", 7200000);
+    runs_end(w);
+}
+
 /* ---- expires_at ---- */
 
 static void what_has_expired_is_not_run(void **state)
@@ -501,6 +519,7 @@ int main(void)
         TEST(a_snoozed_job_waits_in_scheduled_uncounted),
         TEST(snoozes_use_up_no_attempts),
         TEST(a_handler_says_when_it_is_tried_again),
+        TEST(programs_ask_for_the_same_on_descriptor_3),
         TEST(what_has_expired_is_not_run),
         TEST(what_expires_while_it_waits_for_a_thread_is_not_run),
         TEST(the_last_ten_failures_stay_with_the_job),
