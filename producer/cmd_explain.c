@@ -192,7 +192,6 @@ static void fact_number(struct facts *f, const char *name, int64_t n)
 /* For people with the age. */
 static void fact_time(struct facts *f, const char *name, int64_t at_ms)
 {
-    int64_t ms = f->q->k.now_ms - at_ms;
     char time[25], age[32];
 
     if (at_ms <= 0)
@@ -201,6 +200,7 @@ static void fact_time(struct facts *f, const char *name, int64_t at_ms)
         fact_number(f, name, at_ms);
         return;
     }
+    int64_t ms = f->q->k.now_ms - at_ms;
     clock_format(at_ms, time);
     begin_fact(f, name);
     if (ms >= 0)
@@ -322,7 +322,8 @@ const struct command cmd_explain = {
         "themselves (handlers, threads, what runs) is up to 20s "
         "old.\n\nFormats "
         "for programs have a word for it as \"reason\": done cancelled expired "
-        "dead\nrunning held cancelling recovering marked expiring paused "
+        "dead\nrunning held silent cancelling recovering marked expiring "
+        "paused "
         "no_worker no_handler\nquiet full waiting due scheduled retry put_off "
         "outbox missed not_found. Exits 1 if\nthe job is not found.\n",
     .min_args = 1,

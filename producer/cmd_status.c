@@ -66,7 +66,6 @@ static bool is_kept(const struct entry *e)
 /* "3m ago" or "in 2h", and the instant for programs; 0: none. */
 static void out_instant(struct query *q, int64_t at_ms)
 {
-    int64_t ms = q->now_ms - at_ms;
     char age[32], text[48];
 
     if (at_ms <= 0) {
@@ -74,6 +73,7 @@ static void out_instant(struct query *q, int64_t at_ms)
         out_none(q->out);
         return;
     }
+    int64_t ms = q->now_ms - at_ms;
     if (ms >= 0)
         snprintf(text, sizeof(text), "%s ago", age_format(ms, age));
     else

@@ -125,6 +125,30 @@ static const char *explain_loss(const struct known *k, struct buf *b,
     return "recovering";
 }
 
+/*
+ * Leases are renewed every third of their term: of one that ends within half of
+ * it the worker is late, and probably gone.
+ */
+static bool is_silent(const struct known *k)
+{
+    return k->found.lease_ms - k->now_ms < k->serving.term_ms / 2;
+}
+
+static const char *explain_silence(const struct known *k, struct buf *b)
+{
+    int64_t heard_ms = k->found.lease_ms - k->serving.term_ms;
+    char age[32];
+
+    buf_str(b, "its");
+    add_worker(k, b, k->found.lane);
+    buf_printf(b,
+               " has not been heard of for %s; if it is dead, the job is "
+               "recovered",
+               age_format(k->now_ms - heard_ms, age));
+    add_in(k, b, k->found.lease_ms);
+    return "silent";
+}
+
 static const char *explain_held(const struct known *k, struct buf *b)
 {
     const struct found *f = &k->found;
@@ -132,6 +156,8 @@ static const char *explain_held(const struct known *k, struct buf *b)
 
     if (f->lease_ms <= k->now_ms)
         return explain_loss(k, b, f->lane);
+    if (is_silent(k))
+        return explain_silence(k, b);
     if (since_ms == 0 && kept_is(&k->kept, "active"))
         since_ms = kept_int(&k->kept, KEPT_started_at, 0);
     if (k->marked) {

@@ -26,6 +26,7 @@ enum { LANES_AT_ONCE = 100, LANE_MAX = 192 };
     X(running)                                                                 \
     X(threads)                                                                 \
     X(busy)                                                                    \
+    X(lease)                                                                   \
     X(stage)
 
 enum field {
@@ -128,8 +129,10 @@ static void on_worker(void *arg, const struct reply *r)
         (void)reply_str(reply_at(r, i), &f[i], &n);
     }
     int64_t held = w->held;
-    if (w->holder)
+    if (w->holder) {
         l->ret->since_ms = running_since(f[FIELD_running], l->id);
+        l->ret->term_ms = number(f[FIELD_lease], 0);
+    }
     free(w);
     if (f[FIELD_handlers] && number(f[FIELD_handlers_left_out], 0) == 0 &&
         l->type[0] != '\0' && !handles(f[FIELD_handlers], l->type))

@@ -24,6 +24,7 @@ struct serving {
 
     char host[256];   /* of the lane that holds the job; "": unknown */
     int64_t since_ms; /* since when it runs there; 0: not told */
+    int64_t term_ms;  /* of the leases of that worker; 0: not told */
 };
 
 /*

@@ -112,6 +112,7 @@ void fleet_update(struct agent *a)
     put_text(&args, "running", &runs);
     put_int(&args, "threads", a->cfg->threads);
     put_int(&args, "busy", pool_busy(a->pool));
+    put_int(&args, "lease", a->cfg->lease_ms);
     put_int(&args, "held", (int64_t)held);
     put_int(&args, "rss_kb", host_resident_bytes() / 1024);
     args_str(&args, "version");

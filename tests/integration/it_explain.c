@@ -165,6 +165,8 @@ static void what_waits_says_for_what(void **state)
 
 static void what_is_held_says_by_whom(void **state)
 {
+    char *silent = mem_printf("ZADD belt:{q}:leases %" PRId64 " w-1.1",
+                              clock_wall_ms() + 50000);
     char *lost = mem_printf("ZADD belt:{q}:leases %" PRId64 " w-1.1",
                             clock_wall_ms() - 2000);
 
@@ -180,6 +182,13 @@ static void what_is_held_says_by_whom(void **state)
     given(LANE, "RPUSH belt:{q}:active:w-1.1 %s",
           "HSET belt:{q}:job:a state active started_at 1000", NULL);
     expect("running", "runs on worker w-1 since ");
+    given(silent, "RPUSH belt:{q}:active:w-1.1 %s", NULL);
+    expect("held", "held by worker w-1, which runs it next");
+    redis_do(runs_redis, "HSET belt:worker:w-1 lease 15000");
+    expect("held", "held by worker w-1, which runs it next");
+    redis_do(runs_redis, "HSET belt:worker:w-1 lease 120000");
+    expect("silent", "its worker w-1 has not been heard of for 1m; if it is "
+                     "dead, the job is recovered in ");
     given(lost, "RPUSH belt:{q}:active:w-1.1 %s", NULL);
     expect("recovering", "its worker w-1 is dead: its lease ran out ");
     expect("recovering", "no worker serves queue q, which would recover");
@@ -190,6 +199,7 @@ static void what_is_held_says_by_whom(void **state)
     given("HSET belt:{q}:job:a state active lane w-1.1", LANE, NULL);
     expect("missed", "was last told to be active, and was not found");
     free(lost);
+    free(silent);
 }
 
 static void what_is_not_there_is_not_found(void **state)
@@ -256,6 +266,18 @@ static bool tells_of_itself(void *arg)
     return redis_int(runs_redis, "ZCARD belt:workers") == 1;
 }
 
+static void expect_lease(const char *ms)
+{
+    redisReply *r = redis_cmd(runs_redis, "ZRANGE belt:workers 0 0");
+    char lease[32];
+
+    assert_int_equal(r->elements, 1);
+    (void)redis_str(runs_redis, lease, sizeof(lease),
+                    "HGET belt:worker:%s lease", r->element[0]->str);
+    assert_string_equal(lease, ms);
+    freeReplyObject(r);
+}
+
 static void a_worker_tells_what_it_runs_and_could(void **state)
 {
     (void)state;
@@ -264,6 +286,7 @@ static void a_worker_tells_what_it_runs_and_could(void **state)
     (void)runs_worker("--threads", "1", "--handler", "long.*=builtin:sleep 1h",
                       NULL);
     assert_true(wait_until(tells_of_itself, NULL, RUN_MS));
+    expect_lease("15000");
     expect_of("q/long", 0, "running", "runs on worker ");
     /* Its only thread is busy: it has taken its BLMOVE back. */
     runs_await_idle(0);

@@ -199,13 +199,15 @@ static void a_result_may_be_that_it_was_cancelled(void **state)
 static void strange_hashes_do_no_harm(void **state)
 {
     (void)state;
-    hash("s", "state \x1b[2J attempt many due_at 99999999999999999999999 "
-              "progress -1 started_at 1e9 lane \x01");
+    hash("s",
+         "state \x1b[2J attempt many due_at 99999999999999999999999 "
+         "progress -1 started_at 1e9 ended_at -9223372036854775807 lane \x01");
     struct cli_result r = CLI(runs_redis, NULL, "status", "q/s");
     assert_int_equal(r.status, 0);
     assert_null(strchr(r.out, '\x1b'));
     cli_result_done(&r);
     STATUS("attempt", "\"many\"", "q/s");
+    EXPECT(runs_redis, NULL, 0, "q/s: ", "", "explain", "q/s");
     redis_do(runs_redis, "SET belt:{q}:job:list 1");
     EXPECT(runs_redis, NULL, 70, "", "WRONGTYPE", "status", "q/list");
 }
