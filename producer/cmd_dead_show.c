@@ -19,6 +19,7 @@
 #include "producer/ids.h"
 #include "producer/invalid.h"
 #include "producer/out.h"
+#include "producer/select.h"
 
 enum { FAILURES_SHOWN = 10, RAW_SHOWN = 64 * 1024 };
 
@@ -255,11 +256,61 @@ static const struct column columns[] = {{"queue", FOR_ALL, false},
                                         {"job", FOR_ALL, false},
                                         {0}};
 
+static void show(struct show *s, const char *queue, const struct found *found)
+{
+    if (!s->out) {
+        print_job(s, queue, found);
+        return;
+    }
+    out_str(s->out, queue);
+    out_int(s->out, found->at_ms);
+    out_json(s->out, found->job->raw, found->job->raw_len);
+    out_row(s->out);
+}
+
+static void tell_missing(struct show *s, const struct job_name *name)
+{
+    char text[JOB_NAME_TEXT_MAX];
+
+    complain(s->o, "%s: not dead", job_name_format(name, text));
+    s->missing = true;
+}
+
+static int on_selected(struct select *select, const struct selected *jobs,
+                       unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct found found = {.job = jobs[i].job, .at_ms = jobs[i].at_ms};
+        show(select->arg, select->keys.queue, &found);
+    }
+    return 0;
+}
+
+/* There are too many for a scan: looks through all of them. */
+static int walk(struct show *s, const struct job_name *name)
+{
+    static const struct select_plan plan = {.verb = "show",
+                                            .past = "shown",
+                                            .looks = true,
+                                            .quiet = true,
+                                            .act = on_selected};
+    char text[JOB_NAME_TEXT_MAX];
+    const char *args[] = {job_name_format(name, text), NULL};
+    struct options o = *s->o;
+
+    o.state = "dead";
+    o.args = args;
+    o.arg_count = 1;
+    int status = select_run(&o, &plan, s);
+    if (status == 1)
+        s->missing = true; /* which was told */
+    return status == 1 ? 0 : status;
+}
+
 static int on_name(void *arg, const struct job_name *name)
 {
     struct show *s = arg;
     struct job_name full = *name;
-    char text[JOB_NAME_TEXT_MAX];
     struct found found = {0};
     struct keys keys;
     int status = 0;
@@ -271,18 +322,12 @@ static int on_name(void *arg, const struct job_name *name)
         status =
             find_job(s->client, &keys, full.id, PLACE_DEAD, PLACE_DEAD, &found);
     }
-    if (status == 0 && !found.job) {
-        complain(s->o, "%s: not dead%s", job_name_format(&full, text),
-                 found.cut ? ", as far as was looked: there are too many" : "");
-        s->missing = true;
-    } else if (status == 0 && s->out) {
-        out_str(s->out, full.queue);
-        out_int(s->out, found.at_ms);
-        out_json(s->out, found.job->raw, found.job->raw_len);
-        out_row(s->out);
-    } else if (status == 0) {
-        print_job(s, full.queue, &found);
-    }
+    if (status == 0 && found.job)
+        show(s, full.queue, &found);
+    else if (status == 0 && found.cut)
+        status = walk(s, &full);
+    else if (status == 0)
+        tell_missing(s, &full);
     found_done(&found);
     return status;
 }

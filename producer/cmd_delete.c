@@ -3,12 +3,60 @@
  *
  * Thread: main, which is also the loop.
  */
+#include <sysexits.h>
+
+#include "common/redis/queue_news.h"
+#include "producer/complain.h"
 #include "producer/remove.h"
+
+struct mark {
+    struct select *s; /* borrowed */
+    bool answered;
+    int status;
+};
+
+static void on_marked(void *arg, int err, const struct reply *r);
+
+static void on_marked(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct mark *m = arg;
+    struct errbuf eb = {""};
+    int64_t marks;
+    int rc = queue_cancel_result(err, r, &marks, &eb);
+
+    m->answered = true;
+    if (rc == ERR_FULL)
+        m->status = fail(m->s->o, EX_TEMPFAIL, "%s", eb.text);
+    else if (rc != 0)
+        m->status = select_fail(m->s, rc, &eb, 1);
+}
+
+/* It may be ready or run, where it is not searched for: then it is cancelled.
+ */
+static int mark(struct select *s, const char *id)
+{
+    struct mark m = {.s = s};
+    int rc =
+        queue_cancel(client_conn(s->client), &s->keys, &id, 1, on_marked, &m);
+    int status = select_wait(s, rc, &m.answered);
+
+    if (status == 0)
+        status = m.status;
+    if (status == 0)
+        complain(s->o,
+                 "%s/%s: neither dead nor waiting for a retry or its time: "
+                 "marked, to be cancelled by the worker that has or gets it",
+                 s->keys.queue, id);
+    return status;
+}
 
 static int run_delete(const struct options *o)
 {
-    static const struct select_plan plan = {
-        .verb = "delete", .past = "deleted", .act = remove_jobs};
+    static const struct select_plan plan = {.verb = "delete",
+                                            .past = "deleted",
+                                            .act = remove_jobs,
+                                            .on_missing = mark};
 
     return select_run(o, &plan, NULL);
 }
@@ -26,7 +74,9 @@ const struct command cmd_delete = {
     .details =
         "With their locks of unique keys, and their news. What comes while "
         "the command\nruns is left alone. With ids, and without --state, all "
-        "three sets are looked at.\n",
+        "three sets are looked at. A\njob that is in none of them may be "
+        "ready or run, where it is not searched for: it\nis marked, as with "
+        "belt cancel.\n",
     .flags = flags,
     .min_args = 1,
     .max_args = -1,

@@ -28,7 +28,7 @@
 
 enum {
     BATCH_FIRST = 20,
-    BATCH_MAX = 500,
+    BATCH_MAX = 200,   /* bounds one script's time inside Redis */
     CHANGED_MAX = 1000 /* in a row: then workers are faster */
 };
 #define BATCH_BYTES ((size_t)1 << 20)
@@ -192,7 +192,8 @@ static void describe(struct purge_job *pj, struct bytes element,
         return;
     pj->id = job->id;
     pj->keep = job->keep_ms > 0;
-    if (job->unique.p && unique_parse(job->unique, unique, NULL) == 0)
+    if (job->unique.p && unique_parse(job->unique, unique, NULL) == 0 &&
+        unique->until != UNIQUE_TIME)
         pj->unique = unique->key;
 }
 

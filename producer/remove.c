@@ -51,7 +51,9 @@ int remove_jobs(struct select *s, const struct selected *jobs, unsigned n)
             continue;
         removes[i].id = job->id;
         removes[i].keep_ms = job->keep_ms;
-        if (job->unique.p && unique_parse(job->unique, &uniques[i], NULL) == 0)
+        if (job->unique.p &&
+            unique_parse(job->unique, &uniques[i], NULL) == 0 &&
+            uniques[i].until != UNIQUE_TIME)
             removes[i].unique = uniques[i].key;
     }
     int rc = queue_remove(client_conn(s->client), &s->keys, s->set, false,

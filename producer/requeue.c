@@ -297,6 +297,12 @@ static void on_requeued(void *arg, int err, const struct reply *r)
     }
 }
 
+/* A lock for a time is of the push, and is not let go of by a move. */
+static bool takes_lock(const struct batch *b, const struct ready *e)
+{
+    return e->locked && !(b->to && e->unique.until == UNIQUE_TIME);
+}
+
 static int send(struct batch *b)
 {
     struct requeue_job jobs[WALK_PAGE_MAX];
@@ -310,7 +316,7 @@ static int send(struct batch *b)
             .envelope = {e->envelope.data ? e->envelope.data : "",
                          e->envelope.len},
             .id = job->id,
-            .unique = e->locked ? e->unique.key : NULL,
+            .unique = takes_lock(b, e) ? e->unique.key : NULL,
             .lock_ttl_ms = e->unique.ttl_ms,
             .keep = (dead || b->to) && job->keep_ms > 0 && job->id[0] != '\0'};
     }

@@ -71,7 +71,7 @@ void select_leave(struct select *s, const struct selected *job, const char *why)
 
 static int tell_missing(struct select *s, const char *id)
 {
-    if (s->plan->on_missing && !s->o->dry_run)
+    if (s->plan->on_missing && !s->o->state && !s->o->dry_run)
         return s->plan->on_missing(s, id);
     if (++s->missing > TOLD_MAX)
         return 0;

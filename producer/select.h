@@ -57,7 +57,7 @@ struct select_plan {
     bool looks;                /* changes nothing: no --all is needed */
     bool quiet;                /* no sum in the end */
     select_act act;            /* NULL: shows them */
-    select_missing on_missing; /* NULL: they are told */
+    select_missing on_missing; /* without --state; NULL: they are told */
 };
 
 /*

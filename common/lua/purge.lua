@@ -3,7 +3,8 @@
 --      4... for each job its lock (string) and its news (hash), or any other
 --      keys of the queue in the place of those that it has not
 -- ARGV 1 SHA-1 of the jobs that the caller has read, a newline behind each
---      2... for each of these its id or "", and "1" if there are news
+--      2... for each of these the id that may hold the lock or "", and "1" if
+--      there are news
 -- Returns { "OK", purged }, or { "CHANGED" } if they are not the head of
 -- ready any more.
 -- Moves: ready -> gone. Locks end, and news.

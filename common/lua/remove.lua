@@ -33,7 +33,9 @@ for j = 1, n do
   if redis.call('ZSCORE', source, member) then
     if id ~= '' then
       -- What is no text is nobody's lock.
-      if redis.pcall('GET', held) == id then redis.call('DEL', held) end
+      if held ~= KEYS[2] and redis.pcall('GET', held) == id then
+        redis.call('DEL', held)
+      end
       redis.call('ZREM', cancelled, id)
     end
     if keep ~= '0' and verb == 'cancelled' then

@@ -190,7 +190,7 @@ int queue_purge(struct conn *c, const struct keys *k,
                       jobs[i].keep ? jobs[i].id : NULL, k->stats);
     args_str(&a, sha);
     for (unsigned i = 0; i < n; i++) {
-        args_str(&a, jobs[i].id);
+        args_str(&a, jobs[i].unique ? jobs[i].id : "");
         args_str(&a, jobs[i].keep ? "1" : "0");
     }
     int rc = queue_send(c, SCRIPT_purge, &a, cb, arg);

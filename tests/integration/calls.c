@@ -214,6 +214,23 @@ char *calls_jobs(struct redis *r, bool asking)
     return buf_take(&out);
 }
 
+char *calls_keys(const struct call *c)
+{
+    char *all = table_keys(c->script, c->args), *rest = NULL;
+    struct buf once = {0};
+
+    buf_char(&once, ' ');
+    for (char *key = strtok_r(all, " ", &rest); key != NULL;
+         key = strtok_r(NULL, " ", &rest)) {
+        char *word = mem_printf(" %s ", key);
+        if (strstr(once.data, word) == NULL)
+            buf_str(&once, word + 1);
+        free(word);
+    }
+    free(all);
+    return buf_take(&once);
+}
+
 struct marks calls_marks(const char *jobs)
 {
     struct marks m = {0};

@@ -29,6 +29,9 @@ extern const size_t call_count;
  */
 char *calls_jobs(struct redis *r, bool asking);
 
+/* KEYS of a call as table_keys, each of them once; owned. */
+char *calls_keys(const struct call *c);
+
 /* How often the jobs marked j1 to j9 are there. */
 enum { MARKS = 10 };
 struct marks {

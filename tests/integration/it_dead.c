@@ -191,6 +191,30 @@ static void delete_leaves_nothing_behind(void **state)
                      0);
 }
 
+/* A lock for a time is of the push, whatever becomes of the job. */
+static void a_lock_for_a_time_stays(void **state)
+{
+    (void)state;
+    add("dead", 1,
+        "{`id`:`a`,`type`:`x`,`unique`:{`key`:`k`,`until`:`time`,`ttl`:9000}}");
+    redis_do(server, "SET belt:{q}:unique:k a PX 9000");
+    EXPECT(server, NULL, 0, "1 deleted\n", NULL, "delete", "q", "--all");
+    expect_str("a", "GET belt:{q}:unique:k");
+}
+
+static void delete_marks_what_may_run(void **state)
+{
+    (void)state;
+    EXPECT(server, NULL, 0, "0 deleted\n", "q/run: neither dead", "delete",
+           "q/run");
+    assert_int_equal(redis_int(server, "ZCARD belt:{q}:cancelled"), 1);
+    EXPECT(server, NULL, 1, "0 deleted, 1 not found\n", "q/other: not in dead",
+           "dead", "delete", "q/other");
+    EXPECT(server, NULL, 1, "", "0 would be deleted", "delete", "q/other",
+           "--dry-run");
+    assert_int_equal(redis_int(server, "ZCARD belt:{q}:cancelled"), 1);
+}
+
 static void what_waits_goes_as_it_is(void **state)
 {
     (void)state;
@@ -382,6 +406,8 @@ int main(void)
         TEST(ids_come_from_arguments_or_stdin),
         TEST(a_lock_is_taken_again_or_the_job_stays),
         TEST(delete_leaves_nothing_behind),
+        TEST(a_lock_for_a_time_stays),
+        TEST(delete_marks_what_may_run),
         TEST(what_waits_goes_as_it_is),
         TEST(bytes_of_no_envelope_go_back_when_asked),
         TEST(a_job_without_an_id_gets_one),

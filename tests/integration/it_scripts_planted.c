@@ -67,7 +67,7 @@ static void a_planted_key_loses_and_multiplies_no_job(void **state)
     (void)state;
     for (size_t i = 0; i < call_count; i++) {
         print_message("  %s\n", calls[i].name);
-        char *keys = table_keys(calls[i].script, calls[i].args), *rest = NULL;
+        char *keys = calls_keys(&calls[i]), *rest = NULL;
         for (char *key = strtok_r(keys, " ", &rest); key != NULL;
              key = strtok_r(NULL, " ", &rest)) {
             for (int p = 0; p < PLANTS; p++)
@@ -112,7 +112,7 @@ static void a_key_of_another_type_is_met_before_a_change(void **state)
         if (c->script == SCRIPT_promote || c->script == SCRIPT_renew)
             continue;
         print_message("  %s\n", c->name);
-        char *keys = table_keys(c->script, c->args), *rest = NULL;
+        char *keys = calls_keys(c), *rest = NULL;
         for (char *key = strtok_r(keys, " ", &rest); key != NULL;
              key = strtok_r(NULL, " ", &rest)) {
             for (int p = 0; p < PLANTS; p++)

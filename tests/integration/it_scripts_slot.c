@@ -189,7 +189,7 @@ static void a_slot_on_the_way_loses_no_job(void **state)
         print_message("  %s\n", c->name);
         call_on_the_way(c, "");
         call_on_the_way(c, NULL);
-        char *keys = table_keys(c->script, c->args), *rest = NULL;
+        char *keys = calls_keys(c), *rest = NULL;
         for (char *key = strtok_r(keys, " ", &rest); key != NULL;
              key = strtok_r(NULL, " ", &rest)) {
             char *name = key_name(key);
