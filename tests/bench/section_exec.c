@@ -221,7 +221,7 @@ static void measure_starts(struct bench *b)
     static const struct figure growth = {.name = "spawn_start with 1 GiB",
                                          .unit = "us",
                                          .against = "the same with 8 MiB"};
-    static const struct figure pipes = {.name = "3 pipes made and closed",
+    static const struct figure pipes = {.name = "4 pipes made and closed",
                                         .unit = "us",
                                         .against = "spawn_start"};
     struct starts *s = bench_shared(2 * sizeof(*s)), *small = s, *big = s + 1;
