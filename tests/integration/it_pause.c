@@ -219,6 +219,45 @@ the_suspended_and_the_dead_are_waited_for_a_lease_at_most(void **state)
     runs_end(stopped);
 }
 
+/* Each of them dies at another moment of pausing. */
+static void
+whoever_dies_meanwhile_is_waited_for_until_it_is_reaped(void **state)
+{
+    enum { JOBS = 4000, VICTIMS = 30 };
+    struct worker *victims[VICTIMS], *left = start(NULL);
+    static const char *const flags[] = {
+        "-q",         "q",           "--handler", "x=builtin:sleep 1ms",
+        "--lease=3s", "--threads=1", NULL};
+    struct cli c;
+    struct cli_result res;
+    (void)state;
+    for (int i = 0; i < VICTIMS; i++)
+        victims[i] = worker_start(runs_redis, NULL, flags);
+    runs_await("ZCARD belt:{q}:leases", VICTIMS + 1);
+    fill(JOBS);
+    runs_await_stat("done", 200);
+    int64_t began_ms = clock_ms();
+    cli_start(&c, runs_redis, -1, (const char *[]){"pause", "q", NULL});
+    runs_await("HLEN belt:{q}:config", 7); /* with the four of a pause */
+    for (int i = 0; i < VICTIMS; i++) {
+        worker_signal(victims[i], SIGKILL);
+        redis_do(runs_redis, "PING"); /* as long as a step takes */
+    }
+    cli_finish(&c, &res);
+    int64_t returned_ms = clock_wall_ms();
+    if (res.status != 0)
+        fail_msg("%d: %s", res.status, res.err);
+    assert_in_range(clock_ms() - began_ms, 0, 3500);
+    cli_result_done(&res);
+    expect_nothing_starts(returned_ms);
+    resume_q();
+    runs_await_rest();
+    assert_int_equal(queue_stat(runs_redis, "q", "done"), JOBS);
+    for (int i = 0; i < VICTIMS; i++)
+        worker_free(victims[i]);
+    runs_end(left);
+}
+
 static void connections_may_be_lost_meanwhile(void **state)
 {
     enum { JOBS = 2000 };
@@ -285,8 +324,6 @@ static void without_a_right_to_listen_renewals_tell(void **state)
     pause_q();
     runs_await_idle(0);
     assert_int_equal(worker_count(w, "ev=control "), 1);
-    resume_q();
-    runs_await_idle(1);
     worker_signal(w, SIGTERM);
     assert_int_equal(worker_wait(w, RUN_MS), 0);
     worker_free(w);
@@ -305,6 +342,7 @@ int main(void)
         TEST(at_most_once_gives_back_too),
         TEST(a_pause_may_have_an_end),
         TEST(the_suspended_and_the_dead_are_waited_for_a_lease_at_most),
+        TEST(whoever_dies_meanwhile_is_waited_for_until_it_is_reaped),
         TEST(connections_may_be_lost_meanwhile),
         TEST(a_flood_of_messages_costs_little),
         TEST(without_a_right_to_listen_renewals_tell),
