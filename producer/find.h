@@ -17,7 +17,7 @@
  */
 #define FIND_READY_MAX 10000      /* of the first jobs of ready */
 #define FIND_SET_MAX 100000       /* of the members of a set, about */
-#define FIND_BYTES_MAX (32 << 20) /* read of lists in all */
+#define FIND_BYTES_MAX (16 << 20) /* read of lists in all */
 
 enum place {
     PLACE_NONE = 0,
