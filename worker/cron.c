@@ -41,6 +41,7 @@ struct cron_watch {
     int64_t at_ms;       /* clock_ms() of the next look; 0: none is set */
     int64_t looked_ms;   /* of the last one; 0: believe the next renewal */
     struct look *look;   /* under way, or NULL; frees itself */
+    bool again;          /* when the look under way has ended */
     unsigned skip;       /* entries in front that wait */
     int64_t skipped_ms;  /* when to look at those again; 0: there are none */
     uint64_t said[SAID_MAX];
@@ -105,9 +106,12 @@ static void look_in(struct cron_watch *w, int64_t wait_ms)
 void cron_watch_due(struct cron_watch *w, int64_t wait_ms)
 {
     bool seen = w->looked_ms != 0 && clock_ms() - w->looked_ms < BELIEVE_MS;
-    if (wait_ms < 0 || (wait_ms == 0 && (seen || w->look != NULL)))
-        return;
-    look_in(w, wait_ms);
+    if (wait_ms > 0)
+        look_in(w, wait_ms);
+    else if (wait_ms == 0 && !seen && w->look != NULL)
+        w->again = true;
+    else if (wait_ms == 0 && !seen)
+        look_in(w, 0);
 }
 
 void cron_watch_changed(struct cron_watch *w)
@@ -119,6 +123,7 @@ void cron_watch_stop(struct cron_watch *w)
 {
     (void)event_del(w->timer);
     w->at_ms = w->looked_ms = 0;
+    w->again = false;
     w->skip = 0;
     w->skipped_ms = 0;
 }
@@ -185,11 +190,12 @@ static void look_end(struct look *look)
         w->skip = look->full ? w->skip + look->waiting : 0;
     }
     if (is_up(look)) {
-        w->looked_ms = clock_ms();
-        if (look->full)
+        w->looked_ms = w->again ? 0 : clock_ms();
+        if (look->full || w->again)
             look_in(w, 0);
         else if (look->next_ms < INT64_MAX)
             look_in(w, look->next_ms - lane_now_ms(w->lane));
+        w->again = false;
     }
     free(look);
 }
@@ -203,6 +209,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     w->at_ms = 0;
+    w->again = w->look != NULL;
     if (lane->state != LANE_UP || w->look != NULL ||
         lane->agent->stage >= AGENT_DRAINING)
         return;

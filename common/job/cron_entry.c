@@ -212,6 +212,11 @@ static int check(struct cron_entry *e, struct errbuf *eb)
         return errbuf_set(eb, ERR_INVALID, "spec: missing");
     if (e->type[0] == '\0')
         return errbuf_set(eb, ERR_INVALID, "type: missing");
+    if (e->expires_ms > 0 && e->expires_ms <= e->jitter_ms)
+        return errbuf_set(eb, ERR_INVALID,
+                          "expires: %lld: not more than the jitter, so its "
+                          "jobs would expire before they come",
+                          (long long)e->expires_ms);
     int rc = cron_parse(e->spec, &e->cron, eb);
     return rc != 0 ? rc : check_job(e, eb);
 }

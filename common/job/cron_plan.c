@@ -149,6 +149,14 @@ static void drop_first(struct cron_plan *p, unsigned n)
     memmove(p->ticks, p->ticks + n, p->count * sizeof(*p->ticks));
 }
 
+/* Too late to be made up for, or its job would not be started any more. */
+static bool is_late(const struct cron_entry *e, int64_t tick_ms, int64_t now_ms,
+                    int64_t limit_ms)
+{
+    return now_ms - cron_claim_ms(e, tick_ms) > limit_ms ||
+           (e->expires_ms > 0 && now_ms >= tick_ms + e->expires_ms);
+}
+
 void cron_plan(const struct cron_entry *e, const struct zone *z, int64_t due_ms,
                int64_t now_ms, struct cron_plan *ret)
 {
@@ -163,8 +171,7 @@ void cron_plan(const struct cron_entry *e, const struct zone *z, int64_t due_ms,
         n = collect(e, z, from, now_ms, INT64_MAX, ret);
     }
     unroll(ret, n);
-    while (late < ret->count &&
-           now_ms - cron_claim_ms(e, ret->ticks[late]) > limit_ms)
+    while (late < ret->count && is_late(e, ret->ticks[late], now_ms, limit_ms))
         late++;
     drop_first(ret, late);
     if (e->catch_up != CRON_ALL || e->overlap == CRON_SKIP)

@@ -65,6 +65,8 @@ static void what_is_wrong_is_named(void **state)
         {"{\"spec\":\"@daily\",\"type\":\"t\",\"jitter\":-1}", "jitter: -1"},
         {"{\"spec\":\"@daily\",\"type\":\"t\",\"backoff\":\"x\"}", "backoff"},
         {"{\"spec\":\"@daily\",\"type\":\"t\",\"type\":\"u\"}", "type: twice"},
+        {"{\"spec\":\"@daily\",\"type\":\"t\",\"jitter\":9,\"expires\":9}",
+         "expires: 9: not more than the jitter"},
         {"{\"spec\":\"@daily\",\"type\":\"t\"", ""},
         {"[]", ""},
         {"", ""},
@@ -233,6 +235,15 @@ static void an_old_tick_is_not_made_up_for(void **state)
     assert_string_equal(plan(none, T0, T0 + MIN + 1), "> 1440");
 }
 
+static void a_job_that_would_expire_is_not_pushed(void **state)
+{
+    (void)state;
+    assert_string_equal(plan("{" PLAIN
+                             ",\"catch_up\":\"all\",\"expires\":150000}",
+                             T0, T0 + 5 * MIN),
+                        "3 4 5 > 6");
+}
+
 static void at_most_a_hundred_are_made_up_for(void **state)
 {
     struct cron_plan p;
@@ -311,6 +322,7 @@ int main(void)
         cmocka_unit_test(what_is_in_time_is_pushed),
         cmocka_unit_test(what_was_missed_is_made_up_for_as_the_entry_says),
         cmocka_unit_test(an_old_tick_is_not_made_up_for),
+        cmocka_unit_test(a_job_that_would_expire_is_not_pushed),
         cmocka_unit_test(at_most_a_hundred_are_made_up_for),
         cmocka_unit_test(few_ticks_in_a_long_time_are_all_found),
         cmocka_unit_test(jitter_delays_a_tick_the_same_for_all),

@@ -18,7 +18,7 @@
 enum {
     MINUTES = 400 * 1440,
     RULE_MINUTES = 15, /* all changes of these years are on the quarter */
-    EXPRESSIONS = 5,   /* for each zone */
+    EXPRESSIONS = 3,   /* for each zone */
     CHAIN = 40,        /* instants compared from each start */
     STARTS = 25
 };
