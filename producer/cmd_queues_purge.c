@@ -73,10 +73,11 @@ const struct command cmd_queues_purge = {
     .summary = "Delete the jobs that wait in a queue",
     .details =
         "On a terminal the name of the queue is to be typed, elsewhere --yes "
-        "is needed.\nWorkers may go on: what they have taken is not purged, "
-        "nor what is pushed\nmeanwhile. With --export each job is on the disk "
-        "before it goes; belt push --ndjson\nputs such a file back. FILE must "
-        "not exist. Locks of unique keys and kept news go\ntoo.\n",
+        "is needed.\nWorkers may go on: what they have taken is not purged. "
+        "At most as many jobs go as\nwaited when it began. With --export each "
+        "is on the disk before it goes; belt push\n--ndjson puts such a file "
+        "back. FILE must not exist. Locks of unique keys and kept\nnews go "
+        "too.\n",
     .flags = flags,
     .min_args = 1,
     .max_args = 1,

@@ -208,6 +208,26 @@ static void import_adds_what_is_not_there(void **state)
     ROWS(rows);
 }
 
+/* What went makes room: a settle evicts by what dead holds then. */
+static void the_bytes_of_dead_are_those_that_are_there(void **state)
+{
+    (void)state;
+    table_do(
+        "ZADD @leases NOW+60000 L\nRPUSH @active:L c\n"
+        "HSET @config dead_max_bytes 11 dead_max_age 99999999999999\n" DEAD_AB);
+    table_call(SCRIPT_requeue,
+               KEYS "@stats @stats | ready " A " " A " '' until 0", "OK 1");
+    table_call(SCRIPT_settle, "L 1 vc 0 1 0 0 0 0 dead 0 c", "OK NOW");
+    table_check("ZRANGE @dead 0 -1 => " B " c\nHGET @stats dead_bytes => 11\n"
+                "HGET @stats dead_evicted => (nil)");
+    table_do("RPUSH @active:L dd");
+    table_call(SCRIPT_settle, "L 1 vdd 0 1 0 0 0 0 dead 0 dd", "OK NOW");
+    table_check("ZRANGE @dead 0 -1 => c dd\nHGET @stats dead_bytes => 3\n"
+                "HGET @stats dead_evicted => 1");
+    table_call(SCRIPT_remove, REMOVE "@stats @stats | removed c '' 0", "OK 1");
+    table_check("HGET @stats dead_bytes => 2");
+}
+
 /* The caller's counts, and the bound of a call. */
 static void calls_of_another_shape_change_nothing(void **state)
 {
@@ -260,6 +280,7 @@ int main(void)
         TEST(remove_tells_that_a_kept_job_was_cancelled),
         TEST(purge_takes_what_was_read_and_no_other),
         TEST(import_adds_what_is_not_there),
+        TEST(the_bytes_of_dead_are_those_that_are_there),
         TEST(calls_of_another_shape_change_nothing),
         TEST(a_thousand_go_in_one_call),
     };
