@@ -28,8 +28,17 @@ enum {
 /* In base64 it fits into what Redis takes at once, 512 MiB. */
 #define INVALID_RAW_MAX ((size_t)256 << 20)
 
+static void add(struct work *w, const struct slot *s, enum settle_where where,
+                int64_t delay_ms, const struct job_change *changes,
+                size_t n) ON_LOOP;
+static void add_failed(struct work *w, const struct slot *s,
+                       enum settle_where where, int64_t delay_ms,
+                       int64_t attempt, int64_t crashes) ON_LOOP;
 static void fail(struct work *w, struct slot *s) ON_LOOP;
 static void put_off(struct work *w, struct slot *s) ON_LOOP;
+static void snooze(struct work *w, struct slot *s) ON_LOOP;
+static void cancel(struct work *w, struct slot *s) ON_LOOP;
+static void bury(struct work *w, struct slot *s) ON_LOOP;
 
 /* Done, and that is all: what most jobs are adds nothing to the call. */
 static bool is_plain(const struct slot *s)
@@ -261,8 +270,6 @@ void work_bury(struct work *w, const char *raw, size_t len, const char *why)
  * An element that is no envelope here. It may be one elsewhere, too big for
  * this worker: then somebody waits for its end, and its lock must go.
  */
-static void bury(struct work *w, struct slot *s) ON_LOOP;
-
 static void bury(struct work *w, struct slot *s)
 {
     struct job *job;

@@ -3,7 +3,8 @@
  *
  * What job_parse accepts must survive a rewrite: it parses again, keeps its
  * id, its type and the bytes of its payload. What it refuses must still make
- * an element for dead that is an envelope.
+ * an element for dead that is an envelope. What follows it is an envelope too,
+ * that has an id and goes somewhere, or is refused.
  *
  * Thread: the fuzzer's only one.
  */
@@ -14,6 +15,7 @@
 
 #include "common/base/buf.h"
 #include "common/job/job.h"
+#include "common/job/then.h"
 
 enum { MAX_BYTES = 64 * 1024 };
 
@@ -93,6 +95,27 @@ static void check_invalid(const char *text, size_t len, const char *why)
     buf_done(&out);
 }
 
+static int on_follower(void *arg, struct json_span element)
+{
+    struct buf out = {0};
+    struct job *job = NULL;
+    bool ready = false;
+
+    (void)arg;
+    if (then_complete(element, "q", 1, &out, &ready, NULL) == 0) {
+        int rc = job_parse(out.data, out.len, out.len, &job, NULL);
+        assert(rc == 0);
+        assert(job->id[0] != '\0' && job->created_at_ms != 0);
+        assert(ready || job->queue.p != NULL);
+        check_rewrite(job);
+        job_free(job);
+    } else {
+        assert(out.len == 0);
+    }
+    buf_done(&out);
+    return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
@@ -103,6 +126,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_numbers(job);
         if (job->id[0] != '\0')
             check_rewrite(job);
+        if (job->then.p != NULL)
+            (void)then_each(job->then, on_follower, NULL, NULL);
         job_free(job);
     } else {
         check_invalid(text, size, eb.text);
