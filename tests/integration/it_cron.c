@@ -19,7 +19,7 @@
 #define YEARLY "\"spec\":\"0 0 1 1 *\",\"type\":\"t\""
 #define SECONDLY "\"spec\":\"@every 1s\",\"type\":\"t\",\"catch_up\":\"all\""
 
-enum { ENTRIES = 20, KILLS = 6, WORKERS = 3 };
+enum { ENTRIES = 20, KILLS = 4, WORKERS = 3 };
 
 static void put(const char *name, const char *json, int64_t due_ms)
 {
