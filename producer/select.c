@@ -26,6 +26,7 @@
 
 enum {
     IDS_AT_ONCE = 10000,
+    MORE_SEEN = 10000,
     TOLD_MAX = 20 /* jobs that are complained of one by one */
 };
 
@@ -317,8 +318,10 @@ static int walk_set(struct select *s, struct wanted_list *list,
                        timed ? s->filter.since_ms : INT64_MIN,
                        timed ? s->filter.until_ms : INT64_MAX);
     for (int64_t seen = 0; status == 0 && n > 0 && !at_limit(s); seen += n) {
-        if (seen > 0 && seen >= walk_total(s->walk))
-            break; /* what comes now has come meanwhile */
+        /* Snoozed jobs that come back and back do not look new. Not too near,
+         * or what is new in front would take the places of the last ones. */
+        if (seen > 0 && seen >= 2 * walk_total(s->walk) + MORE_SEEN)
+            break;
         if (list && list->unfound == 0)
             break;
         status = walk_next(s->walk, &n);

@@ -365,6 +365,47 @@ static void removing_meanwhile_skips_none(void **state)
     assert_int_equal(redis_int(server, "EXISTS belt:{q}:dead"), 0);
 }
 
+static void two_at_once_requeue_each_job_once(void **state)
+{
+    struct cli c[2];
+    struct cli_result r[2];
+    long long sum = 0;
+    const char *args[] = {"requeue", "q", "--all", NULL};
+    (void)state;
+    a_crowd();
+    for (int i = 0; i < 2; i++)
+        cli_start(&c[i], server, -1, args);
+    for (int i = 0; i < 2; i++) {
+        cli_finish(&c[i], &r[i]);
+        assert_int_equal(r[i].status, 0);
+        sum += strtoll(r[i].out, NULL, 10);
+        cli_result_done(&r[i]);
+    }
+    assert_int_equal(sum, CROWD);
+    assert_int_equal(redis_int(server, "LLEN belt:{q}"), CROWD);
+    assert_int_equal(redis_int(server, "EXISTS belt:{q}:dead"), 0);
+}
+
+/* They come in front of the last ones, and do not take their places. */
+static void what_is_imported_meanwhile_hides_none(void **state)
+{
+    struct cli c;
+    struct cli_result r;
+    const char *args[] = {"requeue", "q",      "--type", "x",
+                          "--rate",  "2000/s", NULL};
+    (void)state;
+    a_crowd();
+    redis_do(server, "ZADD belt:{q}:dead 9 {\"id\":\"last\",\"type\":\"x\"}");
+    cli_start(&c, server, -1, args);
+    assert_true(wait_until(has_begun, NULL, 10000));
+    redis_do(server, "EVAL %s 0",
+             "for i = 1, 700 do redis.call('ZADD', 'belt:{q}:dead', 7, "
+             "string.format('{\"id\":\"n%04d\",\"type\":\"y\"}', i)) end");
+    cli_finish(&c, &r);
+    assert_string_equal(r.out, "201 requeued\n");
+    cli_result_done(&r);
+}
+
 static void what_dies_meanwhile_is_left(void **state)
 {
     struct cli c;
@@ -416,6 +457,8 @@ int main(void)
         TEST(what_is_refused_there_waits_in_the_outbox),
         TEST(many_of_one_moment_are_all_found),
         TEST(removing_meanwhile_skips_none),
+        TEST(two_at_once_requeue_each_job_once),
+        TEST(what_is_imported_meanwhile_hides_none),
         TEST(what_dies_meanwhile_is_left),
     };
     return cmocka_run_group_tests(tests, begin, end);
