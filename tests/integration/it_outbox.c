@@ -20,6 +20,11 @@ static long long depth_of_r(void)
     return redis_int(runs_redis, "LLEN belt:{r}");
 }
 
+static void tell(void)
+{
+    redis_do(runs_redis, "PUBLISH belt:{q}:control outbox");
+}
+
 static void who_fills_it_brings_it_on_at_once(void **state)
 {
     (void)state;
@@ -45,7 +50,7 @@ static void what_others_left_there_is_brought_on(void **state)
     /* And at once when they say so. */
     redis_do(runs_redis, "RPUSH belt:{q}:outbox %s",
              "{\"id\":\"b\",\"type\":\"t\",\"queue\":\"r\"}");
-    redis_do(runs_redis, "PUBLISH belt:{q}:control outbox");
+    tell();
     runs_await("LLEN belt:{r}", 2);
     runs_end(w);
     assert_int_equal(depth_of_r(), 2);
@@ -81,7 +86,8 @@ static void what_is_refused_does_not_keep_a_worker(void **state)
     runs_end(w);
     assert_int_equal(redis_int(runs_redis, "LLEN belt:{q}:outbox"), 1);
     redis_do(runs_redis, "DEL belt:{r}:config");
-    w = runs_worker(OK, "--lease=3s", NULL);
+    w = runs_worker(OK, NULL);
+    tell();
     runs_await("LLEN belt:{r}", 1);
     runs_end(w);
 }
@@ -90,7 +96,8 @@ static void planted_things_end_in_dead(void **state)
 {
     (void)state;
     redis_do(runs_redis, "RPUSH belt:{q}:outbox nonsense {}");
-    struct worker *w = runs_worker(OK, "--lease=3s", NULL);
+    struct worker *w = runs_worker(OK, NULL);
+    tell();
     runs_await("ZCARD belt:{q}:dead", 2);
     runs_end(w);
     assert_int_equal(redis_int(runs_redis, "EXISTS belt:{q}:outbox"), 0);

@@ -133,10 +133,10 @@ static void logged_lines_have_a_bound(void **state)
 
     expect_run(f,
                "yes '{\"op\":\"log\",\"message\":\"flood\"}' |"
-               "head -n 200000 >&3",
+               "head -n 20000 >&3",
                VERDICT_DONE, -1);
     expect_log(f, "ev=log ", 1000);
-    expect_log(f, "ev=log_not_logged job=job-1 type=sh queue=mail lines=199000",
+    expect_log(f, "ev=log_not_logged job=job-1 type=sh queue=mail lines=19000",
                1);
 }
 
@@ -207,7 +207,7 @@ static void lines_end_at_64_kib(void **state)
     expect_run(f, body, VERDICT_RETRY, -1);
     expect_log(f, "more than 64 KiB", 1);
     expect_run(f,
-               "head -c 30000000 /dev/zero >&3; echo >&3\n"
+               "head -c 3000000 /dev/zero >&3; echo >&3\n"
                "echo '{\"op\":\"retry\",\"after\":6}' >&3; exit 1",
                VERDICT_RETRY, 6);
     expect_log(f, "more than 64 KiB", 2);
@@ -286,9 +286,9 @@ static void flood_does_not_hold_up_the_run(void **state)
 
     d = runner_run(f,
                    "yes '{\"op\":\"progress\",\"percent\":1}' |"
-                   "head -c 20000000 >&3 &\n"
-                   "yes noise | head -c 20000000 >&3 &\n"
-                   "yes out | head -c 20000000 & wait; echo end >&2; exit 3",
+                   "head -c 4000000 >&3 &\n"
+                   "yes noise | head -c 4000000 >&3 &\n"
+                   "yes out | head -c 4000000 & wait; echo end >&2; exit 3",
                    NULL);
     expect_verdict(d, VERDICT_RETRY, "exit");
     assert_string_equal(d->outcome.message.data, "exit code 3: end");
