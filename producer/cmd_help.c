@@ -56,13 +56,31 @@ void group_print_help(const char *word, FILE *f)
     fprintf(f, "\nbelt %s COMMAND --help tells more.\n", word);
 }
 
+/* One line for all of the group that begins at i; returns what is next. */
+static size_t print_group(size_t i, FILE *f)
+{
+    size_t n = strcspn(commands[i]->name, " ") + 1;
+    const char *group = commands[i]->name;
+
+    fprintf(f, "  %.*s%-*s", (int)n, group, COMMAND_COLUMN + 1 - (int)n, "...");
+    for (; commands[i] && strncmp(commands[i]->name, group, n) == 0; i++)
+        fprintf(f, "%s%s", commands[i]->name == group ? "" : " | ",
+                commands[i]->name + n);
+    fputc('\n', f);
+    return i;
+}
+
 void commands_print_help(FILE *f)
 {
     fputs("belt: a distributed job queue on Redis\n\n"
           "Usage: belt [FLAGS] COMMAND [ARGUMENTS]\n\n",
           f);
-    for (size_t i = 0; commands[i]; i++)
-        print_summary(commands[i], f);
+    for (size_t i = 0; commands[i];) {
+        if (strchr(commands[i]->name, ' '))
+            i = print_group(i, f);
+        else
+            print_summary(commands[i++], f);
+    }
     fputs("\nExamples:\n"
           "  belt dev --handlers ./handlers\n"
           "  belt push email.welcome user:=42 lang=de\n"

@@ -10,15 +10,13 @@
 #include "common/base/text.h"
 #include "producer/options.h"
 
+/* In the order of the help; those of a group stand together. */
 const struct command *const commands[] = {
-    &cmd_push,         &cmd_status,
-    &cmd_wait,         &cmd_explain,
-    &cmd_result,       &cmd_queues,
-    &cmd_pause,        &cmd_resume,
-    &cmd_queues_set,   &cmd_jobs,
-    &cmd_queues_purge, &cmd_queues_delete,
-    &cmd_cancel,       &cmd_requeue,
-    &cmd_delete,       &cmd_move,
+    &cmd_push,         &cmd_wait,
+    &cmd_result,       &cmd_status,
+    &cmd_explain,      &cmd_cancel,
+    &cmd_jobs,         &cmd_requeue,
+    &cmd_move,         &cmd_delete,
     &cmd_dead_list,    &cmd_dead_show,
     &cmd_dead_summary, &cmd_dead_requeue,
     &cmd_dead_delete,  &cmd_dead_export,
@@ -27,7 +25,10 @@ const struct command *const commands[] = {
     &cmd_cron_next,    &cmd_cron_run,
     &cmd_cron_pause,   &cmd_cron_resume,
     &cmd_cron_remove,  &cmd_cron_import,
-    &cmd_workers,      &cmd_stats,
+    &cmd_queues,       &cmd_queues_set,
+    &cmd_queues_purge, &cmd_queues_delete,
+    &cmd_pause,        &cmd_resume,
+    &cmd_stats,        &cmd_workers,
     &cmd_dev,          &cmd_worker,
     &cmd_help,         NULL,
 };

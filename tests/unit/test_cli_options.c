@@ -201,6 +201,46 @@ static void every_table_is_in_order(void **state)
     }
 }
 
+static void a_name_of_two_words_is_one_command(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("-uU", "dead", "list", "q", "-n", "3"), 0);
+    assert_ptr_equal(o.command, &cmd_dead_list);
+    assert_int_equal(o.arg_count, 1);
+    assert_string_equal(o.args[0], "q");
+    assert_int_equal(PARSE("queues", "set", "q"), 0);
+    assert_ptr_equal(o.command, &cmd_queues_set);
+    assert_int_equal(PARSE("queues", "q"), 0);
+    assert_ptr_equal(o.command, &cmd_queues);
+    assert_int_equal(PARSE("queues", "--", "set"), 0);
+    assert_ptr_equal(o.command, &cmd_queues);
+    assert_string_equal(o.args[0], "set");
+}
+
+static void a_group_alone_can_only_be_asked_for_help(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("dead", "--help"), 0);
+    assert_null(o.command);
+    assert_string_equal(o.group, "dead");
+    assert_true(o.help);
+    assert_int_equal(PARSE("dead"), 0);
+    assert_string_equal(o.group, "dead");
+    assert_int_equal(PARSE("dead", "lsit"), ERR_INVALID);
+    assert_non_null(strstr(eb.text, "did you mean dead list?"));
+    assert_int_equal(PARSE("dead", "everything"), ERR_INVALID);
+    assert_non_null(strstr(eb.text, "see belt help dead"));
+}
+
+static void no_command_is_there_twice(void **state)
+{
+    (void)state;
+    for (size_t i = 0; commands[i]; i++) {
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(commands[k]->name, commands[i]->name);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -214,6 +254,9 @@ int main(void)
         cmocka_unit_test_setup(errors_name_what_is_wrong, setup),
         cmocka_unit_test(help_needs_no_arguments),
         cmocka_unit_test(every_table_is_in_order),
+        cmocka_unit_test(a_name_of_two_words_is_one_command),
+        cmocka_unit_test(a_group_alone_can_only_be_asked_for_help),
+        cmocka_unit_test(no_command_is_there_twice),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
