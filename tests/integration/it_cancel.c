@@ -183,6 +183,55 @@ static void what_would_wait_on_is_ended_instead(void **state)
     runs_end(w);
 }
 
+/* Which pops without asking whether there are marks. */
+static void at_most_once_it_is_no_different(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        runs_push("{\"id\":\"a%d\",\"type\":\"t\",\"keep\":60000}", i);
+    CANCEL("marked", "", "cancel", "q/a0", "q/a2");
+    struct worker *w = runs_worker("--delivery", "at-most-once", "--handler",
+                                   noting("t"), NULL);
+    runs_await_stat("cancelled", 2);
+    runs_await_stat("done", 2);
+    expect_stats(2, 2);
+    expect_state("a0", "cancelled");
+    expect_state("a1", "done");
+    assert_int_equal(file_lines(runs_out()), 2);
+    runs_end(w);
+}
+
+static void one_that_sleeps_wakes(void **state)
+{
+    (void)state;
+    struct worker *w = runs_worker("--handler", "t=builtin:sleep 1h", NULL);
+    runs_push("{\"id\":\"a\",\"type\":\"t\",\"keep\":60000}");
+    runs_await("ZCARD belt:{q}:leases", 1);
+    CANCEL("cancelled", "", "cancel", "--wait", "--timeout", "30s", "q/a");
+    expect_stats(1, 0);
+    runs_end(w);
+}
+
+static bool is_draining(void *arg)
+{
+    return worker_said(arg, "ev=drain");
+}
+
+static void a_worker_that_ends_need_not_wait_for_it(void **state)
+{
+    (void)state;
+    struct worker *w =
+        runs_worker("--handler", obedient(), "--drain-timeout", "1h", NULL);
+    runs_push("{\"id\":\"a\",\"type\":\"t\"}");
+    await_lines(1);
+    worker_signal(w, SIGTERM);
+    assert_true(wait_until(is_draining, w, RUN_MS));
+    CANCEL("marked", "", "cancel", "q/a");
+    assert_int_equal(worker_wait(w, RUN_MS), 0);
+    expect_stats(1, 0);
+    assert_int_equal(redis_int(runs_redis, "LLEN belt:{q}"), 0);
+}
+
 static bool is_stopping(void *arg)
 {
     return worker_said(arg, "ev=cancel");
@@ -273,6 +322,9 @@ int main(void)
         CLAIM(what_waits_behind_a_long_job_need_not_wait),
         CLAIM(any_worker_anywhere_hears_of_it),
         CLAIM(what_would_wait_on_is_ended_instead),
+        CLAIM(at_most_once_it_is_no_different),
+        CLAIM(one_that_sleeps_wakes),
+        CLAIM(a_worker_that_ends_need_not_wait_for_it),
         CLAIM(the_mark_outlives_a_worker),
         CLAIM(what_has_ended_cannot_be_cancelled),
         CLAIM(names_come_from_stdin_and_rows_are_for_programs),

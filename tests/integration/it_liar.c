@@ -236,6 +236,10 @@ static void say_answer(struct liar *l, struct buf *out,
         buf_str(out, "+PONG\r\n");
     } else if (reply_str_is(verb, "CLIENT")) {
         buf_str(out, ":1\r\n");
+    } else if (reply_str_is(verb, "ZRANGE")) { /* who is to be cancelled */
+        buf_str(out, "*4\r\n+j1\r\n");
+        say_int(out, clock_wall_ms());
+        buf_str(out, "+no id\r\n+x\r\n");
     } else if (reply_str_is(verb, "BLMOVE")) {
         say_job(l, out);
     } else if (reply_str_is(verb, "LPOP")) {

@@ -1,0 +1,274 @@
+/*
+ * Cancel: marks, and what can be ended without a lane.
+ *
+ * Thread: main, which is also the loop.
+ */
+#include "producer/cancel.h"
+
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/job/unique.h"
+#include "common/redis/queue_admin.h"
+#include "common/redis/queue_news.h"
+#include "producer/complain.h"
+#include "producer/find.h"
+
+enum { AT_ONCE = 100 };
+
+/* A call of a script, and what became of it. */
+struct call {
+    struct cancel *c; /* borrowed */
+    bool answered;
+    int status;
+    int64_t n;
+    int (*result)(int err, const struct reply *r, int64_t *ret,
+                  struct errbuf *eb);
+};
+
+static void on_answer(void *arg, int err, const struct reply *r);
+static void on_nothing(void *arg, const struct reply *r);
+
+/* ---- calls ---- */
+
+static void on_answer(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct call *call = arg;
+    const struct options *o = call->c->o;
+    struct errbuf eb = {""};
+    int rc = call->result(err, r, &call->n, &eb);
+
+    call->answered = true;
+    if (rc == ERR_UNKNOWN)
+        call->status = fail(o, EX_TEMPFAIL,
+                            "connection lost: outcome unknown; the same again "
+                            "does no harm");
+    else if (rc == ERR_REFUSED || rc == ERR_FULL)
+        call->status = fail(o, EX_TEMPFAIL, "%s", eb.text);
+    else if (rc != 0)
+        call->status = fail(o, client_error_status(eb.text), "%s", eb.text);
+}
+
+static int wait_answer(struct call *call, int rc)
+{
+    struct client *client = call->c->client;
+
+    if (rc != 0)
+        return fail(call->c->o, EX_UNAVAILABLE, "%s: connection lost: %s",
+                    client_url(client), client_down_why(client));
+    while (!call->answered)
+        client_turn(client, true);
+    return call->status;
+}
+
+/* Marks those from i on that are of one queue; *i is then behind them. */
+static int mark_some(struct cancel *c, size_t *i)
+{
+    struct call call = {.c = c, .result = queue_cancel_result};
+    const char *ids[AT_ONCE];
+    struct cancel_entry *first = &c->all[*i];
+    struct keys keys;
+    unsigned n = 0;
+
+    for (; *i < c->count && n < AT_ONCE; ++*i) {
+        struct cancel_entry *e = &c->all[*i];
+        if (strcmp(e->name.queue, first->name.queue) != 0)
+            break;
+        if (e->outcome != MARKED)
+            continue;
+        e->marked = true;
+        ids[n++] = e->name.id;
+    }
+    keys_init(&keys, c->o->ns, first->name.queue);
+    return wait_answer(&call, queue_cancel(client_conn(c->client), &keys, ids,
+                                           n, on_answer, &call));
+}
+
+static void on_nothing(void *arg, const struct reply *r)
+{
+    (void)arg;
+    (void)r;
+}
+
+int cancel_unmark(struct cancel *c, struct cancel_entry *e)
+{
+    struct keys keys;
+    struct args a = {0};
+
+    keys_init(&keys, c->o->ns, e->name.queue);
+    args_str(&a, "ZREM");
+    args_str(&a, keys.cancelled);
+    args_str(&a, e->name.id);
+    client_call(c->client, &a, on_nothing, NULL);
+    args_clear(&a);
+    args_str(&a, "HINCRBY"); /* lanes are to read the marks anew */
+    args_str(&a, keys.config);
+    args_str(&a, "cancelled_version");
+    args_int(&a, 1);
+    client_call(c->client, &a, on_nothing, NULL);
+    args_done(&a);
+    e->marked = false;
+    return client_wait(c->client);
+}
+
+/* Takes a job that was found out of its set, if it still is there. */
+static int take_out(struct cancel *c, struct cancel_entry *e,
+                    const struct found *f)
+{
+    struct call call = {.c = c, .result = queue_remove_result};
+    struct remove_job one = {.member = {f->job->raw, f->job->raw_len},
+                             .id = f->job->id,
+                             .keep_ms = f->job->keep_ms};
+    struct unique unique;
+    struct keys keys;
+
+    if (f->job->unique.p && unique_parse(f->job->unique, &unique, NULL) == 0 &&
+        unique.until != UNIQUE_TIME)
+        one.unique = unique.key;
+    keys_init(&keys, c->o->ns, e->name.queue);
+    int status = wait_answer(
+        &call,
+        queue_remove(client_conn(c->client), &keys,
+                     f->place == PLACE_RETRY ? QUEUE_RETRY : QUEUE_SCHEDULED,
+                     true, &one, 1, on_answer, &call));
+    if (status == 0 && call.n > 0) {
+        e->outcome = CANCELLED;
+        e->marked = false; /* the script did that */
+    }
+    return status;
+}
+
+/* ---- looking for them ---- */
+
+int cancel_conclude(struct cancel *c, struct cancel_entry *e)
+{
+    if (kept_is(&e->kept, "cancelled"))
+        e->outcome = CANCELLED;
+    else if (kept_is_over(&e->kept))
+        e->outcome = ENDED;
+    else if (!e->marked)
+        e->outcome = OVER;
+    return e->marked && e->outcome != MARKED ? cancel_unmark(c, e) : 0;
+}
+
+int cancel_look(struct cancel *c, struct cancel_entry *e, unsigned places)
+{
+    enum place first = kept_is(&e->kept, "scheduled") ? PLACE_SCHEDULED
+                       : kept_is(&e->kept, "retry")   ? PLACE_RETRY
+                                                      : PLACE_NONE;
+    struct found f;
+    struct keys keys;
+
+    keys_init(&keys, c->o->ns, e->name.queue);
+    int status = find_job(c->client, &keys, e->name.id, places, first, &f);
+    bool dead = f.job && f.place == PLACE_DEAD;
+    e->misses = f.job || f.cut ? 0 : e->misses + 1;
+    if (status == 0 && f.job &&
+        (f.place == PLACE_SCHEDULED || f.place == PLACE_RETRY))
+        status = take_out(c, e, &f);
+    found_done(&f);
+    if (status == 0 && dead) {
+        e->outcome = ENDED;
+        status = cancel_unmark(c, e);
+    }
+    return status;
+}
+
+static int ask_kept(struct cancel *c, size_t from, size_t n)
+{
+    for (size_t i = from; i < from + n; i++) {
+        struct cancel_entry *e = &c->all[i];
+        struct keys keys;
+        kept_done(&e->kept);
+        if (e->outcome != MARKED)
+            continue;
+        keys_init(&keys, c->o->ns, e->name.queue);
+        kept_ask(c->client, &keys, e->name.id, &e->kept);
+    }
+    return client_wait(c->client);
+}
+
+size_t cancel_chunk(const struct cancel *c, size_t from)
+{
+    return c->count - from < AT_ONCE ? c->count - from : AT_ONCE;
+}
+
+static int look_for_all(struct cancel *c)
+{
+    int status = 0;
+
+    for (size_t i = 0; i < c->count && status == 0; i += AT_ONCE) {
+        size_t n = cancel_chunk(c, i);
+        status = ask_kept(c, i, n);
+        for (size_t j = i; j < i + n && status == 0; j++) {
+            struct cancel_entry *e = &c->all[j];
+            if (e->outcome != MARKED)
+                continue;
+            status =
+                kept_is_over(&e->kept)
+                    ? cancel_conclude(c, e)
+                    : cancel_look(c, e,
+                                  PLACE_SCHEDULED | PLACE_RETRY | PLACE_DEAD);
+        }
+    }
+    return status;
+}
+
+/* The queues of those of which only the id was said. */
+static int find_queues(struct cancel *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        struct cancel_entry *e = &c->all[i];
+        if (e->name.queue[0] != '\0')
+            continue;
+        int status = find_queue(c->client, c->o, &e->name);
+        if (status != 0)
+            return status;
+        if (e->name.queue[0] == '\0')
+            e->outcome = NOT_FOUND;
+    }
+    return 0;
+}
+
+/* What has ended already needs no mark, which would outlive the command. */
+static int find_ended(struct cancel *c)
+{
+    int status = 0;
+
+    for (size_t i = 0; i < c->count && status == 0; i += AT_ONCE) {
+        size_t n = cancel_chunk(c, i);
+        status = ask_kept(c, i, n);
+        for (size_t j = i; j < i + n && status == 0; j++) {
+            if (kept_is_over(&c->all[j].kept))
+                c->all[j].outcome = ENDED;
+        }
+    }
+    return status;
+}
+
+static int mark_all(struct cancel *c)
+{
+    int status = 0;
+
+    for (size_t i = 0; i < c->count && status == 0;) {
+        if (c->all[i].outcome != MARKED)
+            i++;
+        else
+            status = mark_some(c, &i);
+    }
+    return status;
+}
+
+int cancel_run(struct cancel *c)
+{
+    int status = find_queues(c);
+
+    if (status == 0)
+        status = find_ended(c);
+    if (status == 0)
+        status = mark_all(c);
+    if (status == 0)
+        status = look_for_all(c);
+    return status;
+}
