@@ -282,6 +282,7 @@ static bool is_good(const struct delivery *d)
 static bool begin(struct runner *r, struct delivery *d)
 {
     bool cancelled;
+    int64_t now_ms = clock_wall_ms(); /* it was good then, whatever comes */
 
     if (!is_good(d))
         return false;
@@ -293,7 +294,7 @@ static bool begin(struct runner *r, struct delivery *d)
     mutex_lock(&r->mu);
     cancelled = atomic_load(&d->cancel) != CANCEL_NONE;
     if (!cancelled) {
-        r->since_ms = d->outcome.started_at_ms = clock_wall_ms();
+        r->since_ms = d->outcome.started_at_ms = now_ms;
         r->current = d;
     }
     mutex_unlock(&r->mu);

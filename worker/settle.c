@@ -345,8 +345,8 @@ void lane_release(struct lane *lane)
         }
         struct batch *b = batch_begin(lane, true);
         if (at_most_once)
-            (void)queue_push(lane->cmd, &lane->keys, true, &raws[first],
-                             (unsigned)n, on_released, b);
+            (void)queue_unpop(lane->cmd, &lane->keys, &raws[first], (unsigned)n,
+                              on_released, b);
         else
             (void)queue_release(lane->cmd, &lane->keys, lane->id, &refs[first],
                                 (unsigned)n, on_released, b);
@@ -367,10 +367,8 @@ static void on_released(void *arg, int err, const struct reply *r)
     struct batch *b = arg;
     struct lane *lane = b->lane;
     struct errbuf eb;
-    struct push_result pushed;
-    int rc = lane->agent->cfg->at_most_once
-                 ? queue_push_result(err, r, &pushed, &eb)
-                 : queue_release_result(err, r, &eb);
+    int rc = lane->agent->cfg->at_most_once ? queue_unpop_result(err, r, &eb)
+                                            : queue_release_result(err, r, &eb);
     if (rc != 0) {
         b->not_run = rc == ERR_REFUSED || rc == ERR_REDIS;
         lane_failed(lane, rc, &eb);

@@ -148,6 +148,10 @@ int queue_block_result(int err, const struct reply *r, struct bytes *ret,
                        struct errbuf *eb);
 int queue_pop(struct conn *c, const struct keys *k, unsigned n,
               conn_reply_cb cb, void *arg) ON_LOOP;
+/* Back to the head, in this order, whatever limits the queue has. */
+int queue_unpop(struct conn *c, const struct keys *k, const struct bytes *jobs,
+                unsigned n, conn_reply_cb cb, void *arg) ON_LOOP;
+int queue_unpop_result(int err, const struct reply *r, struct errbuf *eb);
 
 int queue_stamp(struct conn *c, const struct keys *k, const char *lane,
                 size_t index, struct bytes was, struct bytes now,

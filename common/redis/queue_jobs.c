@@ -218,6 +218,29 @@ int queue_pop(struct conn *c, const struct keys *k, unsigned n,
     return rc;
 }
 
+int queue_unpop(struct conn *c, const struct keys *k, const struct bytes *jobs,
+                unsigned n, conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    args_str(&a, "LPUSH");
+    args_str(&a, k->ready);
+    for (unsigned i = n; i-- > 0;)
+        args_mem(&a, jobs[i].p, jobs[i].len);
+    int rc = conn_call(c, &a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
+    args_done(&a);
+    return rc;
+}
+
+int queue_unpop_result(int err, const struct reply *r, struct errbuf *eb)
+{
+    int64_t depth;
+    if (err != 0)
+        return errbuf_set(eb, err, "unpop: %s", err_str(err));
+    if (reply_is_error(r))
+        return errbuf_set(eb, ERR_REDIS, "unpop: %s", reply_error(r));
+    return reply_int(r, &depth) ? 0 : queue_unexpected("unpop", eb);
+}
+
 int queue_stamp(struct conn *c, const struct keys *k, const char *lane,
                 size_t index, struct bytes was, struct bytes now,
                 conn_reply_cb cb, void *arg)

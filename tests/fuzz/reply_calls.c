@@ -338,6 +338,7 @@ static void read_numbers(int err, const struct reply *r)
     if (is_read(queue_leave_result(err, r, &n, &eb), err, &eb))
         assert(is_count(n));
     (void)is_read(queue_stamp_result(err, r, &n, &eb), err, &eb);
+    (void)is_read(queue_unpop_result(err, r, &eb), err, &eb);
     if (is_read(queue_promote_result(err, r, &n, &next_ms, &eb), err, &eb))
         assert(is_count(n) && is_wait(next_ms));
     if (is_read(queue_reap_result(err, r, &reaped, &eb), err, &eb))

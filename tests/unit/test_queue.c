@@ -438,6 +438,20 @@ static void requeue_says_who_stayed_and_why(void **state)
     assert_int_equal(read_purge(0, r, NULL), ERR_MISSING);
 }
 
+/* A plain LPUSH: how many wait then, or an error. */
+static void what_goes_back_is_there_or_is_not(void **state)
+{
+    struct errbuf eb;
+    (void)state;
+    assert_int_equal(queue_unpop_result(0, read_reply(":7\r\n"), &eb), 0);
+    assert_int_equal(queue_unpop_result(0, read_reply("-OOM x\r\n"), &eb),
+                     ERR_REDIS);
+    assert_string_equal(eb.text, "unpop: OOM x");
+    assert_int_equal(queue_unpop_result(0, read_reply("+OK\r\n"), &eb),
+                     ERR_REDIS);
+    assert_int_equal(queue_unpop_result(ERR_UNKNOWN, NULL, &eb), ERR_UNKNOWN);
+}
+
 /* Anybody may put a job into scheduled that is due in a million years. */
 static void marks_are_lent_one_by_one(void **state)
 {
@@ -508,6 +522,7 @@ int main(void)
         cmocka_unit_test(a_list_lends_its_jobs_and_no_more),
         cmocka_unit_test(requeue_says_who_stayed_and_why),
         cmocka_unit_test(marks_are_lent_one_by_one),
+        cmocka_unit_test(what_goes_back_is_there_or_is_not),
         cmocka_unit_test(far_times_are_cut),
         cmocka_unit_test(no_reply_has_no_shape),
     };
