@@ -42,7 +42,9 @@ const struct command cmd_requeue = {
         "their time go as they are.\n\nA dead job takes its unique key again; "
         "if another job holds it, it stays, and\nthat is told (status 1). What "
         "comes while the command runs is left alone. With\nids, and without "
-        "--state, all three sets are looked at.\n",
+        "--state, all three sets are looked at. --since and --until are\nheld "
+        "against the death of a job, its last failure (retry) or its push "
+        "(scheduled).\n",
     .flags = flags,
     .min_args = 1,
     .max_args = -1,

@@ -329,6 +329,14 @@ static void many_of_one_moment_are_all_found(void **state)
 {
     (void)state;
     a_crowd();
+    struct cli_result r =
+        CLI(server, NULL, "dead", "list", "q", "-n", "1000", "-o", "tsv");
+    int lines = 0;
+    for (const char *p = r.out; (p = strchr(p, '\n')) != NULL; p++)
+        lines++;
+    assert_int_equal(lines, 1 + CROWD); /* those of a list come downwards */
+    assert_true(strstr(r.out, "0600") < strstr(r.out, "0001"));
+    cli_result_done(&r);
     EXPECT(server, NULL, 0, "200 requeued\n", NULL, "requeue", "q", "--type",
            "x");
     assert_int_equal(redis_int(server, "ZCARD belt:{q}:dead"), CROWD - 200);
