@@ -429,6 +429,9 @@ static int run_show(const struct options *o)
             struct buf b = {0};
             safe_append_json(&b, c.was, c.was_len);
             printf("\n%s\n", b.data);
+            if (c.holder[0] != '\0')
+                printf("%s has not ended: with overlap skip no other comes\n",
+                       c.holder);
             buf_done(&b);
         }
     }

@@ -19,6 +19,7 @@
 
 static void on_entry(void *arg, const struct reply *r);
 static void on_due(void *arg, const struct reply *r);
+static void on_holder(void *arg, const struct reply *r);
 static void on_put(void *arg, int err, const struct reply *r);
 static void on_listed(void *arg, const struct reply *r);
 
@@ -60,6 +61,33 @@ static void on_due(void *arg, const struct reply *r)
         c->due_ms = (int64_t)strtod(p, NULL);
 }
 
+static void on_holder(void *arg, const struct reply *r)
+{
+    struct cron_client *c = arg;
+    const char *p;
+    size_t n;
+
+    if (reply_str(r, &p, &n))
+        (void)snprintf(c->holder, sizeof(c->holder), "%s",
+                       text_is_id(p, n) ? p : "something that is no id");
+}
+
+static void ask_holder(struct cron_client *c, const char *name)
+{
+    struct args a = {0};
+    char lock[CRON_NAME_MAX_LEN + 8], key[KEY_MAX];
+
+    c->holder[0] = '\0';
+    if (!cron_is_name(name, strlen(name)))
+        return;
+    cron_lock(name, lock);
+    (void)keys_unique(&c->keys, lock, key);
+    args_str(&a, "GET");
+    args_str(&a, key);
+    client_call(c->client, &a, on_holder, c);
+    args_done(&a);
+}
+
 static void ask(struct cron_client *c, const char *verb, const char *key,
                 const char *name, client_reply_cb cb)
 {
@@ -80,6 +108,7 @@ int cron_client_read(struct cron_client *c, const char *name)
     c->due_ms = -1;
     ask(c, "HGET", c->keys.cron, name, on_entry);
     ask(c, "ZSCORE", c->keys.cron_due, name, on_due);
+    ask_holder(c, name);
     return client_wait(c->client);
 }
 

@@ -15,7 +15,8 @@ struct cron_client {
     struct keys keys;        /* of o->queue */
     char *was;               /* owned: the entry that was read; NULL: none */
     size_t was_len;
-    int64_t due_ms; /* of that; -1: it is not due */
+    int64_t due_ms;              /* of that; -1: it is not due */
+    char holder[ID_MAX_LEN + 1]; /* the job that has its lock; "": none */
 
     bool answered; /* of the call that writes */
     int rc;

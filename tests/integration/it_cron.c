@@ -150,8 +150,11 @@ static void a_tick_is_skipped_until_the_last_one_has_ended(void **state)
         runs_handler("t", "echo begun >>$out\nwhile [ ! -e $out.gate ]; do "
                           "sleep 0.02; done"),
         NULL);
-    put("n", "{" YEARLY ",\"overlap\":\"skip\"}", clock_wall_ms());
+    put("n", "{" YEARLY ",\"overlap\":\"skip\",\"tz\":\"Asia/Kathmandu\"}",
+        clock_wall_ms());
     runs_await_stat("ticked", 1);
+    /* Midnight there. */
+    assert_int_equal(due_of("n") / 1000 % 86400, 86400 - (5 * 60 + 45) * 60);
     due_now("n");
     runs_await_stat("tick_skipped", 1);
     assert_int_equal(queue_stat(runs_redis, "q", "ticked"), 1);

@@ -152,6 +152,8 @@ static void run_respects_the_lock(void **state)
     EXPECT(redis, NULL, 0, "q/cron:n:run:", "", "cron", "run", "n", "-q", "q");
     EXPECT(redis, NULL, 1, "", "has not ended", "cron", "run", "n", "-q", "q");
     assert_int_equal(redis_int(redis, "LLEN belt:{q}"), 1);
+    EXPECT(redis, NULL, 0, " has not ended: with overlap skip", "", "cron",
+           "show", "n", "-q", "q");
     redis_do(redis, "DEL belt:{q}:unique:cron:n");
     EXPECT(redis, NULL, 0, "{\"queue\":\"q\",\"id\":\"cron:n:run:", "", "cron",
            "run", "n", "-q", "q", "-o", "json");
