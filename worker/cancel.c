@@ -42,6 +42,16 @@ void lane_await_marks(struct lane *lane, struct slot *s)
     s->load = c->needed = c->sent + 1;
 }
 
+/*
+ * Between two loads. Many marks are many bytes for each lane of the queue, and
+ * while they come and go each lane reads them again and again.
+ */
+static int64_t pause_ms(const struct cancelling *c, bool needed)
+{
+    int64_t n = (int64_t)c->marks.count;
+    return needed ? n / 50 : LOAD_MS + n / 20;
+}
+
 void lane_look_cancelled(struct lane *lane)
 {
     struct cancelling *c = &lane->cancelling;
@@ -52,9 +62,9 @@ void lane_look_cancelled(struct lane *lane)
     bool old = c->marks.count > 0 && since_ms > OLD_MS;
     if (!needed && !old && (c->told == c->loaded || c->told == CANCEL_UNTOLD))
         return;
-    if (!needed && c->asked_ms > 0 && since_ms < LOAD_MS) {
-        if (!evtimer_pending(lane->marks_timer, NULL))
-            timer_in(lane->marks_timer, LOAD_MS - since_ms);
+    int64_t wait_ms = pause_ms(c, needed) - since_ms;
+    if (c->asked_ms > 0 && wait_ms > 0) {
+        timer_in(lane->marks_timer, wait_ms);
         return;
     }
     if (queue_marks(lane->cmd, &lane->keys, MARKS_MAX, on_marks, lane) != 0)
