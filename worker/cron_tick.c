@@ -78,6 +78,9 @@ static void send_tick(struct look *look, const struct cron_entry *e,
                      .next_ms = p->next_ms,
                      .last = e->times >= 0 && e->times <= p->count,
                      .lock = e->overlap == CRON_SKIP ? lock : NULL,
+                     .keep = e->keep_ms > 0,
+                     .type = e->type,
+                     .created_at_ms = now_ms,
                      .jobs = jobs,
                      .count = p->count};
     if (e->times >= 0 && !t.last) {

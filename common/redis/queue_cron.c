@@ -6,7 +6,10 @@
  */
 #include "common/redis/queue_cron.h"
 
+#include <stdlib.h>
+
 #include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/redis/queue_priv.h"
 
 static void args_bytes(struct args *a, struct bytes b)
@@ -18,17 +21,24 @@ int queue_tick(struct conn *c, const struct keys *k, const struct tick *t,
                conn_reply_cb cb, void *arg)
 {
     struct args a = {0};
-    char minute[KEY_MAX], lock[KEY_MAX];
+    char minute[KEY_MAX], lock[KEY_MAX], (*news)[KEY_MAX] = NULL;
+    unsigned kept = t->keep ? t->count : 0;
 
     keys_stats_minute(k, clock_wall_ms(), minute);
     (void)keys_unique(k, t->lock != NULL ? t->lock : "cron", lock);
-    script_args(&a, SCRIPT_tick, 6);
+    if (kept > 0)
+        news = mem_new(kept * sizeof(*news));
+    script_args(&a, SCRIPT_tick, 6 + (int)kept);
     args_str(&a, k->cron);
     args_str(&a, k->cron_due);
     args_str(&a, k->ready);
     args_str(&a, k->stats);
     args_str(&a, minute);
     args_str(&a, lock);
+    for (unsigned i = 0; i < kept; i++) {
+        (void)keys_job(k, t->jobs[i].id, news[i]);
+        args_str(&a, news[i]);
+    }
     args_str(&a, t->name);
     args_bytes(&a, t->entry);
     args_int(&a, t->due_ms);
@@ -41,11 +51,15 @@ int queue_tick(struct conn *c, const struct keys *k, const struct tick *t,
     else
         args_bytes(&a, t->after);
     args_str(&a, t->lock != NULL ? "1" : "0");
+    args_str(&a, kept > 0 ? t->type : "");
+    args_int(&a, t->created_at_ms);
     for (unsigned i = 0; i < t->count; i++) {
         args_str(&a, t->jobs[i].id);
         args_bytes(&a, t->jobs[i].envelope);
     }
-    return queue_send(c, SCRIPT_tick, &a, cb, arg);
+    int rc = queue_send(c, SCRIPT_tick, &a, cb, arg);
+    free(news);
+    return rc;
 }
 
 int queue_tick_result(int err, const struct reply *r, enum tick_state *ret,

@@ -19,6 +19,9 @@ struct tick {
     struct bytes after; /* the entry once they are pushed; p NULL: as it is */
     bool last;          /* it goes once they are pushed */
     const char *lock;   /* held: nothing is pushed; NULL: none */
+    bool keep;          /* news of them: with type and created_at */
+    const char *type;
+    int64_t created_at_ms;
     const struct tick_job *jobs;
     unsigned count; /* of jobs; at most one with a lock */
 };

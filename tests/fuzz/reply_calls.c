@@ -105,6 +105,8 @@ static int send_tick(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
                      .entry = job,
                      .due_ms = 1,
                      .next_ms = 2,
+                     .keep = true,
+                     .type = "t",
                      .jobs = &one,
                      .count = 1};
 

@@ -165,14 +165,17 @@ const struct call calls[] = {
                                                                        "60000",
      "OK 1", "j1"},
     {"tick", SCRIPT_tick, TICK "RPUSH @ready " J(1),
-     "n {} 5 9 {`times`:1} 0 j8 " J(8) " j9 " J(9), "OK 2", ""},
+     "n {} 5 9 {`times`:1} 0 t 5 j8 " J(8) " j9 " J(9), "OK 2", ""},
     {"tick with a lock", SCRIPT_tick, TICK "RPUSH @ready " J(1),
-     "n {} 5 9 '' 1 j8 " J(8), "OK 1", ""},
+     "n {} 5 9 '' 1 t 5 j8 " J(8), "OK 1", ""},
+    {"tick with news", SCRIPT_tick,
+     TICK "RPUSH @ready " J(1) "\nHSET @job:a state dead",
+     "@job:a | n {} 5 9 '' 0 t 5 j8 " J(8), "OK 1", ""},
     {"tick while the lock is held", SCRIPT_tick,
      TICK "RPUSH @ready " J(1) "\nSET @unique:cron:n j1",
-     "n {} 5 9 '' 1 j8 " J(8), "SKIPPED", ""},
+     "n {} 5 9 '' 1 t 5 j8 " J(8), "SKIPPED", ""},
     {"the last tick", SCRIPT_tick, TICK "RPUSH @ready " J(1),
-     "n {} 5 9 - 0 j8 " J(8), "OK 1", ""},
+     "n {} 5 9 - 0 t 5 j8 " J(8), "OK 1", ""},
 };
 const size_t call_count = sizeof(calls) / sizeof(calls[0]);
 

@@ -190,12 +190,18 @@ static void an_entry_comes_as_often_as_it_says(void **state)
 {
     (void)state;
     struct worker *w = runs_worker("--handler", "t=builtin:noop", NULL);
-    put("n", "{" YEARLY ",\"times\":2,\"mine\":{\"a\":1}}", clock_wall_ms());
+    int64_t due_ms = clock_wall_ms();
+    put("n", "{" YEARLY ",\"times\":2,\"mine\":{\"a\":1},\"keep\":60000}",
+        due_ms);
     runs_await_stat("done", 1);
     char text[256];
+    assert_string_equal(redis_str(runs_redis, text, sizeof(text),
+                                  "HGET belt:{q}:job:cron:n:%lld type",
+                                  (long long)due_ms),
+                        "t");
     assert_string_equal(
         redis_str(runs_redis, text, sizeof(text), "HGET belt:{q}:cron n"),
-        "{" YEARLY ",\"mine\":{\"a\":1},\"times\":1}");
+        "{" YEARLY ",\"mine\":{\"a\":1},\"keep\":60000,\"times\":1}");
     due_now("n");
     runs_await_stat("done", 2);
     assert_int_equal(

@@ -124,7 +124,7 @@ static const struct row good[SCRIPT_COUNT] = {
     [SCRIPT_tick] = {"tick",
                      "HSET @cron n {}\nZADD @cron:due 5 n\n"
                      "RPUSH @ready {`id`:`j1`}",
-                     SCRIPT_tick, "n {} 5 9 '' 1 j2 {`id`:`j2`}", "OK 1",
+                     SCRIPT_tick, "n {} 5 9 '' 1 t 5 j2 {`id`:`j2`}", "OK 1",
                      "LLEN @ready => 2\nZSCORE @cron:due n => 9\n"
                      "GET @unique:cron:n => j2"},
     [SCRIPT_cron_put] = {"cron_put", "HSET @cron n {}\nZADD @cron:due 5 n",
@@ -179,7 +179,7 @@ static void a_full_redis_refuses_a_push(void **state)
     table_do("CONFIG SET maxmemory 0");
     table_check("LRANGE @ready 0 -1 => x\nDBSIZE => 1");
     table_do("HSET @cron n {}\nZADD @cron:due 5 n\nCONFIG SET maxmemory 1");
-    table_call(SCRIPT_tick, "n {} 5 9 '' 0 a {`id`:`a`}", "OOM *");
+    table_call(SCRIPT_tick, "n {} 5 9 '' 0 t 5 a {`id`:`a`}", "OOM *");
     table_call(SCRIPT_cron_put, "n {} {`a`:1} 9 @control", "OOM *");
     table_do("CONFIG SET maxmemory 0");
     table_check("LRANGE @ready 0 -1 => x\nZSCORE @cron:due n => 5\n"

@@ -47,9 +47,9 @@ void table_call(enum script s, const char *args, const char *expected);
 void table_check(const char *checks);
 
 /*
- * The answer to one command, or to a call, as text; owned. KEYS of settle end
- * with those of the kept jobs and the locks: "@job:a @unique:k | lane 1 …"; of
- * requeue, remove and purge all stand there.
+ * The answer to one command, or to a call, as text; owned. KEYS of settle and
+ * tick end with those of the kept jobs and the locks: "@job:a @unique:k | lane
+ * 1 …"; of requeue, remove and purge all stand there.
  */
 char *table_run(const char *command);
 char *table_run_script(enum script s, const char *args);
