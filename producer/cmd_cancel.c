@@ -1,9 +1,11 @@
 /*
- * belt cancel: jobs that wait or run, by their ids.
+ * belt cancel: jobs that wait or run, by their ids, or those that wait by
+ * filter.
  *
  * Thread: main, which is also the loop.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <time.h>
 
@@ -13,6 +15,7 @@
 #include "producer/complain.h"
 #include "producer/find.h"
 #include "producer/out.h"
+#include "producer/remove.h"
 
 enum {
     JOBS_MAX = 10000, /* as many as there can be marks */
@@ -194,7 +197,7 @@ static int cancel_all(struct cancel *c)
     return status;
 }
 
-static int run_cancel(const struct options *o)
+static int cancel_ids(const struct options *o)
 {
     struct cancel c = {.o = o};
     int bad = job_names_read(o, on_name, &c), status = 0;
@@ -207,18 +210,50 @@ static int run_cancel(const struct options *o)
     return bad != 0 && status <= 1 ? bad : status;
 }
 
+static int cancel_filtered(const struct options *o)
+{
+    static const struct select_plan plan = {.verb = "cancel",
+                                            .past = "cancelled",
+                                            .waits = true,
+                                            .act = remove_cancelled};
+
+    for (int i = 0; i < o->arg_count; i++) {
+        if (strcmp(o->args[i], "-") == 0 || strchr(o->args[i], '/'))
+            return fail(o, EX_USAGE,
+                        "%s: --state, filters and how they are gone through "
+                        "are for queues",
+                        o->args[i]);
+    }
+    if (o->wait)
+        return fail(o, EX_USAGE, "--wait: for jobs that are named");
+    return select_run(o, &plan, NULL);
+}
+
+static int run_cancel(const struct options *o)
+{
+    bool filtered = o->type || o->error || o->since || o->until || o->state ||
+                    o->all || o->dry_run || o->rate || o->limit > 0;
+
+    return filtered ? cancel_filtered(o) : cancel_ids(o);
+}
+
 #define AT(member) offsetof(struct options, member)
 
 static const struct flag flags[] = {
     {"wait", 0, FLAG_BOOL, NULL, AT(wait), 0, 0, "until they have ended"},
     {"timeout", 0, FLAG_DURATION, "D", AT(wait_timeout_ms), 1,
      366LL * 24 * 3600 * 1000, "of --wait: exit 124"},
+    {"state", 0, FLAG_TEXT, "STATE", AT(state), 0, 0,
+     "of which set: retry or scheduled (both)"},
+    FILTER_FLAGS,
+    SELECT_HOW_FLAGS,
     {0},
 };
 
 const struct command cmd_cancel = {
     .name = "cancel",
-    .usage = "QUEUE/ID ... | ID ... | -  [--wait [--timeout D]]",
+    .usage = "(QUEUE/ID ... | ID ... | -) [--wait [--timeout D]]\n"
+             "belt cancel QUEUE ... (--all | FILTER)",
     .summary = "Cancel jobs that wait or run",
     .details =
         "What becomes of each is printed:\n"
@@ -234,7 +269,8 @@ const struct command cmd_cancel = {
         "with the job. An\nID without its queue is looked for in all queues, "
         "but not among ready jobs. With\n- the names come from stdin. Workers "
         "hear of it at once. At most 10000 marks can\nstand in a queue (status "
-        "75).\n",
+        "75).\n\nWith a filter, or --all, those go that wait for their time or "
+        "a retry.\n",
     .flags = flags,
     .min_args = 1,
     .max_args = -1,

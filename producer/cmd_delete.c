@@ -3,46 +3,15 @@
  *
  * Thread: main, which is also the loop.
  */
-#include <sysexits.h>
-
-#include "common/redis/queue_news.h"
 #include "producer/complain.h"
 #include "producer/remove.h"
-
-struct mark {
-    struct select *s; /* borrowed */
-    bool answered;
-    int status;
-};
-
-static void on_marked(void *arg, int err, const struct reply *r);
-
-static void on_marked(void *arg, int err, const struct reply *r)
-{
-    loop_role_assert();
-    struct mark *m = arg;
-    struct errbuf eb = {""};
-    int64_t marks;
-    int rc = queue_cancel_result(err, r, &marks, &eb);
-
-    m->answered = true;
-    if (rc == ERR_FULL)
-        m->status = fail(m->s->o, EX_TEMPFAIL, "%s", eb.text);
-    else if (rc != 0)
-        m->status = select_fail(m->s, rc, &eb, 1);
-}
 
 /* It may be ready or run, where it is not searched for: then it is cancelled.
  */
 static int mark(struct select *s, const char *id)
 {
-    struct mark m = {.s = s};
-    int rc =
-        queue_cancel(client_conn(s->client), &s->keys, &id, 1, on_marked, &m);
-    int status = select_wait(s, rc, &m.answered);
+    int status = remove_mark(s, &id, 1);
 
-    if (status == 0)
-        status = m.status;
     if (status == 0)
         complain(s->o,
                  "%s/%s: neither dead nor waiting for a retry or its time: "

@@ -1,5 +1,5 @@
 /*
- * Remove: jobs out of a set for good.
+ * Remove: jobs out of a set for good, deleted or cancelled.
  *
  * Thread: main, which is also the loop.
  */
@@ -8,6 +8,8 @@
 #include <sysexits.h>
 
 #include "common/job/unique.h"
+#include "common/redis/queue_news.h"
+#include "producer/complain.h"
 
 struct batch {
     struct select *s; /* borrowed */
@@ -18,6 +20,7 @@ struct batch {
 };
 
 static void on_removed(void *arg, int err, const struct reply *r);
+static void on_marked(void *arg, int err, const struct reply *r);
 
 static void on_removed(void *arg, int err, const struct reply *r)
 {
@@ -38,7 +41,8 @@ static void on_removed(void *arg, int err, const struct reply *r)
         walk_gone(b->s->walk, b->jobs[i].place);
 }
 
-int remove_jobs(struct select *s, const struct selected *jobs, unsigned n)
+static int take_out(struct select *s, bool cancelled,
+                    const struct selected *jobs, unsigned n)
 {
     struct remove_job removes[WALK_PAGE_MAX];
     struct unique uniques[WALK_PAGE_MAX];
@@ -56,8 +60,70 @@ int remove_jobs(struct select *s, const struct selected *jobs, unsigned n)
             uniques[i].until != UNIQUE_TIME)
             removes[i].unique = uniques[i].key;
     }
-    int rc = queue_remove(client_conn(s->client), &s->keys, s->set, false,
+    int rc = queue_remove(client_conn(s->client), &s->keys, s->set, cancelled,
                           removes, n, on_removed, &b);
     int status = select_wait(s, rc, &b.answered);
     return status != 0 ? status : b.status;
+}
+
+int remove_jobs(struct select *s, const struct selected *jobs, unsigned n)
+{
+    return take_out(s, false, jobs, n);
+}
+
+/* ---- cancelling ---- */
+
+static void on_marked(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct batch *b = arg;
+    struct errbuf eb = {""};
+    int64_t marks;
+    int rc = queue_cancel_result(err, r, &marks, &eb);
+
+    b->answered = true;
+    if (rc == ERR_FULL)
+        b->status = fail(b->s->o, EX_TEMPFAIL, "%s", eb.text);
+    else if (rc != 0)
+        b->status = select_fail(b->s, rc, &eb, b->n);
+}
+
+int remove_mark(struct select *s, const char *const *ids, unsigned n)
+{
+    struct batch b = {.s = s, .n = n};
+    int rc =
+        queue_cancel(client_conn(s->client), &s->keys, ids, n, on_marked, &b);
+    int status = select_wait(s, rc, &b.answered);
+
+    return status != 0 ? status : b.status;
+}
+
+int remove_cancelled(struct select *s, const struct selected *jobs, unsigned n)
+{
+    struct selected some[WALK_PAGE_MAX];
+    const char *ids[WALK_PAGE_MAX];
+    unsigned count = 0, marks = 0;
+    int64_t before = s->done;
+    int status = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct job *job = jobs[i].job;
+        if (!job) {
+            select_leave(s, &jobs[i], "no envelope");
+            continue;
+        }
+        some[count++] = jobs[i];
+        if (job->id[0] != '\0')
+            ids[marks++] = job->id;
+    }
+    if (marks > 0)
+        status = remove_mark(s, ids, marks);
+    if (count > 0 && status == 0)
+        status = take_out(s, true, some, count);
+    if (status == 0 && s->done - before < count)
+        complain(s->o,
+                 "%s: %lld more were due meanwhile: marked, to be cancelled by "
+                 "the worker that has or gets them",
+                 s->keys.queue, (long long)(count - (s->done - before)));
+    return status;
 }

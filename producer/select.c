@@ -408,12 +408,16 @@ static int run_ids(struct select *s)
 
 static int run_queues(struct select *s)
 {
-    int set = s->o->state ? select_find_set(s->o->state) : QUEUE_DEAD;
+    int first = s->plan->waits ? QUEUE_RETRY : QUEUE_DEAD;
+    int last = s->plan->waits ? QUEUE_SCHEDULED : QUEUE_DEAD;
     int status = 0;
 
+    if (s->o->state)
+        first = last = select_find_set(s->o->state);
     for (int i = 0; i < s->o->arg_count && status == 0; i++) {
         keys_init(&s->keys, s->o->ns, s->o->args[i]);
-        status = walk_set(s, NULL, (enum queue_set)set);
+        for (int set = first; set <= last && status == 0; set++)
+            status = walk_set(s, NULL, (enum queue_set)set);
     }
     return status;
 }

@@ -56,6 +56,8 @@ struct select_plan {
     bool down;                 /* the highest score first */
     bool looks;                /* changes nothing: no --all is needed */
     bool quiet;                /* no sum in the end */
+    bool waits;                /* of retry and scheduled only, without --state
+                                  of both */
     select_act act;            /* NULL: shows them */
     select_missing on_missing; /* without --state; NULL: they are told */
 };

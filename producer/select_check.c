@@ -72,9 +72,11 @@ int select_check(struct select *s)
     const struct options *o = s->o;
     int status = filter_init(&s->filter, o);
 
-    if (status == 0 && o->state && select_find_set(o->state) < 0)
-        status = fail(o, EX_USAGE, "--state: %s: not dead, retry or scheduled",
-                      o->state);
+    int set = o->state ? select_find_set(o->state) : QUEUE_RETRY;
+
+    if (status == 0 && (set < 0 || (set == QUEUE_DEAD && s->plan->waits)))
+        status = fail(o, EX_USAGE, "--state: %s: not %sretry or scheduled",
+                      o->state, s->plan->waits ? "" : "dead, ");
     if (status == 0)
         status = check_args(s);
     if (status == 0)

@@ -271,6 +271,38 @@ static void what_has_ended_cannot_be_cancelled(void **state)
     assert_int_equal(redis_int(runs_redis, "ZCARD belt:{q}:dead"), 1);
 }
 
+static void what_waits_goes_by_filter(void **state)
+{
+    (void)state;
+    redis_do(runs_redis, "ZADD belt:{q}:scheduled 9999999999999 %s",
+             "{\"id\":\"a\",\"type\":\"t\",\"unique\":\"k\",\"keep\":60000}");
+    redis_do(runs_redis, "ZADD belt:{q}:scheduled 9999999999999 %s",
+             "{\"id\":\"b\",\"type\":\"u\"}");
+    redis_do(runs_redis, "ZADD belt:{q}:retry 9999999999999 %s",
+             "{\"id\":\"c\",\"type\":\"t\",\"error\":{\"class\":\"exit\","
+             "\"message\":\"no route\"}}");
+    redis_do(runs_redis, "ZADD belt:{q}:retry 9999999999999 nonsense");
+    redis_do(runs_redis, "ZADD belt:{q}:dead 1 %s",
+             "{\"id\":\"d\",\"type\":\"t\"}");
+    redis_do(runs_redis, "SET belt:{q}:unique:k a");
+    CANCEL("c ", "2 would be cancelled", "cancel", "q", "-t", "t", "--dry-run");
+    CANCEL("1 cancelled\n", "", "cancel", "q", "--error", "*route");
+    CANCEL("1 cancelled\n", "", "cancel", "q", "--type", "t", "--state",
+           "scheduled");
+    expect_state("a", "cancelled");
+    assert_int_equal(redis_int(runs_redis, "EXISTS belt:{q}:unique:k"), 0);
+    EXPECT(runs_redis, NULL, 1, "1 cancelled, 1 left\n", "no envelope",
+           "cancel", "q", "--all");
+    assert_int_equal(redis_int(runs_redis, "ZCARD belt:{q}:dead"), 1);
+    expect_stats(3, 0);
+    EXPECT(runs_redis, NULL, 64, "", "not retry or scheduled", "cancel", "q",
+           "--all", "--state", "dead");
+    EXPECT(runs_redis, NULL, 64, "", "are for queues", "cancel", "q/a",
+           "--all");
+    EXPECT(runs_redis, NULL, 64, "", "--wait", "cancel", "q", "--all",
+           "--wait");
+}
+
 static void names_come_from_stdin_and_rows_are_for_programs(void **state)
 {
     (void)state;
@@ -327,6 +359,7 @@ int main(void)
         CLAIM(a_worker_that_ends_need_not_wait_for_it),
         CLAIM(the_mark_outlives_a_worker),
         CLAIM(what_has_ended_cannot_be_cancelled),
+        CLAIM(what_waits_goes_by_filter),
         CLAIM(names_come_from_stdin_and_rows_are_for_programs),
         CLAIM(a_set_that_is_none_stops_nothing),
         CLAIM(a_queue_has_so_many_marks_and_no_more),
