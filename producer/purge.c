@@ -44,6 +44,7 @@ struct head {
 struct purge {
     const struct options *o; /* borrowed */
     FILE *file;              /* owned: of --export; else NULL */
+    int file_errno;          /* of the first write that failed; 0: none */
     struct client *client;   /* owned */
     struct keys keys;
     struct head head;
@@ -72,10 +73,21 @@ static int open_file(struct purge *p)
     return fail(p->o, EX_CANTCREAT, "--export: %s: %s", path, strerror(errno));
 }
 
-/* What was written is on the disk. */
+/* That it failed is told by sync_file: a later flush may well succeed. */
+static void write_job(struct purge *p, struct bytes element,
+                      const struct job *job, const char *why)
+{
+    if (p->file && p->file_errno == 0 &&
+        !export_job(p->file, element, job, why))
+        p->file_errno = errno != 0 ? errno : EIO;
+}
+
+/* What was written is on the disk, all of it. */
 static int sync_file(struct purge *p)
 {
-    if (!p->file || (fflush(p->file) == 0 && fsync(fileno(p->file)) == 0))
+    errno = p->file_errno;
+    if (!p->file ||
+        (errno == 0 && fflush(p->file) == 0 && fsync(fileno(p->file)) == 0))
         return 0;
     return fail(p->o, EX_IOERR, "--export: %s: %s", p->o->export_to,
                 strerror(errno));
@@ -106,8 +118,8 @@ static int act(struct select *s, const struct selected *jobs, unsigned n)
     struct purge *p = s->arg;
     int64_t before = s->done;
 
-    for (unsigned i = 0; p->file && i < n; i++)
-        (void)export_job(p->file, jobs[i].element, jobs[i].job, jobs[i].why);
+    for (unsigned i = 0; i < n; i++)
+        write_job(p, jobs[i].element, jobs[i].job, jobs[i].why);
     int status = sync_file(p);
     if (status == 0)
         status = remove_jobs(s, jobs, n);
@@ -210,8 +222,7 @@ static int purge_head(struct purge *p)
         struct errbuf eb = {""};
         parsed[i] = job_of(e, &eb);
         describe(&jobs[i], e, parsed[i], &uniques[i]);
-        if (p->file)
-            (void)export_job(p->file, e, parsed[i], eb.text);
+        write_job(p, e, parsed[i], eb.text);
     }
     int status = sync_file(p);
     p->answered = p->changed = false;

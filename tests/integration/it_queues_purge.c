@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -196,6 +197,42 @@ static void a_killed_purge_loses_nothing(void **state)
     free(seen);
 }
 
+/*
+ * Lines that are longer than a buffer go to the file at once: the write fails,
+ * and a flush behind it has nothing left to fail with.
+ */
+static void a_full_disk_loses_nothing(void **state)
+{
+    static const char *const sets[] = {"ready", "dead"};
+    struct rlimit was, small;
+    struct buf big = {0};
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    small = (struct rlimit){64 * 1024, was.rlim_max};
+    buf_str(&big, "{\"id\":\"a\",\"type\":\"t\",\"payload\":\"");
+    for (int i = 0; i < 100 * 1024; i++)
+        buf_char(&big, 'x');
+    buf_str(&big, "\"}");
+    redis_do(server, "RPUSH belt:{q} %s", big.data);
+    redis_do(server, "ZADD belt:{q}:dead 1 %s", big.data);
+    buf_done(&big);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    for (int i = 0; i < 2; i++) {
+        (void)unlink(path);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        struct cli_result r = CLI(server, NULL, "queues", "purge", "q", "--yes",
+                                  "--state", sets[i], "--export", path);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+        assert_int_equal(r.status, 74);
+        assert_non_null(strstr(r.err, "File too large"));
+        cli_result_done(&r);
+    }
+    (void)signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(redis_int(server, "LLEN belt:{q}"), 1);
+    assert_int_equal(redis_int(server, "ZCARD belt:{q}:dead"), 1);
+}
+
 /* ---- delete ---- */
 
 static void delete_refuses_a_queue_in_use(void **state)
@@ -279,6 +316,7 @@ int main(void)
         TEST(purge_exports_every_state),
         TEST(what_workers_take_is_not_purged),
         TEST(a_killed_purge_loses_nothing),
+        TEST(a_full_disk_loses_nothing),
         TEST(delete_refuses_a_queue_in_use),
         TEST(delete_takes_all_of_it_and_no_more),
     };
