@@ -90,27 +90,29 @@ static int add(const struct options *o, const struct cron_entry *e)
     return status;
 }
 
+static int payload_status(int err)
+{
+    return err == ERR_MISSING  ? EX_NOINPUT
+           : err == ERR_SYSTEM ? EX_IOERR
+                               : EX_DATAERR;
+}
+
 static int run_add(const struct options *o)
 {
     struct buf payload = {0};
     struct push_options p;
     struct cron_entry *e = NULL;
     struct errbuf eb;
-    int status = 0;
-    int rc = push_options_read(o, &p, &eb);
+    int status, rc;
 
-    if (rc == 0)
-        rc = payload_build(o->args + 3, o->arg_count - 3, CRON_ENTRY_MAX_BYTES,
-                           &payload, &eb);
-    if (rc == 0)
-        rc = make(o, &payload, &p, &e, &eb);
-    if (rc != 0)
-        status = fail(o,
-                      rc == ERR_SYSTEM ? EX_UNAVAILABLE
-                      : rc == ERR_MISSING && e == NULL && payload.len == 0
-                          ? EX_NOINPUT
-                          : EX_DATAERR,
-                      "%s", eb.text);
+    if (push_options_read(o, &p, &eb) != 0)
+        status = fail(o, EX_USAGE, "%s", eb.text);
+    else if ((rc = payload_build(o->args + 3, o->arg_count - 3,
+                                 CRON_ENTRY_MAX_BYTES, &payload, &eb)) != 0)
+        status = fail(o, payload_status(rc), "%s", eb.text);
+    else if ((rc = make(o, &payload, &p, &e, &eb)) != 0)
+        status = fail(o, rc == ERR_SYSTEM ? EX_UNAVAILABLE : EX_DATAERR, "%s",
+                      eb.text);
     else
         status = add(o, e);
     cron_entry_free(e);

@@ -107,6 +107,10 @@ static void what_is_wrong_is_refused_and_named(void **state)
     EXPECT(redis, NULL, 65, "", "no name of an entry", "cron", "add", "a b",
            "@daily", "t");
     EXPECT(redis, NULL, 65, "", "", "cron", "add", "n", "@daily", "t", "{");
+    EXPECT(redis, NULL, 66, "", "/none", "cron", "add", "n", "@daily", "t",
+           "@/none");
+    EXPECT(redis, NULL, 64, "", "--backoff", "cron", "add", "n", "@daily", "t",
+           "--backoff", "soon");
     EXPECT(redis, NULL, 64, "", "an argument is missing", "cron", "add", "n",
            "@daily");
     EXPECT(redis, NULL, 64, "", "did you mean cron add?", "cron", "ad");

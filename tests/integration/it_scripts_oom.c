@@ -18,7 +18,7 @@
 #include "tests/support/wait.h"
 #include "tests/unit/unit.h"
 
-enum { MANY = 1 << 30, ROUNDS = 60, FEED = 20, STEPS_MAX = 5000 };
+enum { MANY = 1 << 30, ROUNDS = 60, FEED = 20, STEPS_MAX = 5000, FEW = 8 };
 
 static struct lua_oom *oom;
 
@@ -174,7 +174,8 @@ static void a_failed_allocation_loses_no_job(void **state)
         print_message("  %s: %u allocations, Redis died of %u, was confused "
                       "by %u\n",
                       calls[i].name, sum.steps, sum.died, sum.confused);
-        assert_true(sum.steps > sum.died); /* or no script was reached */
+        /* Or no script was reached; the arguments of a short one are all. */
+        assert_true(sum.steps > sum.died || sum.steps < FEW);
     }
 }
 
