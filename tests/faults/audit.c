@@ -114,7 +114,11 @@ static void compare_stats(struct battle *b, const struct journal *j)
                 {"retried", m.retried},     {"put_off", m.put_off},
                 {"dead", m.dead},           {"invalid", m.invalid},
                 {"released", m.released},   {"reaped", m.reaped},
-                {"straggled", m.straggled}, {"promoted", m.promoted}};
+                {"straggled", m.straggled}, {"promoted", m.promoted},
+                {"cancelled", m.cancelled}, {"expired", m.expired},
+                {"snoozed", m.snoozed},     {"requeued", m.requeued},
+                {"removed", m.removed},     {"purged", m.purged},
+                {"sent", m.sent},           {"ticked", m.ticked}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         long long is = battle_stat(b, rows[i].name);
         if (is != (long long)rows[i].moved)
@@ -379,13 +383,14 @@ void audit(struct battle *b, struct verdict *ret)
             b,
             "journal: lost %llu, twice %llu, settled twice %llu, "
             "without lease %llu, miscounted %llu, out of order %llu, "
-            "altered %llu, tokens %llu, unknown %llu",
+            "altered %llu, tokens %llu, outlived %llu, unknown %llu",
             (unsigned long long)found.lost, (unsigned long long)found.twice,
             (unsigned long long)found.settled_twice,
             (unsigned long long)found.unleased,
             (unsigned long long)found.miscounted,
             (unsigned long long)found.order, (unsigned long long)found.altered,
             (unsigned long long)found.fences,
+            (unsigned long long)found.outlived,
             (unsigned long long)found.unknown);
     if (journal_left(j) != 0)
         battle_breach(b, "journal: %llu jobs left",

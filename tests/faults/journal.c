@@ -53,7 +53,7 @@ uint64_t journal_breach_count(const struct journal *j)
 {
     const struct breaches *b = &j->account.report.breaches;
     return b->lost + b->twice + b->settled_twice + b->unleased + b->miscounted +
-           b->order + b->altered + b->fences + b->unknown;
+           b->order + b->altered + b->fences + b->outlived + b->unknown;
 }
 
 uint64_t journal_left(const struct journal *j)
@@ -81,6 +81,13 @@ size_t journal_jobs(const struct journal *j)
 const struct job_history *journal_job(const struct journal *j, size_t i)
 {
     return &j->account.jobs[i]->h;
+}
+
+const struct job_history *journal_find(const struct journal *j, const char *id)
+{
+    const struct job *job =
+        index_get(&j->account.by_id, (struct text){id, strlen(id)});
+    return job != NULL ? &job->h : NULL;
 }
 
 int64_t journal_stat(const struct journal *j, const char *field)

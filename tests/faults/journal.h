@@ -46,6 +46,12 @@ struct moves {
     uint64_t cancelled;    /* left for good */
     uint64_t expired;      /* active -> dead */
     uint64_t sent, leaves; /* into outbox, and out of it */
+    uint64_t requeued;     /* dead, retry, scheduled -> ready */
+    uint64_t removed;      /* dead, retry, scheduled -> gone */
+    uint64_t purged;       /* ready -> gone */
+    uint64_t replaced;     /* another payload in scheduled */
+    uint64_t ticked;       /* of pushed: by cron */
+    uint64_t imported;     /* into dead, from nowhere */
 };
 
 struct job_history {
@@ -58,7 +64,7 @@ struct job_history {
      * one that the journal does not tell from others.
      */
     uint64_t first_fence, last_fence, fences;
-    bool settled; /* done, discarded, cancelled, in dead, or sent away */
+    bool settled; /* done, discarded, cancelled, in dead, sent away, removed */
 };
 
 /* What a battle may do on purpose, and is then no breach. */
@@ -98,7 +104,9 @@ struct breaches {
     uint64_t order;
     uint64_t altered; /* a payload changed on the way */
     uint64_t fences;  /* a fencing number that did not grow, or was not given */
-    uint64_t unknown; /* a command, or a move of a job, that no script makes */
+    uint64_t outlived; /* a lock without an end, of a job that has ended, or the
+                        * mark of one that was cancelled */
+    uint64_t unknown;  /* a command, or a move of a job, that no script makes */
 };
 struct breaches journal_breaches(const struct journal *j);
 uint64_t journal_breach_count(const struct journal *j); /* of all kinds */
@@ -111,6 +119,9 @@ uint64_t journal_left(const struct journal *j);
 struct moves journal_moves(const struct journal *j);
 size_t journal_jobs(const struct journal *j);
 const struct job_history *journal_job(const struct journal *j, size_t i);
+
+/* The job of this id, or NULL. Lent until free. */
+const struct job_history *journal_find(const struct journal *j, const char *id);
 
 /* The value of the queue's stats field as the journal has it, 0: none. */
 int64_t journal_stat(const struct journal *j, const char *field);

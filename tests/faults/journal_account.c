@@ -67,8 +67,13 @@ static void learn(struct account *a, struct job *j, const struct envelope *e)
         return;
     if (j->h.id[0] == '\0')
         memcpy(j->h.id, e->id.p, e->id.len);
-    if (j->h.serial == 0 && index_get(&a->by_id, e->id) == NULL)
+    struct job *named = index_get(&a->by_id, e->id);
+    char name[SHOWN_MAX];
+    if (named == NULL)
         index_put(&a->by_id, e->id, j);
+    else if (named != j && named->alive > 0 && j->h.moves.pushed == 0)
+        report_breach(&a->report, &a->report.breaches.twice,
+                      "twice: %s has the id of another", job_shown(j, name));
 }
 
 static struct job *job_new(struct account *a, const struct envelope *e)
@@ -163,6 +168,24 @@ static bool has_unmatched(const struct account *a)
     return false;
 }
 
+/* Whose payload in scheduled this is from now on, or NULL. */
+static struct job *replaced(struct account *a, const struct change *to)
+{
+    const struct envelope *e = &to->element->envelope;
+    struct job *j = NULL;
+    if (to->role == ROLE_SCHEDULED && e->id.p != NULL)
+        j = index_get(&a->by_id, e->id);
+    const struct change *from = j != NULL ? departure_of(j) : NULL;
+    if (from == NULL || from->role != ROLE_SCHEDULED)
+        return NULL;
+    if (j->h.serial != 0)
+        (void)index_remove(&a->by_serial, serial_key(&j->h.serial));
+    j->h.serial = e->serial;
+    if (j->h.serial != 0)
+        index_put(&a->by_serial, serial_key(&j->h.serial), j);
+    return j;
+}
+
 static void match_by_name(struct account *a)
 {
     for (size_t i = 0; i < a->world.change_count; i++) {
@@ -172,6 +195,8 @@ static void match_by_name(struct account *a)
         struct job *j = c->element->job;
         struct job *named = known(a, &c->element->envelope);
         char name[SHOWN_MAX];
+        if (j == NULL && named == NULL)
+            named = replaced(a, c);
         if (j == NULL)
             c->element->job = j = named;
         else if (named != NULL && named != j)
@@ -252,6 +277,7 @@ void account_transaction(struct account *a)
             judge(a, &w->changes[i]);
     }
     judge_departures(a);
+    judge_outlived(a);
     judge_fences(a);
     judge_counters(a);
     forget_departures(a);

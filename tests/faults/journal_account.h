@@ -19,6 +19,7 @@ struct job {
     unsigned outbox; /* of alive: in the outbox */
     uint64_t seq;    /* when it came into ready */
     bool touched;    /* its order in ready means nothing any more */
+    bool ended;      /* in this transaction */
 
     /* Of the transaction: the places that it left. */
     struct change *gone, *gone_last;
@@ -56,7 +57,19 @@ void account_done(struct account *a);
 /* Judges what the world noted, and lets it forget. */
 void account_transaction(struct account *a);
 
-/* ---- between journal_account.c and journal_judge.c ---- */
+/* ---- between journal_account.c and those that judge ---- */
+
+/* Counts it for the transaction, for all and for the job. */
+#define COUNT(a, j, field)                                                     \
+    do {                                                                       \
+        (a)->now.field++;                                                      \
+        (a)->total.field++;                                                    \
+        (j)->h.moves.field++;                                                  \
+    } while (0)
+
+#define BREACH(a, kind, ...)                                                   \
+    report_breach(&(a)->report, &(a)->report.breaches.kind,                    \
+                  #kind ": " __VA_ARGS__)
 
 /* "job 17" or "job 01J…" or "a job without id". Returns out. */
 const char *job_shown(const struct job *j, char out[SHOWN_MAX]);
@@ -75,12 +88,27 @@ unsigned follow_expected(const struct change *c);
 /* ---- journal_judge.c ---- */
 /* One came and did not leave another place; job is new if fresh. */
 void judge_arrival(struct account *a, const struct change *to, bool fresh);
-/* Some left without coming anywhere. */
-void judge_departures(struct account *a);
 /* What was counted, and numbered, against what was moved. */
 void judge_counters(struct account *a);
 void judge_fences(struct account *a);
+/* For those who take part in it by a lane. */
+void judge_need_lease(struct account *a, const struct change *c,
+                      const char *what);
+/* Those that only were pushed leave in the order in which they came. */
+void judge_leave_ready(struct account *a, struct job *j);
 /* A lane took over a whole active list. */
 void judge_rename(struct account *a, const struct change *c);
+
+/* ---- journal_end.c ---- */
+/* Whether there is room for one more in what was counted. */
+bool judge_is_left(const struct account *a, const char *field, uint64_t now);
+/* Retry, scheduled or dead. */
+bool judge_is_waiting(enum role role);
+/* Counters mean nothing where they cannot be written. */
+bool judge_counts(const struct account *a);
+/* Some left without coming anywhere. */
+void judge_departures(struct account *a);
+/* Locks and marks of what ended. */
+void judge_outlived(struct account *a);
 
 #endif

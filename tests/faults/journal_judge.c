@@ -9,25 +9,13 @@
 #include "common/base/mem.h"
 #include "tests/faults/journal_account.h"
 
-/* Counts it for the transaction, for all and for the job. */
-#define COUNT(a, j, field)                                                     \
-    do {                                                                       \
-        (a)->now.field++;                                                      \
-        (a)->total.field++;                                                    \
-        (j)->h.moves.field++;                                                  \
-    } while (0)
-
-#define BREACH(a, kind, ...)                                                   \
-    report_breach(&(a)->report, &(a)->report.breaches.kind,                    \
-                  #kind ": " __VA_ARGS__)
-
 static const char *lane_of(const struct change *c, char out[SHOWN_MAX])
 {
     return text_shown(c->key->lane, out);
 }
 
-static void need_lease(struct account *a, const struct change *c,
-                       const char *what)
+void judge_need_lease(struct account *a, const struct change *c,
+                      const char *what)
 {
     char lane[SHOWN_MAX], name[SHOWN_MAX];
     if (!c->leased)
@@ -47,8 +35,7 @@ static void number(struct account *a, struct job *j)
     a->numbered[a->numbered_count++] = j;
 }
 
-/* Those that only were pushed leave in the order in which they came. */
-static void leave_ready(struct account *a, struct job *j)
+void judge_leave_ready(struct account *a, struct job *j)
 {
     char name[SHOWN_MAX];
     if (!j->touched && j->seq < a->left)
@@ -63,11 +50,11 @@ static void judge_fetch(struct account *a, const struct change *from,
                         const struct change *to)
 {
     struct job *j = to->element->job;
-    leave_ready(a, j);
+    judge_leave_ready(a, j);
     COUNT(a, j, fetched);
     if (from->how == HOW_MOVED) /* BLMOVE asks nobody and gives no number */
         return;
-    need_lease(a, to, "fetched");
+    judge_need_lease(a, to, "fetched");
     number(a, j);
 }
 
@@ -113,7 +100,7 @@ static void judge_return(struct account *a, const struct change *from,
     judge_place(a, from, to);
     if (way == RELEASE) {
         COUNT(a, j, released);
-        need_lease(a, from, "released");
+        judge_need_lease(a, from, "released");
         return;
     }
     if (way == REAP)
@@ -161,10 +148,10 @@ static void judge_active(struct account *a, const struct change *from,
         judge_return(a, from, to);
     } else if (to->role == ROLE_RETRY || to->role == ROLE_DEAD ||
                to->role == ROLE_SCHEDULED) {
-        need_lease(a, from, "settled");
+        judge_need_lease(a, from, "settled");
         count_failed(a, to);
     } else if (from->key == to->key && from->how == HOW_MOVED) {
-        need_lease(a, from, "stamped");
+        judge_need_lease(a, from, "stamped");
         number(a, to->element->job);
     } else {
         no_arrow(a, from, to);
@@ -190,6 +177,35 @@ static bool is_replaced(const struct change *from, const struct change *to)
     return from->role == ROLE_SCHEDULED && to->role == ROLE_SCHEDULED;
 }
 
+/* People put what is dead or waits into ready, or send it elsewhere. */
+static bool is_requeued(const struct account *a, const struct change *from,
+                        const struct change *to)
+{
+    return judge_is_waiting(from->role) &&
+           (to->role == ROLE_OUTBOX ||
+            (to->role == ROLE_READY &&
+             judge_is_left(a, "requeued", a->now.requeued)));
+}
+
+static void requeue(struct account *a, const struct change *from,
+                    const struct change *to)
+{
+    struct job *j = to->element->job;
+    char name[SHOWN_MAX];
+    if (to->at_head)
+        BREACH(a, order, "%s was put in front of those that wait",
+               job_shown(j, name));
+    j->touched = true;
+    if (from->role == ROLE_DEAD)
+        j->h.settled = false;
+    if (to->role == ROLE_READY) {
+        COUNT(a, j, requeued);
+    } else {
+        COUNT(a, j, sent);
+        j->outbox++;
+    }
+}
+
 void judge_move(struct account *a, const struct change *from,
                 const struct change *to)
 {
@@ -198,10 +214,14 @@ void judge_move(struct account *a, const struct change *from,
         j->alive--;
     if (to->role != ROLE_DEAD)
         j->alive++;
-    if (is_replaced(from, to))
+    if (is_replaced(from, to)) {
+        COUNT(a, j, replaced);
         return;
+    }
     judge_payload(a, from, to);
-    if (from->role == ROLE_ACTIVE) {
+    if (is_requeued(a, from, to)) {
+        requeue(a, from, to);
+    } else if (from->role == ROLE_ACTIVE) {
         judge_active(a, from, to);
     } else if (from->role == ROLE_READY && to->role == ROLE_ACTIVE) {
         judge_fetch(a, from, to);
@@ -212,6 +232,7 @@ void judge_move(struct account *a, const struct change *from,
     } else {
         no_arrow(a, from, to);
     }
+    j->ended = j->ended || to->role == ROLE_DEAD;
     j->h.settled = j->h.settled || (to->role == ROLE_DEAD && j->alive == 0);
 }
 
@@ -240,8 +261,10 @@ bool judge_is_push(const struct account *a)
         if (!c->came || (c->role != ROLE_READY && c->role != ROLE_SCHEDULED))
             return false;
     }
-    return w->delta_count == 0 ||
-           (w->delta_count == 1 && world_delta(w, "pushed") > 0);
+    int64_t pushed = world_delta(w, "pushed"),
+            ticked = world_delta(w, "ticked");
+    return w->delta_count == 0 || (w->delta_count == 1 && pushed > 0) ||
+           (w->delta_count == 2 && pushed > 0 && ticked > 0);
 }
 
 static void come_in(struct account *a, const struct change *to)
@@ -250,6 +273,8 @@ static void come_in(struct account *a, const struct change *to)
     j->touched = j->h.moves.pushed > 0 || to->role != ROLE_READY || to->at_head;
     j->seq = ++a->came;
     COUNT(a, j, pushed);
+    if (judge_is_left(a, "ticked", a->now.ticked))
+        COUNT(a, j, ticked);
 }
 
 /* A job that a lane of at-most-once took comes back, or failed. */
@@ -285,6 +310,7 @@ void judge_arrival(struct account *a, const struct change *to, bool fresh)
     bool failed = to->role == ROLE_RETRY || to->role == ROLE_DEAD ||
                   (to->role == ROLE_SCHEDULED && !a->push);
     bool relayed = j->outbox > 0 && j->alive == j->outbox;
+    bool is_tick = world_delta(&a->world, "ticked") > 0;
     unsigned alive = j->alive;
     char name[SHOWN_MAX];
     if (to->role != ROLE_DEAD)
@@ -296,8 +322,14 @@ void judge_arrival(struct account *a, const struct change *to, bool fresh)
     } else if (j->popped > 0 || (fresh && failed && a->popped > 0)) {
         come_back(a, to);
     } else if (into_queue && a->push &&
-               (fresh || relayed || j->h.serial == 0)) {
+               (fresh || relayed || (j->h.serial == 0 && !is_tick))) {
         come_in(a, to);
+    } else if (to->role == ROLE_DEAD && relayed) {
+        j->h.settled = false; /* cannot be delivered: it leaves next */
+    } else if (to->role == ROLE_DEAD && fresh && a->world.delta_count <= 1 &&
+               world_delta(&a->world, "dead_bytes") >= 0) {
+        COUNT(a, j, imported);
+        j->h.settled = true;
     } else if (alive == 0 && j->h.settled) {
         BREACH(a, settled_twice, "%s is in %s after its end",
                job_shown(j, name), role_name(to->role));
@@ -310,105 +342,6 @@ void judge_arrival(struct account *a, const struct change *to, bool fresh)
     }
     if (to->role == ROLE_ACTIVE)
         number(a, j);
-}
-
-/* ---- departures ---- */
-
-/* Counters mean nothing where they cannot be written. */
-static bool counts(const struct account *a)
-{
-    bool stopped =
-        a->allowed & JOURNAL_TWICE && (a->doubled || a->world.delta_count == 0);
-    return world_counts(&a->world) && !stopped;
-}
-
-static void lose(struct account *a, const struct change *c)
-{
-    char name[SHOWN_MAX];
-    BREACH(a, lost, "%s left %s and is nowhere",
-           job_shown(c->element->job, name), role_name(c->role));
-}
-
-/* Whether there is room for one more in what was counted. */
-static bool is_left(const struct account *a, const char *field, uint64_t now)
-{
-    return now < (uint64_t)world_delta(&a->world, field);
-}
-
-/*
- * Which of those that left an active list were done, discarded or cancelled
- * the journal does not say. Those that others follow were done; those that
- * others should have followed are taken to be the last.
- */
-static void judge_end(struct account *a, const struct change *c)
-{
-    struct job *j = c->element->job;
-    char name[SHOWN_MAX];
-    unsigned expected = follow_expected(c);
-    bool others = expected > 0 && c->followers == 0 && counts(a);
-    need_lease(a, c, "settled");
-    if (others && is_left(a, "cancelled", a->now.cancelled)) {
-        COUNT(a, j, cancelled);
-    } else if (others && is_left(a, "discarded", a->now.discarded)) {
-        COUNT(a, j, discarded);
-    } else if (!counts(a) || is_left(a, "done", a->now.done)) {
-        COUNT(a, j, done);
-        if (c->followers < expected)
-            BREACH(a, lost, "of %u jobs that follow %s %u came", expected,
-                   job_shown(j, name), c->followers);
-    } else if (is_left(a, "discarded", a->now.discarded)) {
-        COUNT(a, j, discarded);
-    } else if (is_left(a, "cancelled", a->now.cancelled)) {
-        COUNT(a, j, cancelled);
-    } else {
-        lose(a, c);
-        return;
-    }
-    j->h.settled = j->alive == 0;
-}
-
-static void judge_departure(struct account *a, const struct change *c)
-{
-    struct job *j = c->element->job;
-    if (c->role == ROLE_DEAD) {
-        a->evicted += c->how == HOW_REMOVED;
-        return;
-    }
-    j->alive--;
-    if (c->role == ROLE_ACTIVE && c->how == HOW_REMOVED) {
-        judge_end(a, c);
-    } else if (c->role == ROLE_OUTBOX && c->how == HOW_REMOVED) {
-        j->outbox--;
-        COUNT(a, j, leaves);
-        j->h.settled = j->alive == 0;
-    } else if (c->role == ROLE_READY && c->how == HOW_POPPED) {
-        leave_ready(a, j);
-        COUNT(a, j, popped);
-        j->popped++;
-        a->popped++;
-    } else {
-        lose(a, c);
-    }
-}
-
-/* 0: others follow it; 1: none should; 2: others should, and do not. */
-static unsigned turn_of(const struct change *c)
-{
-    if (c->followers > 0)
-        return 0;
-    return follow_expected(c) > 0 ? 2 : 1;
-}
-
-void judge_departures(struct account *a)
-{
-    for (unsigned turn = 0; turn <= 2; turn++) {
-        for (size_t i = 0; i < a->world.change_count; i++) {
-            const struct change *c = &a->world.changes[i];
-            if (!c->came && !c->matched && c->element->job != NULL &&
-                turn_of(c) == turn)
-                judge_departure(a, c);
-        }
-    }
 }
 
 /* ---- counters and fences ---- */
@@ -428,7 +361,7 @@ static void settle_popped(struct account *a, const char *field, uint64_t *now,
 void judge_counters(struct account *a)
 {
     int64_t pushed = world_delta(&a->world, "pushed");
-    if (!counts(a) || a->doubled)
+    if (!judge_counts(a) || a->doubled)
         return;
     settle_popped(a, "done", &a->now.done, &a->total.done);
     settle_popped(a, "discarded", &a->now.discarded, &a->total.discarded);
@@ -444,6 +377,10 @@ void judge_counters(struct account *a)
                   {"expired", a->now.expired},
                   {"snoozed", a->now.snoozed},
                   {"cancelled", a->now.cancelled},
+                  {"requeued", a->now.requeued},
+                  {"removed", a->now.removed},
+                  {"purged", a->now.purged},
+                  {"ticked", a->now.ticked},
                   {"sent", a->now.sent},
                   {"invalid", a->now.invalid},
                   {"released", a->now.released},

@@ -295,10 +295,20 @@ static void run_incr(struct world *w, struct key *k, const struct command *c)
     w->fence_given = true;
 }
 
-/* Sets the fence, or puts something foreign in the place of any other key. */
+/*
+ * Sets the fence, or who holds a lock (of one that ends by itself nobody need
+ * know), or puts something foreign in the place of any other key.
+ */
 static void run_set(struct world *w, struct key *k, const struct command *c)
 {
     int64_t n;
+    if (k->role == ROLE_LOCK && c->count > 2) {
+        bool ends =
+            c->count > 4 || (c->count == 4 && !text_named(c->words[3], "NX"));
+        k->planted = false;
+        lock_set(w, k, ends ? (struct text){0} : c->words[2]);
+        return;
+    }
     if (k->role != ROLE_FENCE || !number(c, 2, &n)) {
         key_plant(w, k);
         return;
@@ -394,10 +404,12 @@ static bool fits(const struct key *k, enum type type)
     case ROLE_DEAD:
     case ROLE_LEASES:
     case ROLE_REAPED:
+    case ROLE_MARKS:
         return type == SET;
     case ROLE_STATS:
         return type == HASH;
     case ROLE_FENCE:
+    case ROLE_LOCK:
         return type == STRING;
     case ROLE_ASIDE:
         return (type == LIST && k->members.count == 0) ||

@@ -41,7 +41,8 @@ const char *role_name(enum role role)
         [ROLE_DEAD] = "dead",         [ROLE_OUTBOX] = "outbox",
         [ROLE_ASIDE] = "another key", [ROLE_LEASES] = "leases",
         [ROLE_REAPED] = "reaped",     [ROLE_STATS] = "stats",
-        [ROLE_FENCE] = "fence",       [ROLE_PLAIN] = "no key of jobs"};
+        [ROLE_FENCE] = "fence",       [ROLE_LOCK] = "a lock",
+        [ROLE_MARKS] = "cancelled",   [ROLE_PLAIN] = "no key of jobs"};
     return names[role];
 }
 
@@ -53,11 +54,12 @@ static enum role role_of(const struct world *w, struct text name,
     static const struct {
         const char *suffix;
         enum role role;
-    } roles[] = {{":retry", ROLE_RETRY},   {":scheduled", ROLE_SCHEDULED},
-                 {":dead", ROLE_DEAD},     {":outbox", ROLE_OUTBOX},
-                 {":leases", ROLE_LEASES}, {":reaped", ROLE_REAPED},
-                 {":stats", ROLE_STATS},   {":fence", ROLE_FENCE}};
-    static const char active[] = ":active:";
+    } roles[] = {{":retry", ROLE_RETRY},    {":scheduled", ROLE_SCHEDULED},
+                 {":dead", ROLE_DEAD},      {":outbox", ROLE_OUTBOX},
+                 {":leases", ROLE_LEASES},  {":reaped", ROLE_REAPED},
+                 {":stats", ROLE_STATS},    {":fence", ROLE_FENCE},
+                 {":cancelled", ROLE_MARKS}};
+    static const char active[] = ":active:", lock[] = ":unique:";
     *ret_lane = (struct text){0};
     if (name.len < w->prefix_len ||
         memcmp(name.p, w->prefix, w->prefix_len) != 0)
@@ -75,6 +77,9 @@ static enum role role_of(const struct world *w, struct text name,
                                   rest.len - (sizeof(active) - 1)};
         return ROLE_ACTIVE;
     }
+    if (rest.len > sizeof(lock) - 1 &&
+        memcmp(rest.p, lock, sizeof(lock) - 1) == 0)
+        return ROLE_LOCK;
     return ROLE_PLAIN;
 }
 
@@ -121,7 +126,8 @@ void world_init(struct world *w, const char *queue, struct report *report)
         struct key **at;
     } keys[] = {{"leases", ROLE_LEASES, &w->leases},
                 {"reaped", ROLE_REAPED, &w->reaped},
-                {"stats", ROLE_STATS, &w->stats_key}};
+                {"stats", ROLE_STATS, &w->stats_key},
+                {"cancelled", ROLE_MARKS, &w->marks}};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         char *name = mem_printf("%s:%s", w->prefix, keys[i].suffix);
         *keys[i].at =
@@ -155,6 +161,7 @@ void world_done(struct world *w)
         free(k);
     }
     index_done(&w->keys);
+    index_done(&w->held);
     free(w->changes);
     free(w->prefix);
 }
@@ -313,10 +320,20 @@ void set_remove(struct world *w, struct key *k, struct text member)
 
 /* ---- whole keys ---- */
 
+void lock_set(struct world *w, struct key *k, struct text id)
+{
+    if (k->holder.p != NULL && index_get(&w->held, k->holder) == k)
+        (void)index_remove(&w->held, k->holder);
+    k->holder = id;
+    if (id.p != NULL && index_get(&w->held, id) == NULL)
+        index_put(&w->held, id, k);
+}
+
 void key_empty(struct world *w, struct key *k)
 {
     struct element *e;
     size_t at = 0;
+    lock_set(w, k, (struct text){0});
     while (k->first != NULL)
         list_remove(w, k, k->first, HOW_KILLED);
     while ((e = index_next(&k->members, &at)) != NULL)
@@ -334,8 +351,8 @@ void key_plant(struct world *w, struct key *k)
 
 bool key_is_empty(const struct key *k)
 {
-    return k->len == 0 && k->members.count == 0 && k->field_count == 0 &&
-           !k->planted;
+    return k->holder.p == NULL && k->len == 0 && k->members.count == 0 &&
+           k->field_count == 0 && !k->planted;
 }
 
 void key_rename(struct world *w, struct key *from, struct key *to)
@@ -370,6 +387,16 @@ void key_rename(struct world *w, struct key *from, struct key *to)
 bool world_has_lease(const struct world *w, struct text lane)
 {
     return index_get(&w->leases->members, lane) != NULL;
+}
+
+bool world_locks(const struct world *w, struct text id)
+{
+    return index_get(&w->held, id) != NULL;
+}
+
+bool world_marks(const struct world *w, struct text id)
+{
+    return index_get(&w->marks->members, id) != NULL;
 }
 
 bool world_counts(const struct world *w)

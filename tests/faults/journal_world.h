@@ -30,6 +30,8 @@ enum role {
     ROLE_REAPED,
     ROLE_STATS,
     ROLE_FENCE,
+    ROLE_LOCK,  /* of a unique key */
+    ROLE_MARKS, /* to cancel jobs */
     ROLE_PLAIN, /* holds no jobs and says nothing about them */
 };
 const char *role_name(enum role role);
@@ -37,7 +39,7 @@ const char *role_name(enum role role);
 struct job; /* the accountant's */
 
 /* A field of stats, and its value or what was added to it. */
-enum { FIELDS_MAX = 64 };
+enum { FIELDS_MAX = 128 };
 struct delta {
     struct text field;
     int64_t n;
@@ -63,6 +65,7 @@ struct key {
     int64_t first_at, last_at; /* places at both ends */
     size_t len;                /* of the list */
     struct index members;      /* of a set, to elements */
+    struct text holder;        /* of a lock that has no end; .p NULL: none */
     struct delta *fields;      /* owned; of stats */
     size_t field_count;
 };
@@ -109,7 +112,8 @@ struct world {
     size_t prefix_len;
     int64_t db;
     struct index keys; /* of struct key, owned */
-    struct key *leases, *reaped, *stats_key;
+    struct index held; /* ids, to the lock that each holds without an end */
+    struct key *leases, *reaped, *stats_key, *marks;
 
     /* Of the transaction. */
     struct change *changes; /* owned */
@@ -134,6 +138,10 @@ void world_settle(struct world *w);
 /* Frees what went and empties the note. */
 void world_forget(struct world *w);
 
+/* Whether a lock is this job's, without an end; whether it is to be cancelled.
+ */
+bool world_locks(const struct world *w, struct text id);
+bool world_marks(const struct world *w, struct text id);
 int64_t world_delta(const struct world *w, const char *field);
 bool world_has_lease(const struct world *w, struct text lane);
 /* Whether stats is a hash, so that counters can be written. */
@@ -150,6 +158,9 @@ struct key *key_aside(struct world *w, struct text name);
 void key_empty(struct world *w, struct key *k);
 void key_plant(struct world *w, struct key *k); /* empties it first */
 void key_rename(struct world *w, struct key *from, struct key *to);
+
+/* Who holds a lock now; .p NULL: nobody, or not for ever. */
+void lock_set(struct world *w, struct key *k, struct text id);
 
 void list_add(struct world *w, struct key *k, struct text bytes, bool head);
 void list_remove(struct world *w, struct key *k, struct element *e,

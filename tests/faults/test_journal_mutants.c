@@ -25,8 +25,15 @@ static const char *const keys[][2] = {
     {"register", "@leases @lanes @reaped @config @active:a"},
     {"release", "@active:a @leases @ @stats @stats:1"},
     {"settle", "@active:a @leases @retry @dead @config @stats @stats:1 @lanes "
-               "@ @scheduled @outbox @cancelled"},
-    {"stamp", "@active:a @leases @fence"}};
+               "@ @scheduled @outbox @cancelled @unique:u"},
+    {"stamp", "@active:a @leases @fence"},
+    {"push_one", "@ @config @stats @stats:1 @scheduled @unique:u @pending:u "
+                 "@once:x @job:x"},
+    {"purge", "@ @stats @stats:1 @unique:u @job:x"},
+    {"remove", "@scheduled @stats @stats:1 @cancelled @unique:u @job:x"},
+    {"requeue", "@dead @ @stats @stats:1 @unique:u @job:x"},
+    {"send", "@retry @outbox @stats @stats:1 @unique:u @job:x"},
+    {"tick", "@cron @cron:due @ @stats @stats:1 @unique:cron:t"}};
 
 /* Lines are commands, or begin with a script's name and have its arguments. */
 #define FETCHED                                                                \
@@ -43,6 +50,13 @@ static const char *const keys[][2] = {
     "register a 60000 {} 1\n"                                                  \
     "RPUSH @ #1 #2 #3 #4 #5\n"                                                 \
     "fetch a 1 100000 01ARZ3NDEKTSV4RRFFQ69G5\n"
+
+/* Job 1 is due in a minute and holds the lock. */
+#define LOCKED "push_one 0 1 #1 J1 0 60000 until replace 0 0 x 0 c 0\n"
+#define TICK                                                                   \
+    "t {} 1000 2000  0 cron:t:1000 "                                           \
+    "{\"id\":\"cron:t:1000\",\"type\":\"x\",\"payload\":{\"n\":0}}"
+#define ENTRY "HSET @cron t {}\nZADD @cron:due 1000 t\n"
 
 static struct mutant {
     const char *name, *before;
@@ -333,6 +347,133 @@ static struct mutant {
      "if",
      "a 60000 {} 1",
      {.unleased = 1}},
+    {"push_one_schedules_and_pushes_too",
+     "",
+     "push_one",
+     "scheduled_as(schedule(envelope, due), due)",
+     "scheduled_as(schedule(envelope, due), due) redis.call('RPUSH', ready, "
+     "envelope)",
+     "0 1 #1 J1 0 60000  skip 0 0 x 0 c 0",
+     {.twice = 1}},
+    {"push_one_replaces_and_leaves_the_old_one",
+     LOCKED,
+     "push_one",
+     "redis.call('ZREM', scheduled, was)",
+     "",
+     "0 1 #2 J2 0 60000 until replace 0 0 x 0 c 0",
+     {.twice = 1}},
+    {"push_one_replaces_and_forgets_to_add",
+     LOCKED,
+     "push_one",
+     "e = schedule(e, due)",
+     "",
+     "0 1 #2 J2 0 60000 until replace 0 0 x 0 c 0",
+     {.lost = 1}},
+    {"push_one_counts_what_it_replaced",
+     LOCKED,
+     "push_one",
+     "if once_ms > 0 then redis.call('SET', KEYS[8], holder",
+     "count('pushed') if once_ms > 0 then redis.call('SET', KEYS[8], holder",
+     "0 1 #2 J2 0 60000 until replace 0 0 x 0 c 0",
+     {.miscounted = 1}},
+    {"requeue_leaves_it_among_the_dead",
+     "ZADD @dead 1 #1\n",
+     "requeue",
+     "redis.call('ZREM', source, unpack(members))",
+     "",
+     "ready #1 #1 J1 until 0",
+     {.settled_twice = 1, .miscounted = 1}},
+    {"requeue_forgets_to_add",
+     "ZADD @dead 1 #1\n",
+     "requeue",
+     "redis.call('RPUSH', target, unpack(envelopes))",
+     "",
+     "ready #1 #1 J1 until 0",
+     {.lost = 1, .miscounted = 1}},
+    {"requeue_puts_it_in_front",
+     "ZADD @dead 1 #1\n",
+     "requeue",
+     "redis.call('RPUSH', target",
+     "redis.call('LPUSH', target",
+     "ready #1 #1 J1 until 0",
+     {.order = 1}},
+    {"requeue_counts_what_it_sends_as_ready",
+     FETCHED "settle a 1 v#1 0 1 0 1 0 0 retry 5000 ~1 retried 1\n",
+     "send",
+     "away and 'sent'",
+     "false and 'sent'",
+     "outbox ~1 ~1 J1 until 0",
+     {.miscounted = 2}},
+    {"remove_leaves_the_lock",
+     LOCKED,
+     "remove",
+     "redis.call('DEL', held)",
+     "",
+     "removed #1 J1 0",
+     {.outlived = 1}},
+    {"remove_leaves_the_mark",
+     LOCKED "ZADD @cancelled 1 J1\n",
+     "remove",
+     "redis.call('ZREM', cancelled, id)",
+     "",
+     "cancelled #1 J1 0",
+     {.outlived = 1}},
+    {"remove_counts_and_does_not_remove",
+     LOCKED,
+     "remove",
+     "redis.call('ZREM', source, member)",
+     "",
+     "removed #1 J1 0",
+     {.miscounted = 1}},
+    {"remove_takes_the_others_too",
+     "ZADD @scheduled 1 #1 2 #2\n",
+     "remove",
+     "redis.call('ZREM', source, member)",
+     "redis.call('ZREM', source, unpack(redis.call('ZRANGE', source, 0, -1)))",
+     "removed #1 J1 0",
+     {.lost = 1}},
+    {"purge_takes_one_too_many",
+     "RPUSH @ #1 #2\n",
+     "purge",
+     "LTRIM', ready, n, -1",
+     "LTRIM', ready, n + 1, -1",
+     "c686ed23026f229eb87e9cf3cbeb856a7366383f J1 0",
+     {.lost = 1}},
+    {"purge_leaves_the_lock",
+     "RPUSH @ #1 #2\nSET @unique:u J1\n",
+     "purge",
+     "redis.call('DEL', lock)",
+     "",
+     "c686ed23026f229eb87e9cf3cbeb856a7366383f J1 0",
+     {.outlived = 1}},
+    {"tick_does_not_ask_whose_instant_it_is",
+     ENTRY "tick " TICK "\n",
+     "tick",
+     "if not score or tonumber(score)",
+     "if score and score == 0 and tonumber(score)",
+     TICK,
+     {.twice = 1}},
+    {"tick_forgets_to_push",
+     ENTRY,
+     "tick",
+     "redis.call('RPUSH', ready, unpack(jobs))",
+     "",
+     TICK,
+     {.miscounted = 2}},
+    {"settle_leaves_the_lock",
+     FETCHED "SET @unique:u J1\n",
+     "settle",
+     "redis.call('DEL', KEYS[12 + k + j])",
+     "",
+     "a 1 v#1 0 0 0 1 1 0 J1 done 1",
+     {.outlived = 1}},
+    {"settle_leaves_the_mark",
+     FETCHED "ZADD @cancelled 1 J1\n",
+     "settle",
+     "redis.pcall('ZREM', cancelled, unpack(ARGV, i, i + m - 1))",
+     "0",
+     "a 1 v#1 0 0 0 1 0 1 J1 cancelled 1",
+     {.outlived = 1}},
     {"stamp_asks_for_no_lease",
      "register a 60000 {} 1\nleave a\nRPUSH @ $1\n"
      "LMOVE @ @active:a LEFT RIGHT\n",
@@ -390,13 +531,15 @@ static void run_words(struct redis *r, struct words *w)
         buf_done(&w->text[i]);
 }
 
+/* send: requeue to the outbox. */
 static char *script_text(const char *name)
 {
     char path[512];
     struct buf b = {0};
     char piece[4096];
     size_t n;
-    (void)snprintf(path, sizeof(path), "%s/%s.lua", BELT_LUA, name);
+    (void)snprintf(path, sizeof(path), "%s/%s.lua", BELT_LUA,
+                   strcmp(name, "send") == 0 ? "requeue" : name);
     FILE *f = fopen(path, "re");
     assert_non_null(f);
     while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
