@@ -84,19 +84,22 @@ static size_t find_runs(const struct runs *runs, const struct job_history *h,
 
 /* ---- Redis as it is ---- */
 
-static uint64_t count_left(struct battle *b)
+uint64_t audit_left(struct battle *b, const char *queue)
 {
-    static const char *const wanted[] = {
-        "LLEN belt:{q}", "ZCARD belt:{q}:retry", "ZCARD belt:{q}:scheduled",
-        "ZCARD belt:{q}:leases", "HLEN belt:{q}:lanes"};
+    static const char *const wanted[] = {"LLEN belt:{%s}",
+                                         "ZCARD belt:{%s}:retry",
+                                         "ZCARD belt:{%s}:scheduled",
+                                         "LLEN belt:{%s}:outbox",
+                                         "ZCARD belt:{%s}:leases",
+                                         "HLEN belt:{%s}:lanes"};
     uint64_t sum = 0;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        long long n = redis_int(b->redis, wanted[i]);
+        long long n = redis_int(b->redis, wanted[i], queue);
         sum += (uint64_t)n;
         if (n != 0)
-            battle_breach(b, "%s: %lld", wanted[i], n);
+            battle_breach(b, "queue %s, %s: %lld", queue, wanted[i], n);
     }
-    redisReply *lists = redis_cmd(b->redis, "KEYS belt:{q}:active:*");
+    redisReply *lists = redis_cmd(b->redis, "KEYS belt:{%s}:active:*", queue);
     sum += lists->elements;
     for (size_t i = 0; i < lists->elements; i++)
         battle_breach(b, "left over: %s", lists->element[i]->str);
@@ -104,7 +107,8 @@ static uint64_t count_left(struct battle *b)
     return sum;
 }
 
-static void compare_stats(struct battle *b, const struct journal *j)
+static void compare_stats(struct battle *b, const char *queue,
+                          const struct journal *j)
 {
     const struct moves m = journal_moves(j);
     const struct {
@@ -120,7 +124,7 @@ static void compare_stats(struct battle *b, const struct journal *j)
                 {"removed", m.removed},     {"purged", m.purged},
                 {"sent", m.sent},           {"ticked", m.ticked}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        long long is = battle_stat(b, rows[i].name);
+        long long is = queue_stat(b->redis, queue, rows[i].name);
         if (is != (long long)rows[i].moved)
             battle_breach(b, "stats say %s %lld, the journal %llu",
                           rows[i].name, is, (unsigned long long)rows[i].moved);
@@ -361,22 +365,20 @@ static void measure_recovery(const struct battle *b, const struct runs *runs,
 }
 
 /* With appendfsync everysec the file may be behind what Redis has answered. */
-static struct journal *replay(struct battle *b)
+static struct journal *replay(struct battle *b, const char *queue)
 {
     redis_do(b->redis, "CONFIG SET appendfsync always");
     redis_do(b->redis, "PING");
     char *dir = battle_data_dir(b);
-    struct journal *j = journal_replay(dir, "q", 0, stdout);
+    struct journal *j = journal_replay(dir, queue, 0, stdout);
     free(dir);
     return j;
 }
 
-void audit(struct battle *b, struct verdict *ret)
+struct journal *audit_books(struct battle *b, const char *queue,
+                            struct verdict *v)
 {
-    struct runs runs;
-    struct verdict v = {0};
-    v.stranded = count_left(b);
-    struct journal *j = replay(b);
+    struct journal *j = replay(b, queue);
     struct breaches found = journal_breaches(j);
     if (journal_breach_count(j) > 0)
         battle_breach(
@@ -395,9 +397,18 @@ void audit(struct battle *b, struct verdict *ret)
     if (journal_left(j) != 0)
         battle_breach(b, "journal: %llu jobs left",
                       (unsigned long long)journal_left(j));
-    v.lost = found.lost;
-    v.settled_twice = found.settled_twice;
-    compare_stats(b, j);
+    v->lost += found.lost;
+    v->settled_twice += found.settled_twice;
+    compare_stats(b, queue, j);
+    return j;
+}
+
+void audit(struct battle *b, struct verdict *ret)
+{
+    struct runs runs;
+    struct verdict v = {0};
+    v.stranded = audit_left(b, "q");
+    struct journal *j = audit_books(b, "q", &v);
     read_runs(b, &runs);
     v.runs = runs.n;
     audit_jobs(b, j, &runs, &v);

@@ -3,6 +3,8 @@
 
 #include "tests/faults/battle.h"
 
+struct journal;
+
 /*
  * Holds four books against each other when a battle is over: what producers
  * were told, Redis as it is and as its journal says it became so (journal.h),
@@ -22,5 +24,17 @@ struct verdict {
 
 /* Tells each breach by battle_breach. The workers have ended, Redis runs. */
 void audit(struct battle *b, struct verdict *ret);
+
+/* ---- parts of it, for scenarios that audit for themselves ---- */
+
+/* What is left of a queue in Redis. */
+uint64_t audit_left(struct battle *b, const char *queue);
+
+/*
+ * Replays the journal of a queue and holds the queue's counters against it.
+ * Returns owned, for journal_free.
+ */
+struct journal *audit_books(struct battle *b, const char *queue,
+                            struct verdict *v);
 
 #endif

@@ -172,11 +172,19 @@ void battle_let_pass(struct battle *b, unsigned ms)
     battle_await(b, "time to pass", is_past, &until_ms);
 }
 
+void battle_feed(struct battle *b, unsigned n)
+{
+    if (b->s->feed != NULL)
+        b->s->feed(b, n);
+    else
+        feed_push(&b->feed, n);
+}
+
 void battle_top_up(struct battle *b)
 {
     long long backlog = feed_backlog(&b->feed);
     if (backlog >= 0 && backlog < BACKLOG / 4)
-        feed_push(&b->feed, PUSH_AT_ONCE);
+        battle_feed(b, PUSH_AT_ONCE);
 }
 
 struct starts {
@@ -278,6 +286,8 @@ static void open_battle(struct battle *b)
     feed_init(&b->feed, b->redis, s->kinds != NULL ? s->kinds : usual_kinds,
               ~b->seed);
     army_raise(b);
+    if (s->open != NULL)
+        s->open(b);
 }
 
 /* Enough runs for the next strike, or room for more jobs. */
@@ -332,7 +342,7 @@ static void fight(struct battle *b)
             strike(b);
             p.starts = next_strike(b, planned);
         } else if (p.feeding) {
-            feed_push(&b->feed, PUSH_AT_ONCE);
+            battle_feed(b, PUSH_AT_ONCE);
         }
     }
 }
@@ -359,6 +369,7 @@ static bool is_empty(void *arg)
         "local q = 'belt:{q}' return redis.call('LLEN', q) + "
         "redis.call('ZCARD', q .. ':retry') + "
         "redis.call('ZCARD', q .. ':scheduled') + "
+        "redis.call('LLEN', q .. ':outbox') + "
         "#redis.call('KEYS', q .. ':active:*')";
     struct battle *b = arg;
     return redis_int(b->redis, "EVAL %s 0", script) == 0;
@@ -420,7 +431,10 @@ unsigned battle_run(const struct scenario *s, uint64_t seed, unsigned jobs,
     fight(b);
     heal(b);
     drain(b);
-    audit(b, &v);
+    if (s->audit != NULL)
+        s->audit(b, &v);
+    else
+        audit(b, &v);
     print_row(b, &v);
     if (b->breaches > 0)
         keep_files(b);

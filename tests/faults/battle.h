@@ -31,6 +31,7 @@ enum { ARMY_MAX = 8, BATTLE_PATH_MAX = 256 };
 enum { BATTLE_PATIENCE_MS = 120 * 1000 };
 
 struct battle;
+struct verdict;
 
 /* How far clocks are ahead of ours: a file that clock_shim.c has mapped. */
 struct clock_shift {
@@ -62,10 +63,17 @@ struct scenario {
     bool redis_clock;          /* so has Redis */
     bool small_disk;           /* Redis has one of its own */
 
-    /* All may be NULL. They run in this order; strike as often as planned. */
+    /*
+     * All may be NULL. They run in this order; feed and strike as often as
+     * planned. What feeds for itself audits for itself: feed counts what was
+     * acknowledged in b->feed.acked.
+     */
+    void (*open)(struct battle *b);
+    void (*feed)(struct battle *b, unsigned n);
     void (*strike)(struct battle *b);
     void (*heal)(struct battle *b);  /* before all is healed */
     void (*judge)(struct battle *b); /* at rest, the workers still there */
+    void (*audit)(struct battle *b, struct verdict *ret);
 };
 
 /* All scenarios, by name or number; NULL: there is none such. */
@@ -87,6 +95,7 @@ struct battle {
     unsigned strikes;
     int64_t *struck_at_ms; /* owned: CLOCK_BOOTTIME of each strike */
     unsigned breaches;
+    void *own; /* the scenario's; it frees it in its audit */
     bool quiet;
     const char *keep; /* borrowed; NULL: no files are kept */
 };
@@ -115,6 +124,9 @@ void battle_await(struct battle *b, const char *what, wait_cond cond,
 
 /* Lets time pass that is part of the fault (an outage of so many ms). */
 void battle_let_pass(struct battle *b, unsigned ms);
+
+/* Pushes n jobs, as the scenario does. */
+void battle_feed(struct battle *b, unsigned n);
 
 /* Pushes some jobs if few are ready: for a wait that needs work to go on. */
 void battle_top_up(struct battle *b);

@@ -25,6 +25,8 @@
  *   close         closes stdin without having read all of a long payload,
  *                 stdout and stderr, and goes on for 20 ms
  *   leak          ends with 500 descriptors more and 50 MiB in use
+ *   snooze:MS     asks on its first run to be run again after so long
+ *   delay:MS      exit 1 on the first attempt, and asks for that delay
  *
  * Jobs that fail take no effect. Exit codes apart from those: 0 also if the
  * effect was there before; 75 for a stale delivery, which has done nothing,
@@ -56,6 +58,7 @@ enum {
     GROUP_MS = 60 * 1000, /* until it is killed, which it has to be */
     ESCAPED_MS = 10 * 1000,
     CLOSED_MS = 20,
+    CONTROL_FD = 3,
     BLOCK = 64 * 1024,
     MIB = 1024 * 1024,
     LEAK_FDS = 500, /* leaves some of the usual 1024 for the end */
@@ -68,7 +71,8 @@ enum {
     EXIT_USAGE = 64,
     EXIT_DEAD = 65,
     EXIT_TEMPORARY = 75,
-    EXIT_DISCARD = 99
+    EXIT_DISCARD = 99,
+    EXIT_SNOOZE = 256 /* 0, but without an effect */
 };
 
 struct handler {
@@ -369,6 +373,38 @@ static int do_leak(struct handler *h)
     return EXIT_DONE;
 }
 
+/* A line to the worker, on its control channel. */
+static void ask(const char *op, uint64_t ms)
+{
+    char line[100];
+    int n = snprintf(line, sizeof(line), "{\"op\":\"%s\",\"after\":%llu}\n", op,
+                     (unsigned long long)ms);
+
+    write_all(CONTROL_FD, line, (size_t)n);
+}
+
+/* Which run is the first a file knows: no attempt is counted. */
+static int do_snooze(struct handler *h)
+{
+    char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s-%s", h->record, h->run.id);
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return EXIT_DONE;
+    (void)close(fd);
+    ask("snooze", h->arg);
+    return EXIT_SNOOZE;
+}
+
+static int do_delay(struct handler *h)
+{
+    if (h->run.attempt > 1)
+        return EXIT_DONE;
+    ask("retry", h->arg);
+    return EXIT_FAIL;
+}
+
 /* ---- a run ---- */
 
 typedef int (*harm_fn)(struct handler *h);
@@ -384,7 +420,8 @@ static const struct harm {
     {"crash", do_crash, true},  {"killworker", do_killworker, false},
     {"flood", do_flood, false}, {"deaf", do_deaf, false},
     {"fork", do_fork, false},   {"close", do_close, false},
-    {"leak", do_leak, false},
+    {"leak", do_leak, false},   {"snooze", do_snooze, false},
+    {"delay", do_delay, false},
 };
 
 static const struct harm *find_harm(const char *what)
@@ -460,7 +497,7 @@ int main(int argc, char **argv)
             close_all();
         else
             read_rest();
-        h.run.exit = run(&h, harm, argv[2]);
+        h.run.exit = run(&h, harm, argv[2]) % EXIT_SNOOZE;
     }
     h.run.ended_at_ms = clock_boot_ms();
     record_end(h.record, &h.run);

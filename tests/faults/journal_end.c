@@ -39,20 +39,25 @@ static void lose(struct account *a, const struct change *c)
 /*
  * Which of those that left an active list were done, discarded or cancelled
  * the journal does not say. Those that others follow were done; those that
- * others should have followed are taken to be the last.
+ * others should have followed are taken to be the last, and those whose mark
+ * goes to be the cancelled ones.
  */
 static void judge_end(struct account *a, const struct change *c)
 {
     struct job *j = c->element->job;
     char name[SHOWN_MAX];
     unsigned expected = follow_expected(c);
+    struct text id = {j->h.id, strlen(j->h.id)};
     bool others = expected > 0 && c->followers == 0 && judge_counts(a);
+    bool marked = c->followers == 0 && world_unmarked(&a->world, id);
     judge_need_lease(a, c, "settled");
     j->ended = true;
-    if (others && judge_is_left(a, "cancelled", a->now.cancelled)) {
+    if (marked && judge_is_left(a, "cancelled", a->now.cancelled)) {
         COUNT(a, j, cancelled);
     } else if (others && judge_is_left(a, "discarded", a->now.discarded)) {
         COUNT(a, j, discarded);
+    } else if (others && judge_is_left(a, "cancelled", a->now.cancelled)) {
+        COUNT(a, j, cancelled);
     } else if (!judge_counts(a) || judge_is_left(a, "done", a->now.done)) {
         COUNT(a, j, done);
         if (c->followers < expected)
@@ -125,21 +130,24 @@ static void judge_departure(struct account *a, const struct change *c)
     }
 }
 
-/* 0: others follow it; 1: none should; 2: others should, and do not. */
-static unsigned turn_of(const struct change *c)
+/* In which order they are looked at: what is sure of them comes first. */
+static unsigned turn_of(const struct account *a, const struct change *c)
 {
+    const char *id = c->element->job->h.id;
     if (c->followers > 0)
         return 0;
-    return follow_expected(c) > 0 ? 2 : 1;
+    if (world_unmarked(&a->world, (struct text){id, strlen(id)}))
+        return 1;
+    return follow_expected(c) > 0 ? 3 : 2;
 }
 
 void judge_departures(struct account *a)
 {
-    for (unsigned turn = 0; turn <= 2; turn++) {
+    for (unsigned turn = 0; turn <= 3; turn++) {
         for (size_t i = 0; i < a->world.change_count; i++) {
             const struct change *c = &a->world.changes[i];
             if (!c->came && !c->matched && c->element->job != NULL &&
-                turn_of(c) == turn)
+                turn_of(a, c) == turn)
                 judge_departure(a, c);
         }
     }

@@ -217,6 +217,9 @@ void world_forget(struct world *w)
         else if (e != NULL)
             e->came_as = 0;
     }
+    if (w->unmarked.count > 0)
+        index_done(&w->unmarked);
+    w->unmarked = (struct index){0};
     w->change_count = w->delta_count = 0;
     w->fence_given = w->fence_set = false;
     w->fence_by = 0;
@@ -314,6 +317,8 @@ void set_add(struct world *w, struct key *k, struct text member)
 void set_remove(struct world *w, struct key *k, struct text member)
 {
     struct element *e = index_remove(&k->members, member);
+    if (e != NULL && k == w->marks && index_get(&w->unmarked, member) == NULL)
+        index_put(&w->unmarked, member, k);
     if (e != NULL)
         note(w, k, e, (struct change){.how = HOW_REMOVED});
 }
@@ -397,6 +402,11 @@ bool world_locks(const struct world *w, struct text id)
 bool world_marks(const struct world *w, struct text id)
 {
     return index_get(&w->marks->members, id) != NULL;
+}
+
+bool world_unmarked(const struct world *w, struct text id)
+{
+    return index_get(&w->unmarked, id) != NULL;
 }
 
 bool world_counts(const struct world *w)

@@ -116,6 +116,7 @@ struct world {
     struct key *leases, *reaped, *stats_key, *marks;
 
     /* Of the transaction. */
+    struct index unmarked;  /* ids whose mark went */
     struct change *changes; /* owned */
     size_t change_count, change_cap;
     bool passing;                    /* some changes are */
@@ -138,10 +139,13 @@ void world_settle(struct world *w);
 /* Frees what went and empties the note. */
 void world_forget(struct world *w);
 
-/* Whether a lock is this job's, without an end; whether it is to be cancelled.
+/*
+ * Whether a lock is this job's, without an end; whether it is to be cancelled,
+ * or was until this transaction.
  */
 bool world_locks(const struct world *w, struct text id);
 bool world_marks(const struct world *w, struct text id);
+bool world_unmarked(const struct world *w, struct text id);
 int64_t world_delta(const struct world *w, const char *field);
 bool world_has_lease(const struct world *w, struct text lane);
 /* Whether stats is a hash, so that counters can be written. */

@@ -9,6 +9,7 @@ extern const struct scenario scenarios_handler[];
 extern const struct scenario scenarios_redis[];
 extern const struct scenario scenarios_net[];
 extern const struct scenario scenarios_mix[];
+extern const struct scenario scenarios_life[];
 
 /* Strikes that the mix uses too. */
 void strike_kill_worker(struct battle *b);

@@ -28,8 +28,8 @@ const struct scenario scenarios_mix[] = {{.name = "mix",
                                          {.name = NULL}};
 
 static const struct scenario *const tables[] = {
-    scenarios_worker, scenarios_handler, scenarios_redis, scenarios_net,
-    scenarios_mix};
+    scenarios_worker, scenarios_handler, scenarios_redis,
+    scenarios_net,    scenarios_mix,     scenarios_life};
 
 const struct scenario *scenario_at(unsigned i)
 {
