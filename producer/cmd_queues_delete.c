@@ -124,20 +124,20 @@ static int judge(const struct deletion *d)
     const char *queue = d->keys.queue;
 
     if (d->alive > 0)
-        return fail(d->o, EX_UNAVAILABLE, "%s: %lld workers are at work on it",
-                    queue, (long long)d->alive);
+        return fail(d->o, 1, "%s: %lld workers are at work on it", queue,
+                    (long long)d->alive);
     for (int i = 0; i < CRON; i++) {
         if (d->sizes[i] > 0)
-            return fail(d->o, EX_UNAVAILABLE, "%s: %lld jobs are %s%s", queue,
+            return fail(d->o, 1, "%s: %lld jobs are %s%s", queue,
                         (long long)d->sizes[i], names[i],
                         i < OUTBOX ? "; --force deletes them too" : "");
     }
     if (d->sizes[CRON] > 0 && !d->o->force)
-        return fail(d->o, EX_UNAVAILABLE,
+        return fail(d->o, 1,
                     "%s: has %lld periodic jobs; --force deletes them too",
                     queue, (long long)d->sizes[CRON]);
     if (d->sizes[LEASES] > 0 && !d->o->force)
-        return fail(d->o, EX_UNAVAILABLE,
+        return fail(d->o, 1,
                     "%s: the leases of %lld workers ran out; --force takes "
                     "them for gone",
                     queue, (long long)d->sizes[LEASES]);
@@ -216,7 +216,7 @@ static void forget_names(struct deletion *d)
 /* A list that is there is not empty. */
 static int refuse_held(const struct deletion *d)
 {
-    return fail(d->o, EX_UNAVAILABLE,
+    return fail(d->o, 1,
                 "%s: jobs are held by a worker that is gone (%s); start one, "
                 "which gives them back",
                 d->keys.queue, d->held);
@@ -350,8 +350,9 @@ const struct command cmd_queues_delete = {
     .details =
         "With its counters, bounds, locks and kept results. While workers are "
         "at work on it,\nor jobs are held by one or are on their way to "
-        "another queue, it is refused;\n--force purges jobs that wait or are "
-        "dead first. What comes meanwhile is not\ndeleted (status 75). On a "
+        "another queue, it is refused\n(status 1); --force purges jobs that "
+        "wait or are dead first. What comes meanwhile is not\ndeleted (status "
+        "75). On a "
         "terminal the name is to be typed, elsewhere --yes is\nneeded.\n",
     .flags = flags,
     .min_args = 1,

@@ -11,7 +11,7 @@
 
 #include "common/base/safe.h"
 
-enum { HEX_MIN = 8, QUOTED_MAX = 1000 };
+enum { HEX_MIN = 8, ID_MIN = 16, ID_DIGITS = 3, QUOTED_MAX = 1000 };
 
 static bool is_word(char c)
 {
@@ -45,7 +45,7 @@ static bool is_uuid(const char *p, size_t n)
 /* Bytes of the number in a word's place: digits are one where they begin. */
 static size_t number_length(const char *p, size_t n, size_t word)
 {
-    bool digit = false;
+    size_t digits = 0;
 
     if (is_uuid(p, n))
         return 36;
@@ -53,8 +53,10 @@ static size_t number_length(const char *p, size_t n, size_t word)
         is_hex(p + 2, word - 2))
         return word;
     for (size_t i = 0; i < word; i++)
-        digit = digit || isdigit((unsigned char)p[i]);
-    return word >= HEX_MIN && digit && is_hex(p, word) ? word : 0;
+        digits += isdigit((unsigned char)p[i]) != 0;
+    if (word >= ID_MIN && digits >= ID_DIGITS)
+        return word;
+    return word >= HEX_MIN && digits > 0 && is_hex(p, word) ? word : 0;
 }
 
 static size_t append_word(struct buf *out, const char *p, size_t n)

@@ -256,10 +256,10 @@ static void delete_refuses_a_queue_in_use(void **state)
         redis_do(server, "FLUSHALL");
         redis_do(server, uses[i].command);
         redis_do(server, "SADD belt:queues q");
-        EXPECT(server, NULL, 69, "", uses[i].why, "queues", "delete", "q",
+        EXPECT(server, NULL, 1, "", uses[i].why, "queues", "delete", "q",
                "--yes");
         assert_int_equal(redis_int(server, "DBSIZE"), 2);
-        EXPECT(server, NULL, uses[i].forced ? 0 : 69, "", NULL, "queues",
+        EXPECT(server, NULL, uses[i].forced ? 0 : 1, "", NULL, "queues",
                "delete", "q", "--yes", "--force");
         assert_int_equal(redis_int(server, "DBSIZE"), uses[i].forced ? 0 : 2);
     }
