@@ -35,7 +35,12 @@ enum { MINUTES_MAX = 1440, MINUTES_AT_ONCE = 100, POWERS = 32 };
     X(dead)                                                                    \
     X(cancelled)                                                               \
     X(expired)                                                                 \
-    X(reaped)
+    X(reaped)                                                                  \
+    X(discarded)                                                               \
+    X(put_off)                                                                 \
+    X(snoozed)                                                                 \
+    X(invalid)                                                                 \
+    X(refused)
 
 enum {
 #define COUNTER_ENUM(name) COUNTER_##name,
@@ -72,23 +77,17 @@ struct stats {
 static void on_counts(void *arg, const struct reply *r);
 
 static const struct column columns[] = {
-    {"time", FOR_PEOPLE, false},
-    {"at", FOR_PROGRAMS, true},
-    {"pushed", FOR_ALL, true},
-    {"started", FOR_ALL, true},
-    {"done", FOR_ALL, true},
-    {"retried", FOR_ALL, true},
-    {"dead", FOR_ALL, true},
-    {"cancelled", FOR_ALL, true},
-    {"expired", FOR_ALL, true},
-    {"reaped", FOR_ALL, true},
-    {"wait_p50", FOR_ALL, true},
-    {"wait_p95", FOR_ALL, true},
-    {"wait_p99", FOR_ALL, true},
-    {"run_p50", FOR_ALL, true},
-    {"run_p95", FOR_ALL, true},
-    {"run_p99", FOR_ALL, true},
-    {0},
+    {"time", FOR_PEOPLE, false},       {"at", FOR_PROGRAMS, true},
+    {"pushed", FOR_ALL, true},         {"started", FOR_ALL, true},
+    {"done", FOR_ALL, true},           {"retried", FOR_ALL, true},
+    {"dead", FOR_ALL, true},           {"cancelled", FOR_ALL, true},
+    {"expired", FOR_ALL, true},        {"reaped", FOR_ALL, true},
+    {"discarded", FOR_PROGRAMS, true}, {"put_off", FOR_PROGRAMS, true},
+    {"snoozed", FOR_PROGRAMS, true},   {"invalid", FOR_PROGRAMS, true},
+    {"refused", FOR_PROGRAMS, true},   {"wait_p50", FOR_ALL, true},
+    {"wait_p95", FOR_ALL, true},       {"wait_p99", FOR_ALL, true},
+    {"run_p50", FOR_ALL, true},        {"run_p95", FOR_ALL, true},
+    {"run_p99", FOR_ALL, true},        {0},
 };
 
 /* Strangers may write any number there: sums do not overflow. */
@@ -326,7 +325,9 @@ const struct command cmd_stats = {
         "its start, run the\ntime of a run; half of them, 95 and 99 of a "
         "hundred took no longer, to the nearest\npower of two, interpolated. "
         "The table leaves out minutes in which nothing was;\nformats for "
-        "programs have them all, times in milliseconds.\n",
+        "programs have them all, times in milliseconds, and "
+        "say how many jobs their\nhandler discarded (exit 99), were put off, "
+        "snoozed, invalid, or refused.\n",
     .flags = flags,
     .min_args = 1,
     .max_args = 1,

@@ -69,7 +69,8 @@ static void minutes_have_rows(void **state)
     (void)state;
     put(at_ms - 2 * MINUTE_MS, "pushed 7 started 6 done 5 retried 4 dead 3 "
                                "cancelled 2 expired 1 reaped 8 wait:3 100 "
-                               "run:0 1 run:11 1");
+                               "run:0 1 run:11 1 discarded 9 put_off 10 "
+                               "snoozed 11 invalid 12 refused 13");
     put(at_ms - 90 * MINUTE_MS, "pushed 1000");
     json_t *rows = ASK("--minutes", "60");
     assert_int_equal(json_array_size(rows), 60);
@@ -82,6 +83,11 @@ static void minutes_have_rows(void **state)
     expect(row, "cancelled", 2);
     expect(row, "expired", 1);
     expect(row, "reaped", 8);
+    expect(row, "discarded", 9);
+    expect(row, "put_off", 10);
+    expect(row, "snoozed", 11);
+    expect(row, "invalid", 12);
+    expect(row, "refused", 13);
     expect(row, "wait_p50", 6); /* half way from 4 to 8 */
     expect(row, "wait_p99", 8);
     expect(row, "run_p50", 1);
