@@ -52,7 +52,7 @@ static void a_tick_is_claimed_by_its_instant(void **state)
          SCRIPT_tick, "@job:a @job:b | n " E " 5000 9000 '' 0 t 5 a " A " b " B,
          "OK 2",
          "HGETALL @job:a => state ready type t created_at 5\n"
-         "HGET @job:b state => ready\nPTTL @job:a => 77759#"},
+         "HGET @job:b state => ready\nTTL @job:a => 7776000"},
         {"for each of them", ENTRY, SCRIPT_tick,
          "@job:a | n " E " 5000 9000 '' 0 t 5 a " A " b " B,
          "*at most 100 jobs*", NOTHING},
