@@ -215,6 +215,11 @@ static void print_row(struct listing *l, const struct row *row)
     cron_entry_free(e);
 }
 
+static int by_row(const void *a, const void *b)
+{
+    return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
+}
+
 static int list_queue(struct listing *l, const char *queue)
 {
     int status = 0;
@@ -235,6 +240,8 @@ static int list_queue(struct listing *l, const char *queue)
             ask_due(l);
             status = client_wait(l->client);
         }
+        if (l->count > 1) /* a page: of few, all of them */
+            qsort(l->rows, l->count, sizeof(*l->rows), by_row);
         for (size_t i = 0; i < l->count && status == 0; i++)
             print_row(l, &l->rows[i]);
         clear_rows(l);

@@ -171,6 +171,7 @@ static void run_respects_the_lock(void **state)
 static void list_shows_all_queues_or_one(void **state)
 {
     (void)state;
+    redis_do(redis, "HSET belt:{q}:cron z {}");
     EXPECT(redis, NULL, 0, "", "", "cron", "add", "a", "@daily", "t", "-q",
            "q");
     EXPECT(redis, NULL, 0, "", "", "cron", "add", "b", "@hourly", "u", "-q",
@@ -178,6 +179,7 @@ static void list_shows_all_queues_or_one(void **state)
     redis_do(redis, "HSET belt:{q}:cron bad {\"spec\":7}");
     struct cli_result r = CLI(redis, NULL, "cron", "list");
     assert_int_equal(r.status, 0);
+    assert_true(strstr(r.out, "\na ") < strstr(r.out, "\nbad "));
     expect_has(r.out, "active");
     expect_has(r.out, "paused");
     expect_has(r.out, "invalid");
