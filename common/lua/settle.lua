@@ -125,16 +125,17 @@ for j = adds, adds + 3 * a - 1, 3 do
     appends[where] = {}
   end
 end
-for j = 1, k do redis.call('HLEN', KEYS[12 + j]) end
 
 local dead_bytes = 0
 i = i + 3 * a
 for j = 1, k do
   local key, n = KEYS[12 + j], tonumber(ARGV[i + 2])
-  redis.call('HDEL', key, 'due_at', 'ended_at', 'progress', 'message',
-    'result', 'error', 'exit') -- of earlier news
-  redis.call('HSET', key, unpack(ARGV, i + 3, i + 2 + n))
-  redis.call('PEXPIRE', key, ARGV[i])
+  -- What is no hash holds no news, and must not hold up all other jobs.
+  if type(redis.pcall('HDEL', key, 'due_at', 'ended_at', 'progress', 'message',
+    'result', 'error', 'exit')) == 'number' then -- of earlier news
+    redis.call('HSET', key, unpack(ARGV, i + 3, i + 2 + n))
+    redis.call('PEXPIRE', key, ARGV[i])
+  end
   -- Whoever waits for it reads the hash, which is there when this script ends.
   if ARGV[i + 1] ~= '' then redis.pcall('PUBLISH', key, ARGV[i + 1]) end
   i = i + 3 + n

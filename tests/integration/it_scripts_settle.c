@@ -269,6 +269,13 @@ static void kept_jobs_are_hashes_that_expire(void **state)
          SCRIPT_settle,
          "@job:a | L 1 va 0 0 1 0 0 0 60000 '' 4 state retry due_at 9",
          "OK NOW", "HGETALL @job:a => type t state retry due_at 9"},
+        {"what is no hash is passed over: the others go on",
+         HELD "SET @job:a strange", SCRIPT_settle,
+         "@job:a @job:b | L 2 vb 0 0 2 1 0 0 60000 done 2 state done 60000 '' "
+         "2 state retry done 2",
+         "OK NOW",
+         "GET @job:a => strange\nPTTL @job:a => -1\n"
+         "HGETALL @job:b => state retry\nLRANGE @active:L 0 -1 => c d e"},
     };
     (void)state;
     ROWS(rows);
