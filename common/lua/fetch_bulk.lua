@@ -20,10 +20,11 @@ redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, ARGV[1]) then return { 'FENCED' } end
 local told = redis.call('HMGET', config, 'paused', 'cancelled_version')
 local cancelled = tonumber(told[2] or '0') or 0
-if told[1] == '1' then return { 'PAUSED' } end
-if told[1] and told[1] ~= '0' then -- until an instant
+local paused = tonumber(string.match(told[1] or '', '^%d+$') or '0')
+if paused == 1 then return { 'PAUSED' } end
+if paused > 1 then -- until an instant
   local t = redis.call('TIME')
-  if (tonumber(told[1]) or 0) > t[1] * 1000 + math.floor(t[2] / 1000) then
+  if paused > t[1] * 1000 + math.floor(t[2] / 1000) then
     return { 'PAUSED' }
   end
 end

@@ -36,6 +36,7 @@ while oldest[1] and (#oldest[1] > 127 or string.find(oldest[1], '%z')) do
 end
 local v = redis.call('HMGET', config, 'version', 'cancelled_version',
   'lanes_version', 'paused')
+v[4] = string.match(v[4] or '', '^%d+$')
 for i = 1, 4 do v[i] = tonumber(v[i] or '0') or 0 end
 local left = v[4] > now and math.min(v[4] - now, 2 ^ 53) or -1
 local paused = (v[4] == 1 or left > 0) and 1 or 0
