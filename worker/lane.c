@@ -184,12 +184,12 @@ static void bound(struct lane *lane)
     lane->leased = true;
     lane->rebinding = false;
     lane->state = LANE_UP;
-    lane_note_renewed(lane);
+    lane->renewed_boot_ms = lane->asked_boot_ms;
     /* Not from when the connection came up: Redis may refuse every write for
      * longer than a lease (no disk, no primary), and then none was renewed. */
     lane->grace_until_ms = clock_ms() + lane->agent->cfg->lease_ms;
     lane->lanes_version = -1;
-    lane->heard = false;
+    lane->heard = false; /* paused stays what it was: until it has heard */
     lane->complied = -1;
     lane->mismatches = lane->idle_looks = 0;
     lane->down_said_ms = 0;

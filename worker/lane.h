@@ -165,8 +165,6 @@ void lane_ask(struct lane *lane) ON_LOOP;
 void lane_renew_soon(struct lane *lane) ON_LOOP;
 void on_soon_timer(evutil_socket_t fd, short what, void *arg);
 void on_renew_timer(evutil_socket_t fd, short what, void *arg);
-/* The last call for a lease was answered. */
-void lane_note_renewed(struct lane *lane);
 /* Takes note of what Redis' clock was, asked for at asked_boot_ms. */
 void lane_watch_clock(struct lane *lane, int64_t redis_now_ms);
 

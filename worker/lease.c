@@ -79,11 +79,11 @@ void lane_ask(struct lane *lane)
  * What begins later than that might run beside the same job of another worker,
  * or in a paused queue: the pool gives it back. By the boot clock, since the
  * process may have been suspended; from when we asked, so not later than Redis
- * reckons.
+ * reckons. Only a renewal allows it, behind what it tells of a pause: register
+ * and rebind do not tell.
  */
-void lane_note_renewed(struct lane *lane)
+static void let_begin(struct lane *lane)
 {
-    lane->renewed_boot_ms = lane->asked_boot_ms;
     atomic_store_explicit(lane->good_until_ms,
                           lane->renewed_boot_ms + lane->agent->cfg->lease_ms,
                           memory_order_relaxed);
@@ -175,12 +175,13 @@ static void on_renewed(void *arg, int err, const struct reply *r)
     }
     int64_t now_us = clock_us();
     window_trip(&lane->agent->window, now_us - lane->asked_us, now_us);
-    lane_note_renewed(lane);
+    lane->renewed_boot_ms = lane->asked_boot_ms;
     lane_watch_clock(lane, res.now_ms);
     lane->look_due = false;
     if (look && !is_sound(lane, &res))
         return;
     lane_heed(lane, &res);
+    let_begin(lane);
     lane->cancelling.told = res.cancelled_version;
     lane_look_cancelled(lane);
     lane_watch_outbox(lane, res.outbox);
