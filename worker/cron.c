@@ -28,7 +28,7 @@ enum {
     SPREAD_MS = 20,     /* so that a fleet does not look in one moment */
     BELIEVE_MS = 10000, /* between looks that only a renewal asks for */
     SAID_MAX = 16,      /* complaints that are not repeated */
-    SENT_MAX = 8 << 20  /* bytes of jobs of one look */
+    SENT_MAX = 8 << 20  /* bytes of jobs and entries of one look */
 };
 
 struct cron_watch {
@@ -46,7 +46,7 @@ struct cron_watch {
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 static void on_due(void *arg, int err, const struct reply *r);
-static void on_entries(void *arg, int err, const struct reply *r);
+static void on_entry(void *arg, int err, const struct reply *r);
 
 struct cron_watch *cron_watch_new(struct lane *lane)
 {
@@ -261,10 +261,27 @@ static size_t read_page(struct look *look, const struct reply *r)
             drop_member(lane, name);
             continue;
         }
-        memcpy(look->entries[look->count].name, name.p, name.len);
-        look->entries[look->count++].due_ms = due_ms;
+        struct look_entry *e = &look->entries[look->count++];
+        e->look = look;
+        memcpy(e->name, name.p, name.len);
+        e->due_ms = due_ms;
     }
     return n;
+}
+
+/* One by one: it is not known how big they are, and each goes when read. */
+static void read_entry(struct look_entry *e) ON_LOOP;
+
+static void read_entry(struct look_entry *e)
+{
+    struct lane *lane = e->look->watch->lane;
+    struct args a = {0};
+    args_str(&a, "HGET");
+    args_str(&a, lane->keys.cron);
+    args_str(&a, e->name);
+    e->look->calls += conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS,
+                                false, on_entry, e) == 0;
+    args_done(&a);
 }
 
 static void on_due(void *arg, int err, const struct reply *r)
@@ -277,40 +294,32 @@ static void on_due(void *arg, int err, const struct reply *r)
     } else if (err == 0 && look_is_up(look)) {
         look->full = read_page(look, r) == CRON_PAGE;
     }
-    if (look_is_up(look) && look->count > 0) {
-        struct lane *lane = look->watch->lane;
-        struct args a = {0};
-        args_str(&a, "HMGET");
-        args_str(&a, lane->keys.cron);
-        for (unsigned i = 0; i < look->count; i++)
-            args_str(&a, look->entries[i].name);
-        look->calls += conn_call(lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS,
-                                 false, on_entries, look) == 0;
-        args_done(&a);
-    }
+    for (unsigned i = 0; i < look->count && look_is_up(look); i++)
+        read_entry(&look->entries[i]);
     look_end(look);
 }
 
-static void on_entries(void *arg, int err, const struct reply *r)
+static void on_entry(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
-    struct look *look = arg;
-    if (err == 0 && reply_is_error(r) && look_is_up(look)) {
-        cron_complain(look, "", reply_error(r), "looking again in a minute");
-        look->full = false;
-        look_again_in(look, CRON_ZONE_MS);
-    }
-    for (unsigned i = 0; err == 0 && i < look->count && look_is_up(look); i++) {
-        struct bytes text = {NULL, 0};
-        if (look->sent > SENT_MAX) {
+    const struct look_entry *e = arg;
+    struct look *look = e->look;
+    unsigned i = (unsigned)(e - look->entries);
+    struct bytes text;
+    if (err == 0 && look_is_up(look)) {
+        if (reply_is_error(r)) {
+            cron_complain(look, "", reply_error(r),
+                          "looking again in a minute");
+            look->full = false;
+            look_again_in(look, CRON_ZONE_MS);
+        } else if (look->sent > SENT_MAX) {
             look->full = false;
             look_again_in(look, 0);
-            break;
-        }
-        if (reply_str(reply_at(r, i), &text.p, &text.len))
+        } else if (reply_str(r, &text.p, &text.len)) {
             cron_attend(look, i, text);
-        else if (reply_is_nil(reply_at(r, i)))
+        } else if (reply_is_nil(r)) {
             cron_drop_due(look, i);
+        }
     }
     look_end(look);
 }

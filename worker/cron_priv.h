@@ -21,7 +21,8 @@ struct look {
     bool full;                /* there may be more behind them */
     int64_t next_ms;          /* Redis' clock: when to look again */
     size_t sent;
-    struct {
+    struct look_entry {
+        struct look *look;
         char name[CRON_NAME_MAX_LEN + 1];
         int64_t due_ms; /* -1: no instant */
     } entries[CRON_PAGE];

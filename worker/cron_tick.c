@@ -40,6 +40,7 @@ static void put_due(struct look *look, const char *name, struct bytes entry,
 {
     struct lane *lane = look_lane(look);
     struct call *call = new_call(look, name);
+    look->sent += 2 * entry.len; /* as it was read, and as it is to be */
     look->calls++;
     if (queue_cron_put(lane->cmd, &lane->keys, name, entry, entry, due_ms,
                        on_put, call) != 0) {

@@ -13,13 +13,14 @@
 #include "common/job/cron_entry.h"
 #include "tests/integration/cli_fixture.h"
 #include "tests/integration/runs.h"
+#include "tests/integration/story.h"
 #include "tests/support/wait.h"
 #include "tests/unit/unit.h"
 
 #define YEARLY "\"spec\":\"0 0 1 1 *\",\"type\":\"t\""
 #define SECONDLY "\"spec\":\"@every 1s\",\"type\":\"t\",\"catch_up\":\"all\""
 
-enum { ENTRIES = 20, KILLS = 4, WORKERS = 3 };
+enum { ENTRIES = 20, KILLS = 4, WORKERS = 3, BIG_MAX_KB = 48 * 1024 };
 
 static void put(const char *name, const char *json, int64_t due_ms)
 {
@@ -294,6 +295,22 @@ static void what_is_no_entry_is_said_once_and_stops_nobody(void **state)
     runs_end(w);
 }
 
+/* Sixteen entries of four megabytes, of which none may be more than 64 KiB. */
+static void big_ones_do_not_need_their_memory_at_once(void **state)
+{
+    (void)state;
+    struct worker *w = runs_worker("--handler", "t=builtin:noop", NULL);
+    redis_do(runs_redis, "EVAL %s 2 belt:{q}:cron belt:{q}:cron:due",
+             "for i = 1, 16 do redis.call('HSET', KEYS[1], 'e' .. i, "
+             "string.rep('x', 4194304)) "
+             "redis.call('ZADD', KEYS[2], i, 'e' .. i) end");
+    put("n", "{" YEARLY "}", clock_wall_ms());
+    runs_await_stat("done", 1);
+    runs_await("ZCARD belt:{q}:cron:due", 1);
+    assert_in_range(story_status(worker_pid(w), "VmHWM:"), 1, BIG_MAX_KB);
+    runs_end(w);
+}
+
 /* ---- the configuration ---- */
 
 static struct worker *with_file(const char *text)
@@ -380,6 +397,7 @@ int main(void)
         T(ticks_that_were_missed_are_made_up_for_as_it_says),
         T(jitter_comes_before_the_tick),
         T(what_is_no_entry_is_said_once_and_stops_nobody),
+        T(big_ones_do_not_need_their_memory_at_once),
         T(entries_of_the_file_are_written_if_they_differ),
         T(people_add_pause_resume_and_run),
     };
