@@ -64,7 +64,7 @@ end
 
 -- Oldest first, until dead is within its bounds; the newest one stays. Only
 -- what goes is read: a member may have a hundred megabytes.
-local function bound_dead(added)
+local function bound_dead(added, deaths)
   local l = redis.pcall('HMGET', config, 'dead_max', 'dead_max_age',
     'dead_max_bytes') -- the jobs have ended: bounds cannot undo that
   local max, age = number(l[1], 100000), number(l[2], 7776000000)
@@ -74,6 +74,10 @@ local function bound_dead(added)
     return type(sum) == 'number' and sum or 0
   end
   local bytes = count(added)
+  -- Those are all: whoever emptied dead by hand did not take their bytes off.
+  if bytes ~= added and redis.call('ZCARD', dead) == deaths then
+    bytes = count(added - bytes)
+  end
   for _ = 1, 100 do
     local n = redis.call('ZCARD', dead)
     if n <= 1 or (n <= max and bytes <= max_bytes and redis.call('ZCOUNT',
@@ -126,7 +130,7 @@ for j = adds, adds + 3 * a - 1, 3 do
   end
 end
 
-local dead_bytes = 0
+local dead_bytes, deaths = 0, 0
 i = i + 3 * a
 for j = 1, k do
   local key, n = KEYS[12 + j], tonumber(ARGV[i + 2])
@@ -143,7 +147,7 @@ end
 for j = adds, adds + 3 * a - 1, 3 do
   local where, e = ARGV[j], ARGV[j + 2]
   if where == 'dead' then
-    dead_bytes = dead_bytes + add(dead, now, e)
+    dead_bytes, deaths = dead_bytes + add(dead, now, e), deaths + 1
   elseif sets[where] then
     add(sets[where], now + tonumber(ARGV[j + 1]), e)
   else
@@ -183,7 +187,7 @@ if m > 0 then
 end
 i = i + m
 
-if dead_bytes > 0 then bound_dead(dead_bytes) end
+if dead_bytes > 0 then bound_dead(dead_bytes, deaths) end
 for _ = 1, x do
   local n = tonumber(ARGV[i + 1])
   redis.pcall('HINCRBY', KEYS[6], ARGV[i], n)

@@ -240,6 +240,9 @@ static void dead_is_bounded_and_keeps_the_newest(void **state)
          "ZRANGE @dead 0 -1 => new\nHGET @stats dead_bytes => 3"},
         {"and whatever the count", HELD DEAD3 "HSET @config dead_max 0",
          SCRIPT_settle, DIES, "OK NOW", "ZRANGE @dead 0 -1 => new"},
+        {"bytes are counted anew where these are all",
+         HELD "HSET @stats dead_bytes 300000000", SCRIPT_settle, DIES, "OK NOW",
+         "HGET @stats dead_bytes => 3\nHEXISTS @stats dead_evicted => 0"},
         {"nothing goes within the bounds", HELD DEAD3, SCRIPT_settle, DIES,
          "OK NOW",
          "ZRANGE @dead 0 -1 => x1 x2 x3 new\n"
