@@ -54,7 +54,7 @@ static const char *const keys[][2] = {
 /* Job 1 is due in a minute and holds the lock. */
 #define LOCKED "push_one 0 1 #1 J1 0 60000 until replace 0 0 x 0 c 0\n"
 #define TICK                                                                   \
-    "t {} 1000 2000  0 cron:t:1000 "                                           \
+    "t {} 1000 2000  0 x 1 cron:t:1000 "                                       \
     "{\"id\":\"cron:t:1000\",\"type\":\"x\",\"payload\":{\"n\":0}}"
 #define ENTRY "HSET @cron t {}\nZADD @cron:due 1000 t\n"
 
