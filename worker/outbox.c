@@ -65,10 +65,17 @@ static void say(const struct lane *lane, const struct relay_result *res)
         LOG_WARN("invalid", F_STR("queue", queue), F_INT("jobs", res->buried),
                  F_STR("error", res->why.text),
                  F_STR("so", "moved from outbox to dead"));
-    if (res->left > 0 || res->err == ERR_REDIS || res->err == ERR_TOO_BIG)
-        LOG_WARN("relay", F_STR("queue", queue), F_INT("left", res->left),
-                 F_STR("error", res->why.text),
-                 F_STR("so", "trying again in a minute"));
+}
+
+/* Each settle that adds to the outbox tries anew: said once a minute. */
+static void refused(struct lane *lane, const struct relay_result *res)
+{
+    if (clock_ms() < lane->outbox_again_ms)
+        return;
+    lane->outbox_again_ms = clock_ms() + AGAIN_MS;
+    LOG_WARN("relay", F_STR("queue", lane->keys.queue),
+             F_INT("left", res->left), F_STR("error", res->why.text),
+             F_STR("so", "trying again in a minute"));
 }
 
 void on_relayed(void *arg, const struct relay_result *res)
@@ -79,9 +86,10 @@ void on_relayed(void *arg, const struct relay_result *res)
     say(lane, res);
     if (res->err == ERR_UNKNOWN || res->err == ERR_REFUSED)
         lane->outbox_seen = SEEN - 1; /* the next renewal goes on with it */
+    else if (res->left > 0 || res->err != 0)
+        refused(lane, res);
     else
-        lane->outbox_again_ms =
-            res->left > 0 || res->err != 0 ? clock_ms() + AGAIN_MS : 0;
+        lane->outbox_again_ms = 0;
     if (lane->state != LANE_UP)
         return;
     for (unsigned i = 0; i < a->lane_count && res->sent > 0; i++)

@@ -83,12 +83,17 @@ static void what_is_refused_does_not_keep_a_worker(void **state)
     runs_push(FOLLOWED);
     runs_await_stat("done", 1);
     runs_await_rest();
+    runs_push(FOLLOWED); /* which is tried, too, and not said again */
+    runs_await_stat("done", 2);
+    worker_signal(w, SIGTERM);
+    (void)worker_wait(w, RUN_MS);
+    assert_int_equal(worker_count(w, "ev=relay"), 1);
     runs_end(w);
-    assert_int_equal(redis_int(runs_redis, "LLEN belt:{q}:outbox"), 1);
+    assert_int_equal(redis_int(runs_redis, "LLEN belt:{q}:outbox"), 2);
     redis_do(runs_redis, "DEL belt:{r}:config");
     w = runs_worker(OK, NULL);
     tell();
-    runs_await("LLEN belt:{r}", 1);
+    runs_await("LLEN belt:{r}", 2);
     runs_end(w);
 }
 
