@@ -199,6 +199,11 @@ static int read_unique(const struct options *o, struct push_options *p,
         return rc;
     const char *colon = find_ttl(o->unique, &ttl_ms);
     size_t key_len = colon ? (size_t)(colon - o->unique) : strlen(o->unique);
+    const char *last = strrchr(o->unique, ':');
+    if (!colon && last && strcmp(last, ":0") != 0 &&
+        text_parse_duration(last + 1, &ttl_ms, NULL) == 0)
+        return errbuf_set(eb, ERR_INVALID, "--unique: %.64s: for no time",
+                          last + 1);
     if (!colon)
         ttl_ms = 0;
     if (ttl_ms && o->until)

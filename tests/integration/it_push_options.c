@@ -482,6 +482,7 @@ static void wrong_values_are_named(void **state)
         {64, {"--until", "done"}, "belong to --unique"},
         {64, {"--unique", "k", "--until", "dawn"}, "--until: dawn: not one of"},
         {64, {"--unique", "k:5s", "--until", "done"}, "needs no --until"},
+        {64, {"--unique", "k:0s"}, "--unique: 0s: for no time"},
         {64, {"--unique", "k", "--on-conflict", "wait"}, "--on-conflict: wait"},
         {64, {"--unique", ""}, "unique: the key"},
         {64, {"--unique", "a\nb"}, "unique: the key"},
