@@ -31,6 +31,9 @@
 #ifndef SHEDS /* jobs to be given back before they ran */
 #define SHEDS 0
 #endif
+#ifndef STOPS /* times that the queue is paused, and resumed */
+#define STOPS 0
+#endif
 #ifndef RENEWS /* renewals beyond those that find something */
 #define RENEWS 0
 #endif
@@ -83,6 +86,14 @@ byte id_state[ALL_IDS];
 byte was[ALL_IDS];     /* in its description: the id that it replaced, + 1 */
 byte settles[ALL_IDS]; /* counted by settle; less those the lane knows of */
 
+#if STOPS > 0
+bool q_paused;             /* config */
+byte q_version = 1;        /* config */
+byte complied[ALL_IDS];    /* in `lanes`; 0: with none */
+bool returned;             /* nothing starts until it is resumed */
+byte stops = STOPS;
+#endif
+
 #define holds_lease(v) (id_state[v] == LEASED || id_state[v] == EXPIRED)
 
 /* ---- connections ---- */
@@ -96,12 +107,18 @@ byte settles[ALL_IDS]; /* counted by settle; less those the lane knows of */
 #define STAMP 8
 #define LOOK 9 /* mutation */
 
+/* Whether jobs may be given back, and BLMOVE is told to come back. */
+#if SHEDS + STOPS > 0
+#define GIVES_BACK
+#endif
+
 #define OK 1
 #define FENCED 2
 #define TAKEN 3
 #define REFUSED 4
 #define EMPTY 5
 #define MORE 6
+#define PAUSED 7
 
 /* What settle answers when LREM finds nothing. */
 #ifdef M_LREM_FENCE
@@ -134,9 +151,14 @@ byte ghost_blmove[GHOSTS];
 #define UP 2
 
 #define STAMPING 1
-#define HELD 2 /* OUT too: not finished */
+#define HELD 2 /* not finished */
 #define FINISHED 3
 #define GIVE_BACK 4
+#if STOPS > 0
+#define RUNNING 5
+#else
+#define RUNNING HELD /* the list does not show the difference */
+#endif
 
 typedef Lane {
     byte state;
@@ -158,7 +180,13 @@ typedef Lane {
     bool renewing;
     byte expected;
     byte more;
-    byte mismatches
+    byte mismatches;
+#if STOPS > 0
+    bool paused;   /* has heard */
+    bool good;     /* its lease has not run out, as it reckons itself */
+    byte version;  /* heard of by a renewal; 0: of none, since it was bound */
+    byte complied  /* 0: with none */
+#endif
 };
 Lane lane[LANES];
 
@@ -185,6 +213,7 @@ hidden byte without_lease_nothing_is_settled;
 hidden byte the_ledger_is_the_list;
 hidden byte order_is_kept;
 hidden byte nothing_is_stranded;
+hidden byte nothing_starts;
 hidden byte bounds_of_the_model;
 
 /* ---- scratch, dead between steps ---- */
@@ -192,6 +221,9 @@ hidden byte i, j, p, v, x, y, t;
 hidden byte op, id, a, n, ks; /* a request */
 hidden byte st, rn, rk, rs;   /* its reply */
 hidden byte mine[2], told[2], fresh[2], commits[2];
+#if STOPS > 0
+hidden byte runs[2];
+#endif
 
 #define bit(mask, at) (((mask) >> (at)) & 1)
 
@@ -298,6 +330,9 @@ inline script_rebind()
         id_state[a] = LEASED;
         was[a] = id + 1;
         was[id] = 0;
+#if STOPS > 0
+        complied[id] = 0;
+#endif
         settles[a] = settles[id];
         settles[id] = 0;
         do
@@ -321,6 +356,11 @@ inline script_fetch()
 {
     if
     :: !holds_lease(id) -> st = FENCED
+#if STOPS > 0
+    :: holds_lease(id) && q_paused ->
+        st = PAUSED;
+        rs = a
+#endif
     :: else ->
         do
         :: rn < a && ready.n > 0 ->
@@ -414,7 +454,12 @@ inline script_renew()
     :: else ->
         id_state[id] = LEASED;
         st = OK;
-        rn = list[id].n
+        rn = list[id].n;
+#if STOPS > 0
+        complied[id] = a;
+        rk = q_paused;
+        rs = q_version
+#endif
     fi
 }
 
@@ -507,7 +552,7 @@ inline check_order()
 {
     i = 1;
     do
-#if CUTS + PAUSES + CRASHES <= 1 && SHEDS == 0
+#if CUTS + PAUSES + CRASHES <= 1 && !defined(GIVES_BACK)
     :: i < ready.n ->
         assert(ready.e[i - 1] < ready.e[i] || order_is_kept);
         i++
@@ -561,7 +606,7 @@ end:
         wait_reply[l] = 2 + v;
         skip
        }
-#if SHEDS > 0
+#ifdef GIVES_BACK
     :: d_step {
         blmove[l] > 0 && !blmove_waits[l] -> blmove_waits[l] = true;
         skip
@@ -679,6 +724,10 @@ inline drop_all(l)
     lane[l].rebinding = false;
     lane[l].id = 0;
     lane[l].next_id = 0;
+#if STOPS > 0
+    lane[l].version = 0;
+    lane[l].complied = 0;
+#endif
     lane[l].mismatches = 0
 }
 
@@ -718,8 +767,38 @@ inline bound(l)
     lane[l].leased = true;
     lane[l].rebinding = false;
     lane[l].state = UP;
+#if STOPS > 0
+#ifdef M_FORGETS
+    lane[l].paused = false;
+#endif
+    lane[l].version = 0;
+    lane[l].complied = 0;
+#ifdef M_GOOD_AT_ONCE
+    lane[l].good = true;
+#endif
+#endif
     lane[l].mismatches = 0
 }
+
+#if STOPS > 0
+/* What has not begun goes back, that in the jobs channel too. */
+inline let_go(l)
+{
+    lane[l].paused = true;
+#ifndef M_NO_RECALL
+    i = 0;
+    do
+    :: i < lane[l].n ->
+        if
+        :: lane[l].s[i] == HELD -> lane[l].s[i] = GIVE_BACK
+        :: else
+        fi;
+        i++
+    :: else -> break
+    od
+#endif
+}
+#endif
 
 inline append(l, sort, condition)
 {
@@ -729,6 +808,13 @@ inline append(l, sort, condition)
     lane[l].n++
 }
 
+#if STOPS > 0
+#define append_held(l, sort) \
+    append(l, sort, (lane[l].paused -> GIVE_BACK : HELD))
+#else
+#define append_held(l, sort) append(l, sort, HELD)
+#endif
+
 /* A job that came without a token (BLMOVE, rebind) is stamped first. */
 inline take_in(l, sort)
 {
@@ -736,7 +822,7 @@ inline take_in(l, sort)
     send(l, STAMP, lane[l].id, lane[l].n, 0, sort);
     append(l, sort, STAMPING)
 #else
-    append(l, sort, HELD)
+    append_held(l, sort)
 #endif
 }
 
@@ -748,6 +834,9 @@ inline adopt(l)
 {
     printf("lane %d: adopts %d jobs, kinds %d, of its settles %d ran\n", l,
            rn, rk, rs);
+#if STOPS > 0
+    runs[0] = 0; runs[1] = 0;
+#endif
     mine[0] = 0; told[0] = 0; fresh[0] = 0; commits[0] = 0;
     mine[1] = 0; told[1] = 0; fresh[1] = 0; commits[1] = 0;
     settles[lane[l].id] = 0;
@@ -786,6 +875,9 @@ inline adopt(l)
         v = lane[l].k[i];
         if
         :: lane[l].s[i] == HELD -> mine[v]++
+#if STOPS > 0
+        :: lane[l].s[i] == RUNNING -> runs[v]++
+#endif
         :: lane[l].s[i] == FINISHED -> fresh[v]++; commits[v]++
         :: else
         fi;
@@ -798,8 +890,14 @@ inline adopt(l)
     :: i < rn ->
         v = bit(rk, i);
         if
+#if STOPS > 0
+        :: runs[v] > 0 -> runs[v]--; append(l, v, RUNNING)
+        :: runs[v] == 0 && mine[v] > 0 -> mine[v]--; append(l, v, HELD)
+        :: runs[v] == 0 && mine[v] == 0 && told[v] + fresh[v] > 0 ->
+#else
         :: mine[v] > 0 -> mine[v]--; append(l, v, HELD)
         :: mine[v] == 0 && told[v] + fresh[v] > 0 ->
+#endif
             if
             :: told[v] > 0 -> told[v]--
             :: else -> fresh[v]--
@@ -981,7 +1079,11 @@ inline release(l)
 
 inline renew(l)
 {
+#if STOPS > 0
+    send(l, RENEW, lane[l].id, lane[l].complied, 0, 0);
+#else
     send(l, RENEW, lane[l].id, 0, 0, 0);
+#endif
     lane[l].renewing = true;
     lane[l].expected = lane[l].n;
     lane[l].more = lane[l].fetching + lane[l].blocked
@@ -991,12 +1093,30 @@ inline on_renewed(l)
 {
     lane[l].renewing = false;
     if
+#if STOPS > 0
+    :: true /* those that messages ask for do not audit */
+#else
     :: rn >= lane[l].expected && rn <= lane[l].expected + lane[l].more ->
         lane[l].mismatches = 0
     :: else -> lane[l].mismatches++
+#endif
     fi;
     lane[l].expected = 0;
     lane[l].more = 0;
+#if STOPS > 0
+    lane[l].version = rs;
+    if
+    :: rk == 1 -> let_go(l)
+    :: else ->
+        lane[l].complied = rs;
+        if
+        :: lane[l].paused -> lane[l].was_empty = false
+        :: else
+        fi;
+        lane[l].paused = false
+    fi;
+    lane[l].good = (id_state[lane[l].id] == LEASED);
+#endif
     if
     :: lane[l].mismatches == 2 -> restart(l)
     :: else
@@ -1034,11 +1154,19 @@ inline on_reply(l)
     :: op == FETCH && (st == MORE || st == EMPTY) ->
         lane[l].fetching = lane[l].fetching - rs;
         lane[l].was_empty = (st == EMPTY);
+#if STOPS > 0
+        lane[l].paused = false;
+#endif
         i = 0;
         do
         :: i < rn -> append(l, bit(rk, i), HELD); i++
         :: else -> break
         od
+#if STOPS > 0
+    :: op == FETCH && st == PAUSED ->
+        lane[l].fetching = lane[l].fetching - rs;
+        let_go(l)
+#endif
     :: op == SETTLE && st == OK ->
         settles[lane[l].id]--;
         end_batch(l)
@@ -1086,11 +1214,48 @@ inline on_wait_reply(l)
     (in_state(0, HELD) + in_state(1, HELD) + in_state(2, HELD) + \
      in_state(3, HELD) + in_state(0, STAMPING) + in_state(1, STAMPING) + \
      in_state(2, STAMPING) + in_state(3, STAMPING))
-#define room (WINDOW - (unfinished) - lane[l].fetching)
+#if STOPS > 0
+#define running \
+    (in_state(0, RUNNING) + in_state(1, RUNNING) + in_state(2, RUNNING) + \
+     in_state(3, RUNNING))
+#define may_fetch (!lane[l].paused)
+/* The pool looks at the lease of what it takes. */
+#ifdef M_NO_LEASE_LOOK
+#define is_good true
+#else
+#define is_good (lane[l].good)
+#endif
+#ifdef M_NO_RECALL
+#define may_begin(at) (in_state(at, HELD) && is_good && !stale)
+#else
+#define may_begin(at) (in_state(at, HELD) && is_good && !lane[l].paused)
+#endif
+#else
+#define running 0
+#define may_fetch true
+#endif
+#define room (WINDOW - (unfinished) - (running) - lane[l].fetching)
 /* Behind a fetch under way only a whole one goes; here also if none wait. */
 #define may_go_ahead \
     (lane[l].fetching > 0 && !lane[l].blocked && !any_in(GIVE_BACK) && \
      room >= FETCH_MAX)
+
+#if STOPS > 0
+#define release_at(l, at) (at < BATCHES && lane[l].batches > at && lane[l].bn[at] == 0)
+#if BATCHES > 4
+#error five batches
+#endif
+#define releases(l) \
+    (release_at(l, 0) || release_at(l, 1) || release_at(l, 2) || \
+     release_at(l, 3))
+
+inline start(l, at)
+{
+    printf("lane %d: starts a job\n", l);
+    assert(!returned || nothing_starts);
+    lane[l].s[at] = RUNNING
+}
+#endif
 
 proctype LaneOf(byte l)
 {
@@ -1118,7 +1283,7 @@ end:
         is_up && (quiescent && !gives_back || may_go_ahead) &&
         !lane[l].was_empty &&
 #endif
-        room > 0 && lane[l].n < LEDGER && !stale ->
+        may_fetch && room > 0 && lane[l].n < LEDGER && !stale ->
         n = (room < FETCH_MAX -> room : FETCH_MAX);
         lane[l].fetching = lane[l].fetching + n;
         send(l, FETCH, lane[l].id, n, 0, 0);
@@ -1130,22 +1295,35 @@ end:
 #else
     :: d_step {
         is_up && quiescent && !gives_back && lane[l].was_empty &&
-        unfinished < WINDOW ->
+        may_fetch && (unfinished) + (running) < WINDOW ->
 #endif
         blmove[l] = lane[l].id + 1;
         lane[l].blocked = true;
         skip
        }
-    /* handlers end */
-    :: d_step { in_state(0, HELD) && !stale -> lane[l].s[0] = FINISHED }
+#if STOPS > 0
+    /* a thread begins what it took */
+    :: d_step { may_begin(0) -> start(l, 0) }
 #if LEDGER > 1
-    :: d_step { in_state(1, HELD) && !stale -> lane[l].s[1] = FINISHED }
+    :: d_step { may_begin(1) -> start(l, 1) }
 #endif
 #if LEDGER > 2
-    :: d_step { in_state(2, HELD) && !stale -> lane[l].s[2] = FINISHED }
+    :: d_step { may_begin(2) -> start(l, 2) }
 #endif
 #if LEDGER > 3
-    :: d_step { in_state(3, HELD) && !stale -> lane[l].s[3] = FINISHED }
+    :: d_step { may_begin(3) -> start(l, 3) }
+#endif
+#endif
+    /* handlers end */
+    :: d_step { in_state(0, RUNNING) && !stale -> lane[l].s[0] = FINISHED }
+#if LEDGER > 1
+    :: d_step { in_state(1, RUNNING) && !stale -> lane[l].s[1] = FINISHED }
+#endif
+#if LEDGER > 2
+    :: d_step { in_state(2, RUNNING) && !stale -> lane[l].s[2] = FINISHED }
+#endif
+#if LEDGER > 3
+    :: d_step { in_state(3, RUNNING) && !stale -> lane[l].s[3] = FINISHED }
 #endif
     :: d_step { is_up && any_in(FINISHED) -> settle(l); skip }
 #if SHEDS > 0
@@ -1171,8 +1349,10 @@ end:
         skip
        }
 #endif
+#endif
+#ifdef GIVES_BACK
     :: d_step {
-        is_up && any_in(GIVE_BACK) && lane[l].blocked &&
+        is_up && (any_in(GIVE_BACK) || !may_fetch) && lane[l].blocked &&
         (lane[l].unblocking == 0 ||
          (lane[l].unblocking == 2 && blmove_waits[l])) ->
         lane[l].unblocking = 1;
@@ -1195,6 +1375,29 @@ end:
         renew(l);
         skip
        }
+#if STOPS > 0
+    /* One that tells something new comes in the end, as messages do. */
+    :: d_step {
+        is_up && !lane[l].renewing && lane[l].version != q_version ->
+        renew(l);
+        skip
+       }
+    :: d_step {
+        is_up && !lane[l].renewing && lane[l].paused &&
+        lane[l].version > 0 && lane[l].complied != lane[l].version &&
+#ifndef M_COMPLY_FIRST
+        quiescent && !any_in(STAMPING) && !any_in(GIVE_BACK) &&
+        !releases(l) &&
+#ifndef M_NO_RECALL
+        !any_in(HELD) &&
+#endif
+#endif
+        true ->
+        lane[l].complied = lane[l].version;
+        renew(l);
+        skip
+       }
+#endif
 #if RENEWS > 0
     :: d_step {
         is_up && !lane[l].renewing && renews > 0 ->
@@ -1237,6 +1440,10 @@ end:
         crashes > 0 ->
         crashes--;
         drop_all(l);
+#if STOPS > 0
+        lane[l].paused = false;
+        lane[l].good = false;
+#endif
         skip
        }
 #endif
@@ -1245,6 +1452,9 @@ end:
     :: d_step {
         pauses > 0 && lane[l].leased && id_state[lane[l].id] == LEASED ->
         pauses--;
+#if STOPS > 0
+        lane[l].good = false;
+#endif
         id_state[lane[l].id] = EXPIRED;
         skip
        }
@@ -1252,6 +1462,9 @@ end:
         pauses > 0 && lane[l].rebinding &&
         id_state[lane[l].next_id] == LEASED ->
         pauses--;
+#if STOPS > 0
+        lane[l].good = false;
+#endif
         id_state[lane[l].next_id] = EXPIRED;
         skip
        }
@@ -1331,6 +1544,40 @@ end:
 }
 
 /* ---- */
+
+#if STOPS > 0
+/* Neither a lane without a lease nor one that complies starts anything. */
+#define starts(v) \
+    (v < ALL_IDS && id_state[v] == LEASED && complied[v] < q_version)
+#if ALL_IDS > 6
+#error more ids
+#endif
+#define some_starts \
+    (starts(0) || starts(1) || starts(2) || starts(3) || starts(4) || starts(5))
+
+/* belt pause, and belt resume. */
+proctype Pauser()
+{
+    do
+    :: d_step {
+        stops > 0 && !q_paused ->
+        stops--;
+        q_paused = true;
+        q_version++;
+        skip
+       }
+    :: d_step { q_paused && !returned && !some_starts -> returned = true }
+    :: d_step {
+        returned ->
+        returned = false;
+        q_paused = false;
+        q_version++;
+        skip
+       }
+    :: stops == 0 && !q_paused -> break
+    od
+}
+#endif
 
 proctype Producer()
 {
@@ -1417,6 +1664,9 @@ init {
         od;
         m = 0;
         run Producer();
+#if STOPS > 0
+        run Pauser();
+#endif
         run Judge()
     }
 }
