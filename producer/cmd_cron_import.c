@@ -261,8 +261,10 @@ const struct command cmd_cron_import = {
     .summary = "Make periodic jobs of the lines of a crontab",
     .details =
         "As in crontab -l | belt cron import - --dry-run. Each line becomes an "
-        "entry with the\npayload {\"argv\":[\"/bin/sh\",\"-c\",COMMAND]}, and "
-        "\"stdin\" if there is a %. CRON_TZ= and TZ=\nare heeded, other "
+        "entry of type\ncommand, which needs a handler, with the payload\n"
+        "{\"argv\":[\"/bin/sh\",\"-c\",COMMAND]}, and \"stdin\" if there is a "
+        "%. "
+        "CRON_TZ= and TZ=\nare heeded, other "
         "variables ignored; there is no column for users. A comment\n"
         "\"# belt: name=NAME queue=QUEUE type=TYPE\" in front of a line says "
         "more; else the name\nis made of the line. Lines that are wrong are "
