@@ -47,6 +47,7 @@ struct moves {
     uint64_t expired;      /* active -> dead */
     uint64_t sent, leaves; /* into outbox, and out of it */
     uint64_t requeued;     /* dead, retry, scheduled -> ready */
+    uint64_t revived;      /* of requeued and sent: that were dead */
     uint64_t removed;      /* dead, retry, scheduled -> gone */
     uint64_t purged;       /* ready -> gone */
     uint64_t replaced;     /* another payload in scheduled */

@@ -196,8 +196,10 @@ static void requeue(struct account *a, const struct change *from,
         BREACH(a, order, "%s was put in front of those that wait",
                job_shown(j, name));
     j->touched = true;
-    if (from->role == ROLE_DEAD)
+    if (from->role == ROLE_DEAD) {
+        COUNT(a, j, revived);
         j->h.settled = false;
+    }
     if (to->role == ROLE_READY) {
         COUNT(a, j, requeued);
     } else {

@@ -331,6 +331,15 @@ static void requeue_dead(struct battle *b)
     (void)run_belt(b, args);
 }
 
+static void requeue_waiting(struct battle *b)
+{
+    bool retry = seeded_below(&b->feed.random, 2) == 0;
+    const char *const args[] = {"requeue", "q",
+                                "--state", retry ? "retry" : "scheduled",
+                                "--all",   NULL};
+    (void)run_belt(b, args);
+}
+
 /* For a moment, by itself; or until no job starts, which is looked at. */
 static void pause_queue(struct battle *b)
 {
@@ -384,7 +393,8 @@ static void wait_for_one(struct battle *b)
 static void do_something(struct battle *b)
 {
     static void (*const deeds[])(struct battle *) = {
-        cancel_some, cancel_some, requeue_dead, pause_queue, wait_for_one};
+        cancel_some, requeue_dead, requeue_waiting,
+        pause_queue, cancel_some,  wait_for_one};
     deeds[seeded_below(&b->feed.random, sizeof(deeds) / sizeof(deeds[0]))](b);
 }
 

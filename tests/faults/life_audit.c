@@ -40,7 +40,7 @@ static const struct job_history *history(const struct books *k, size_t n,
 static uint64_t ends_of(const struct moves *m)
 {
     return m->done + m->discarded + m->dead + m->expired + m->invalid +
-           m->cancelled + m->removed + m->purged - m->requeued;
+           m->cancelled + m->removed + m->purged - m->revived;
 }
 
 static bool is_done(const struct books *k, size_t n)
@@ -78,7 +78,7 @@ static void audit_end(struct books *k, size_t n, bool must, bool may)
     if (h->moves.cancelled > 0 && !j->cancelled)
         battle_breach(k->b, "job %s: cancelled, and nobody asked for it",
                       name_of(k, n));
-    if (j->late && k->starts[n] > 0 && h->moves.requeued == 0)
+    if (j->late && k->starts[n] > 0 && h->moves.revived == 0)
         battle_breach(k->b, "job %s: expired, and was run", name_of(k, n));
 }
 

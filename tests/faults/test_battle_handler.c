@@ -45,6 +45,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
+    char *snoozed = mem_printf("%s-j", f->record);
+    (void)unlink(snoozed);
+    free(snoozed);
     (void)unlink(f->record);
     (void)unlink(f->store);
     (void)unlink(f->in);
@@ -64,7 +67,7 @@ static void become(const struct fixture *f, int in, int out)
     char *argv[] = {mem_strdup(BATTLE_HANDLER), mem_strdup(f->record),
                     mem_strdup(f->store), NULL};
     if (setpgid(0, 0) == 0 && dup2(in, 0) == 0 && dup2(out, 1) == 1 &&
-        dup2(out, 2) == 2)
+        dup2(out, 2) == 2 && dup2(out, 3) == 3 && fcntl(3, F_SETFD, 0) == 0)
         (void)execve(argv[0], argv, env);
     _exit(127);
 }
@@ -410,10 +413,46 @@ static void another_payload_is_dead(void **state)
     expect_effects(f, 0);
 }
 
+static void expect_said(const struct fixture *f, const char *text)
+{
+    char said[200] = "";
+    FILE *out = fopen(f->out, "re");
+    assert_non_null(out);
+    said[fread(said, 1, sizeof(said) - 1, out)] = '\0';
+    (void)fclose(out);
+    assert_string_equal(said, text);
+}
+
+static void it_asks_to_be_run_later_once(void **state)
+{
+    const struct fixture *f = *state;
+    assert_int_equal(handle(f, "{\"n\":4,\"do\":\"snooze:60\"}"), 0);
+    expect_said(f, "{\"op\":\"snooze\",\"after\":60}\n");
+    expect_effects(f, 0);
+    assert_int_equal(handle(f, "{\"n\":4,\"do\":\"snooze:60\"}"), 0);
+    expect_said(f, "");
+    expect_run(f, 2, 4, 0);
+    expect_effects(f, 1);
+}
+
+static void it_asks_for_its_own_delay(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(handle(f, "{\"n\":4,\"do\":\"delay:90\"}"), 1);
+    expect_said(f, "{\"op\":\"retry\",\"after\":90}\n");
+    expect_run(f, 1, 4, 1);
+    f->attempt = 2;
+    f->fence = 2;
+    assert_int_equal(handle(f, "{\"n\":4,\"do\":\"delay:90\"}"), 0);
+    expect_effects(f, 1);
+}
+
 int main(void)
 {
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
+        CLAIM(it_asks_to_be_run_later_once),
+        CLAIM(it_asks_for_its_own_delay),
         CLAIM(it_books_what_it_did),
         CLAIM(delivered_again_it_takes_no_effect),
         CLAIM(a_stale_delivery_is_no_success),
