@@ -221,9 +221,9 @@ static const struct scene settle_once = {.command = "settle",
                                          .at_most_once = true,
                                          .fenced = true};
 
-/* Without an active list, jobs are given back by a push to the head. */
-static const struct scene give_back_once = {.command = "push",
-                                            .name = "push (at most once)",
+/* Without an active list, jobs are given back to the head, by LPUSH. */
+static const struct scene give_back_once = {.command = "LPUSH",
+                                            .name = "LPUSH (at most once)",
                                             .prepare = short_jobs_were_run,
                                             .provoke = long_jobs_come,
                                             .at_most_once = true,
