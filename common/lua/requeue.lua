@@ -12,6 +12,7 @@
 -- Moves: dead, retry, scheduled -> ready or outbox, to the tail. On its way
 -- to another queue a job leaves its lock and its news behind.
 local source, target, away = KEYS[1], KEYS[2], ARGV[1] == 'outbox'
+local of_dead = string.sub(source, -6) == '}:dead' -- which begin anew
 local n, answer, seen, bytes = (#ARGV - 1) / 5, { 'OK', 0 }, {}, 0
 local members, envelopes, places, locks = {}, {}, {}, {}
 
@@ -74,14 +75,15 @@ for i = 1, moved do
   elseif ARGV[a + 4] == '1' then
     redis.call('HDEL', news, 'due_at', 'worker', 'lane', 'started_at',
       'ended_at', 'progress', 'message', 'result', 'error', 'exit')
-    redis.call('HSET', news, 'state', 'ready', 'attempt', 0)
+    redis.call('HSET', news, 'state', 'ready')
+    if of_dead then redis.call('HSET', news, 'attempt', 0) end
     redis.call('PEXPIRE', news, 7776000000)
   end
 end
 redis.call('ZREM', source, unpack(members))
 
 local counter = away and 'sent' or 'requeued'
-if string.sub(source, -6) == '}:dead' then
+if of_dead then
   redis.pcall('HINCRBY', KEYS[3], 'dead_bytes', -bytes)
 end
 redis.pcall('HINCRBY', KEYS[3], counter, moved)

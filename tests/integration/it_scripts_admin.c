@@ -90,6 +90,12 @@ static void requeue_begins_the_news_anew(void **state)
          KEYS "@stats @job:a | ready " A " " A " '' until 1", "OK 1",
          "HGETALL @job:a => state ready attempt 0 type t created_at 7\n"
          "PTTL @job:a => 77#"},
+        {"of one that is tried again the attempts count on",
+         "ZADD @retry 1 " A "\nHSET @job:a state retry attempt 3 due_at 5",
+         SCRIPT_requeue,
+         "@retry @ready @stats @minute @stats @job:a | ready " A " " A
+         " '' until 1",
+         "OK 1", "HGETALL @job:a => state ready attempt 3"},
         {"none where none are kept", DEAD_AB NEWS, SCRIPT_requeue,
          KEYS "@stats @job:a | ready " A " " A " '' until 0", "OK 1",
          "HGET @job:a state => dead"},
