@@ -5,16 +5,24 @@
  */
 #include "producer/cancel.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/base/mem.h"
 #include "common/job/unique.h"
 #include "common/redis/queue_admin.h"
 #include "common/redis/queue_news.h"
 #include "producer/complain.h"
 #include "producer/find.h"
+#include "producer/job_rows.h"
+#include "producer/walk.h"
 
-enum { AT_ONCE = 100 };
+enum {
+    AT_ONCE = 100,
+    FEW = 3, /* of one queue, which are looked for one by one */
+    MORE_SEEN = 10000
+};
 
 /* A call of a script, and what became of it. */
 struct call {
@@ -194,24 +202,111 @@ size_t cancel_chunk(const struct cancel *c, size_t from)
     return c->count - from < AT_ONCE ? c->count - from : AT_ONCE;
 }
 
+static int compare(const void *a, const void *b)
+{
+    const struct job_name *one = &(*(struct cancel_entry *const *)a)->name;
+    const struct job_name *other = &(*(struct cancel_entry *const *)b)->name;
+    int order = strcmp(one->queue, other->queue);
+
+    return order != 0 ? order : strcmp(one->id, other->id);
+}
+
+/* Ends the job of a set that is one of these n, which are sorted. */
+static int end_if_wanted(struct cancel *c, struct cancel_entry **all, size_t n,
+                         enum place place, struct job *job, bool *gone)
+{
+    struct cancel_entry one = {.name = all[0]->name}, *key = &one;
+    struct found f = {.place = place};
+
+    memcpy(one.name.id, job->id, sizeof(one.name.id));
+    struct cancel_entry **e = (struct cancel_entry **)bsearch(
+        (const void *)&key, (const void *)all, n, sizeof(*all), compare);
+    if (!e || (*e)->outcome != MARKED)
+        return 0;
+    f.job = job;
+    if (place != PLACE_DEAD) {
+        int status = take_out(c, *e, &f);
+        *gone = status == 0 && (*e)->outcome == CANCELLED;
+        return status;
+    }
+    (*e)->outcome = ENDED;
+    return cancel_unmark(c, *e);
+}
+
+/* The same as cancel_look for many of one queue: each set is read once. */
+static int walk_set(struct cancel *c, struct cancel_entry **all, size_t n,
+                    enum place place, const char *key)
+{
+    struct walk *w = walk_new(c->client, key, false, INT64_MIN, INT64_MAX);
+    unsigned page = 1;
+    int status = 0;
+
+    for (int64_t seen = 0; status == 0 && page > 0; seen += page) {
+        if (seen > 0 && seen >= 2 * walk_total(w) + MORE_SEEN)
+            break; /* what was snoozed comes back and back */
+        status = walk_next(w, &page);
+        for (unsigned i = 0; i < page && status == 0; i++) {
+            struct errbuf eb;
+            struct job *job = job_of(walk_at(w, i)->member, &eb);
+            bool gone = false;
+            if (job)
+                status = end_if_wanted(c, all, n, place, job, &gone);
+            if (gone)
+                walk_gone(w, i);
+            job_free(job);
+        }
+    }
+    walk_free(w);
+    return status;
+}
+
+/* Some of one queue, sorted. */
+static int look_for_some(struct cancel *c, struct cancel_entry **all, size_t n)
+{
+    struct keys keys;
+    int status = 0;
+
+    if (n > FEW) {
+        keys_init(&keys, c->o->ns, all[0]->name.queue);
+        status = walk_set(c, all, n, PLACE_SCHEDULED, keys.scheduled);
+        if (status == 0)
+            status = walk_set(c, all, n, PLACE_RETRY, keys.retry);
+        return status != 0 ? status
+                           : walk_set(c, all, n, PLACE_DEAD, keys.dead);
+    }
+    for (size_t i = 0; i < n && status == 0; i++)
+        status = cancel_look(c, all[i],
+                             PLACE_SCHEDULED | PLACE_RETRY | PLACE_DEAD |
+                                 PLACES_WHOLE);
+    return status;
+}
+
+/* Their sets to the end: a mark runs out before many a job is due. */
 static int look_for_all(struct cancel *c)
 {
+    struct cancel_entry **all = mem_new((c->count + 1) * sizeof(*all));
+    size_t count = 0, n;
     int status = 0;
 
     for (size_t i = 0; i < c->count && status == 0; i += AT_ONCE) {
-        size_t n = cancel_chunk(c, i);
-        status = ask_kept(c, i, n);
-        for (size_t j = i; j < i + n && status == 0; j++) {
+        status = ask_kept(c, i, cancel_chunk(c, i));
+        for (size_t j = i; j < i + cancel_chunk(c, i) && status == 0; j++) {
             struct cancel_entry *e = &c->all[j];
-            if (e->outcome != MARKED)
-                continue;
-            status =
-                kept_is_over(&e->kept)
-                    ? cancel_conclude(c, e)
-                    : cancel_look(c, e,
-                                  PLACE_SCHEDULED | PLACE_RETRY | PLACE_DEAD);
+            if (e->outcome == MARKED && kept_is_over(&e->kept))
+                status = cancel_conclude(c, e);
+            else if (e->outcome == MARKED)
+                all[count++] = e;
         }
     }
+    qsort((void *)all, count, sizeof(*all), compare);
+    for (size_t i = 0; i < count && status == 0; i += n) {
+        for (n = 1; i + n < count; n++) {
+            if (strcmp(all[i + n]->name.queue, all[i]->name.queue) != 0)
+                break;
+        }
+        status = look_for_some(c, all + i, n);
+    }
+    free((void *)all);
     return status;
 }
 

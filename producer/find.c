@@ -33,6 +33,7 @@ struct search {
     const struct keys *keys; /* borrowed */
     const char *id;          /* borrowed */
     enum place place;        /* that is looked at now */
+    bool whole;              /* sets to their end */
     struct found *found;     /* borrowed */
     size_t bytes, jobs;      /* read of lists so far */
     int64_t from;            /* of a list: index of the page */
@@ -189,12 +190,13 @@ static void on_scan(void *arg, const struct reply *r)
 
 static int scan(struct search *s, const char *key, const char *pattern)
 {
-    int status = 0, seen = 0;
+    int64_t seen = 0;
+    int status = 0;
 
     memcpy(s->cursor, "0", 2);
     do {
         struct args a = {0};
-        if (seen >= FIND_SET_MAX) {
+        if (seen >= FIND_SET_MAX && !s->whole) {
             s->found->cut |= s->place;
             break;
         }
@@ -348,7 +350,11 @@ static int look_at(struct search *s, enum place place)
 int find_job(struct client *c, const struct keys *keys, const char *id,
              unsigned places, enum place first, struct found *ret)
 {
-    struct search s = {.client = c, .keys = keys, .id = id, .found = ret};
+    struct search s = {.client = c,
+                       .keys = keys,
+                       .id = id,
+                       .whole = (places & PLACES_WHOLE) != 0,
+                       .found = ret};
     int status = 0;
 
     *ret = (struct found){0};

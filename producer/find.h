@@ -30,6 +30,9 @@ enum place {
 };
 #define PLACES_CHEAP (PLACE_ACTIVE | PLACE_SCHEDULED | PLACE_RETRY | PLACE_DEAD)
 #define PLACES_ALL (PLACES_CHEAP | PLACE_OUTBOX | PLACE_READY)
+#define PLACES_WHOLE                                                           \
+    (1U << 6) /* with others: sets are scanned to their end                    \
+               */
 
 struct found {
     enum place place;

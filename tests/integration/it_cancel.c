@@ -76,6 +76,27 @@ static void what_waits_for_its_time_goes_at_once(void **state)
     expect_stats(2, 0);
 }
 
+/*
+ * Or its mark runs out before it is due. Three are looked for one by one, more
+ * together; of a scan that gave up at 100000 the three would be found by luck.
+ */
+static void what_waits_goes_however_many_wait(void **state)
+{
+    enum { WAITING = 300000 };
+    (void)state;
+    redis_do(runs_redis, "EVAL %s 1 belt:{q}:scheduled %d",
+             "for i = 1, tonumber(ARGV[1]) do redis.call('ZADD', KEYS[1], "
+             "9999999000000 + i, '{\"id\":\"s' .. i .. "
+             "'\",\"type\":\"t\"}') end",
+             WAITING);
+    CANCEL("cancelled", "", "cancel", "q/s1", "q/s150000", "q/s300000");
+    CANCEL("cancelled", "", "cancel", "q/s2", "q/s70000", "q/s150001",
+           "q/s220000", "q/s299999");
+    assert_int_equal(redis_int(runs_redis, "ZCARD belt:{q}:scheduled"),
+                     WAITING - 8);
+    expect_stats(8, 0);
+}
+
 static void a_ready_job_does_not_run_however_many_are_before_it(void **state)
 {
     (void)state;
@@ -348,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(what_waits_for_its_time_goes_at_once),
+        CLAIM(what_waits_goes_however_many_wait),
         CLAIM(a_ready_job_does_not_run_however_many_are_before_it),
         CLAIM(a_running_job_is_told_to_stop),
         CLAIM(one_that_does_not_listen_is_killed),
