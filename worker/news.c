@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "worker/settle_priv.h"
 
@@ -52,8 +53,9 @@ static struct news *begin(struct work *w, const struct slot *s,
     say_number(n, "attempt", attempt);
     if (job->created_at_ms > 0)
         say_number(n, "created_at", job->created_at_ms);
-    if (o->started_at_ms > 0)
-        say_number(n, "started_at", o->started_at_ms);
+    if (o->started_at_ms > 0) /* by Redis' clock, as all other instants */
+        say_number(n, "started_at",
+                   o->started_at_ms + w->now_ms - clock_wall_ms());
     return n;
 }
 

@@ -4,7 +4,9 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/faults/proxy.h"
 #include "tests/support/redis.h"
@@ -174,12 +176,49 @@ static void a_signal_after_leaving_changes_nothing(void **state)
     redis_stop(r);
 }
 
+static bool is_done(void *arg)
+{
+    return redis_int(arg, "HEXISTS belt:{q}:job:a ended_at") == 1;
+}
+
+/* Redis is an hour ahead of the worker; what is kept has one clock. */
+static void news_go_by_the_clock_of_redis(void **state)
+{
+    const int64_t shifts[] = {3600 * 1000, 0};
+    char path[] = "/tmp/belt-clock-XXXXXX";
+    int fd = mkstemp(path);
+    (void)state;
+    assert_int_equal(write(fd, shifts, sizeof(shifts)), sizeof(shifts));
+    (void)close(fd);
+    setenv("LD_PRELOAD", CLOCK_SHIM, 1);
+    setenv("BELT_CLOCK_FILE", path, 1);
+    struct redis *r = redis_start(NULL);
+    unsetenv("LD_PRELOAD");
+    unsetenv("BELT_CLOCK_FILE");
+    struct worker *w =
+        start(r, redis_url(r), "BELT_HOST=here", "x=builtin:noop");
+    redis_do(r, "RPUSH belt:{q} %s",
+             "{\"id\":\"a\",\"type\":\"x\",\"keep\":600000}");
+    assert_true(wait_until(is_done, r, CLOCK_MS));
+    assert_in_range(redis_int(r, "EVAL %s 0",
+                              "local t = redis.call('HMGET', "
+                              "'belt:{q}:job:a', 'started_at', 'ended_at') "
+                              "return t[2] - t[1] + 1000"),
+                    0, 1000 + CLOCK_MS);
+    worker_signal(w, SIGTERM);
+    assert_int_equal(worker_wait(w, CLOCK_MS), 0);
+    worker_free(w);
+    redis_stop(r);
+    (void)unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_was_away_waits_a_lease_before_it_reaps),
         cmocka_unit_test(a_slow_answer_is_no_step_of_the_clock),
         cmocka_unit_test(a_signal_after_leaving_changes_nothing),
+        cmocka_unit_test(news_go_by_the_clock_of_redis),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
