@@ -247,7 +247,7 @@ static void tell_queue(struct facts *f)
     if (k->paused != 0) {
         fact_time(f, "paused_at", k->paused_at_ms);
         fact_text(f, "paused_by", k->paused_by);
-        fact_text(f, "reason_of_pause", k->paused_reason);
+        fact_text(f, "paused_reason", k->paused_reason);
         fact_time(f, "paused_until", k->paused > 1 ? k->paused : 0);
     }
     fact_number(f, "workers", k->serving.live);

@@ -130,6 +130,10 @@ static void what_waits_says_for_what(void **state)
     given(READY, LANE, paused, NULL);
     expect("paused", "queue q is paused since 1m by ops because of repairs, "
                      "which ends in 59m\n");
+    EXPECT(runs_redis, NULL, 0, "\n  paused_reason repairs\n", "", "explain",
+           "q/a");
+    EXPECT(runs_redis, NULL, 0, "\"paused_reason\":\"repairs\"", "", "explain",
+           "q/a", "--json");
     given(READY, LANE, FLEET, "HSET belt:{q}:config paused 2", NULL);
     expect("waiting", "waits behind 2 jobs\n");
     given("RPUSH belt:{q} b %s", LANE, NULL);
