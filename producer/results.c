@@ -68,6 +68,19 @@ static bool print_raw(const struct results *rs, const struct job_name *name,
     return !ferror(stdout);
 }
 
+/* In a table the newline that ends what a handler printed says nothing. */
+static void out_in_table(struct out *out, const struct kept *k,
+                         enum kept_field f)
+{
+    size_t n = k->lens[f];
+
+    if (!k->values[f])
+        out_none(out);
+    else
+        out_text(out, k->values[f],
+                 n > 0 && k->values[f][n - 1] == '\n' ? n - 1 : n);
+}
+
 bool results_print(struct results *rs, const struct job_name *name,
                    const struct kept *k)
 {
@@ -91,7 +104,7 @@ bool results_print(struct results *rs, const struct job_name *name,
     kept_out_number(out, k, KEPT_exit);
     kept_out_value(out, k, KEPT_result);
     kept_out_value(out, k, KEPT_error);
-    kept_out(out, k, failed ? KEPT_error : KEPT_result);
+    out_in_table(out, k, failed ? KEPT_error : KEPT_result);
     return out_row(out);
 }
 

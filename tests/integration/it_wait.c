@@ -104,6 +104,21 @@ static void it_ends_as_the_job_does(void **state)
     }
 }
 
+/* What ends a text: one newline less for people, all for programs. */
+static void a_table_leaves_out_the_newline_at_the_end(void **state)
+{
+    (void)state;
+    redis_do(runs_redis, "HSET belt:{q}:job:a state done result %s", "yes\n\n");
+    EXPECT(runs_redis, NULL, 0, "  yes\\n\n", "", "wait", "q/a");
+    EXPECT(runs_redis, NULL, 0, "\"yes\\n\\n\"", "", "wait", "q/a", "--json");
+    EXPECT(runs_redis, NULL, 0, "yes\\n\\n", "", "wait", "q/a", "-o", "tsv");
+    struct cli_result r = CLI(runs_redis, NULL, "wait", "q/a", "--raw");
+    assert_string_equal(r.out, "yes\n\n");
+    cli_result_done(&r);
+    redis_do(runs_redis, "HSET belt:{q}:job:a result %s", "\n");
+    EXPECT(runs_redis, NULL, 0, "done", "", "wait", "q/a");
+}
+
 static void other_news_do_not_end_it(void **state)
 {
     struct cli c;
@@ -387,6 +402,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(it_ends_as_the_job_does),
+        CLAIM(a_table_leaves_out_the_newline_at_the_end),
         CLAIM(other_news_do_not_end_it),
         CLAIM(several_are_waited_for),
         CLAIM(the_first_of_several_is_enough),
