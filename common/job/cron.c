@@ -126,9 +126,7 @@ static int time_from(const struct cron *c, int from)
         int h = t / 3600, m = t / 60 % 60, s = t % 60;
         if ((c->hours >> h & 1) == 0) {
             t = (h + 1) * 3600;
-        } else if ((c->minutes >> m & 1) == 0) {
-            t = (t / 60 + 1) * 60;
-        } else if (c->seconds >> s == 0) {
+        } else if ((c->minutes >> m & 1) == 0 || c->seconds >> s == 0) {
             t = (t / 60 + 1) * 60;
         } else {
             return t + __builtin_ctzll(c->seconds >> s);

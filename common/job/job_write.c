@@ -346,8 +346,10 @@ static void write_completed(const char *text, size_t len, const struct job *job,
     buf_reserve(out, len + FRONT_MAX);
     buf_char(out, '{');
     put_id(out, job->id[0] != '\0' ? job->id : fresh);
-    if ((lacking & JOB_HAS_TYPE) != 0)
+    if ((lacking & JOB_HAS_TYPE) != 0) {
+        assert(c->default_type != NULL); /* job_check_pushed asks for it */
         put_type(out, c->default_type);
+    }
     if ((lacking & JOB_HAS_CREATED_AT) != 0)
         put_int(out, "created_at", c->now_ms);
     if (c->queue != NULL) {

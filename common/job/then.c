@@ -85,8 +85,10 @@ static int read_queue(const struct job *job, char queue[NAME_MAX_LEN + 1],
 static int read_element(struct json_span element, struct job *job,
                         char queue[NAME_MAX_LEN + 1], struct errbuf *eb)
 {
-    if (json_kind(element) != JSON_IS_OBJECT)
-        return errbuf_set(eb, ERR_INVALID, "not an object");
+    if (json_kind(element) != JSON_IS_OBJECT) {
+        (void)errbuf_set(eb, ERR_INVALID, "not an object");
+        return ERR_INVALID;
+    }
     int rc = job_read(element.p, element.len, job, NULL, eb);
     return rc != 0 ? rc : read_queue(job, queue, eb);
 }
