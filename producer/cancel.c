@@ -88,6 +88,7 @@ static int mark_some(struct cancel *c, size_t *i)
         e->marked = true;
         ids[n++] = e->name.id;
     }
+    loop_role_assert();
     keys_init(&keys, c->o->ns, first->name.queue);
     return wait_answer(&call, queue_cancel(client_conn(c->client), &keys, ids,
                                            n, on_answer, &call));
@@ -134,6 +135,7 @@ static int take_out(struct cancel *c, struct cancel_entry *e,
     if (f->job->unique.p && unique_parse(f->job->unique, &unique, NULL) == 0 &&
         unique.until != UNIQUE_TIME)
         one.unique = unique.key;
+    loop_role_assert();
     keys_init(&keys, c->o->ns, e->name.queue);
     int status = wait_answer(
         &call,

@@ -128,7 +128,7 @@ static int decide_remove(struct cron_client *c, const char *name, void *arg,
 {
     (void)arg;
     (void)out;
-    (void)ret_due_ms;
+    *ret_due_ms = CRON_DUE_NEVER;
     if (c->was == NULL && c->due_ms < 0)
         return fail(c->o, EXIT_FAILURE, "%s: there is no such entry in %s",
                     name, c->keys.queue);

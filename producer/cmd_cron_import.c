@@ -102,9 +102,10 @@ static int make(const struct import *im, const struct crontab_line *l,
     const char *type = l->type != NULL ? l->type : im->o->type;
     struct buf payload = {0};
 
-    if (!text_is_name(queue, strlen(queue)))
-        return errbuf_set(eb, ERR_INVALID, "%s: not the name of a queue",
-                          queue);
+    if (!text_is_name(queue, strlen(queue))) {
+        (void)errbuf_set(eb, ERR_INVALID, "%s: not the name of a queue", queue);
+        return ERR_INVALID;
+    }
     build_payload(l, &payload);
     struct cron_wish w = {
         .spec = l->spec,

@@ -79,6 +79,7 @@ static int flush(struct import *im)
         jobs[i] = (struct import_job){
             .died_ms = im->jobs[i].died_ms,
             .envelope = {im->bytes.data + im->jobs[i].start, im->jobs[i].len}};
+    loop_role_assert();
     im->answered = false;
     if (queue_import(client_conn(im->client), &im->keys, jobs, im->count,
                      on_imported, im) != 0)

@@ -75,15 +75,15 @@ static void on_holder(void *arg, const struct reply *r)
 static void ask_holder(struct cron_client *c, const char *name)
 {
     struct args a = {0};
-    char lock[CRON_NAME_MAX_LEN + 8], key[KEY_MAX];
+    char unique[CRON_NAME_MAX_LEN + 8], at[KEY_MAX];
 
     c->holder[0] = '\0';
     if (!cron_is_name(name, strlen(name)))
         return;
-    cron_lock(name, lock);
-    (void)keys_unique(&c->keys, lock, key);
+    cron_lock(name, unique);
+    (void)keys_unique(&c->keys, unique, at);
     args_str(&a, "GET");
-    args_str(&a, key);
+    args_str(&a, at);
     client_call(c->client, &a, on_holder, c);
     args_done(&a);
 }

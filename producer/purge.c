@@ -224,6 +224,7 @@ static int purge_head(struct purge *p)
         describe(&jobs[i], e, parsed[i], &uniques[i]);
         write_job(p, e, parsed[i], eb.text);
     }
+    loop_role_assert();
     int status = sync_file(p);
     p->answered = p->changed = false;
     if (status == 0 && queue_purge(client_conn(p->client), &p->keys, jobs, h->n,

@@ -60,6 +60,7 @@ static int take_out(struct select *s, bool cancelled,
             uniques[i].until != UNIQUE_TIME)
             removes[i].unique = uniques[i].key;
     }
+    loop_role_assert();
     int rc = queue_remove(client_conn(s->client), &s->keys, s->set, cancelled,
                           removes, n, on_removed, &b);
     int status = select_wait(s, rc, &b.answered);
@@ -90,6 +91,7 @@ static void on_marked(void *arg, int err, const struct reply *r)
 
 int remove_mark(struct select *s, const char *const *ids, unsigned n)
 {
+    loop_role_assert();
     struct batch b = {.s = s, .n = n};
     int rc =
         queue_cancel(client_conn(s->client), &s->keys, ids, n, on_marked, &b);

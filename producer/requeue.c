@@ -320,6 +320,7 @@ static int send(struct batch *b)
             .lock_ttl_ms = e->unique.ttl_ms,
             .keep = (dead || b->to) && job->keep_ms > 0 && job->id[0] != '\0'};
     }
+    loop_role_assert();
     int rc = queue_requeue(client_conn(b->s->client), &b->s->keys, b->s->set,
                            b->to != NULL, jobs, b->count, on_requeued, b);
     int status = select_wait(b->s, rc, &b->answered);

@@ -36,38 +36,55 @@ static void lose(struct account *a, const struct change *c)
            job_shown(c->element->job, name), role_name(c->role));
 }
 
+enum end { END_NOWHERE, END_DONE, END_DISCARDED, END_CANCELLED };
+
 /*
  * Which of those that left an active list were done, discarded or cancelled
- * the journal does not say. Those that others follow were done; those that
- * others should have followed are taken to be the last, and those whose mark
- * goes to be the cancelled ones.
+ * the journal does not say. Those whose mark went were cancelled; those that
+ * others follow were done; those that others should have followed are taken to
+ * be the last.
  */
+static enum end end_of(const struct account *a, const struct change *c)
+{
+    const char *id = c->element->job->h.id;
+    bool alone = c->followers == 0;
+    bool others = alone && follow_expected(c) > 0 && judge_counts(a);
+    bool cancelled = judge_is_left(a, "cancelled", a->now.cancelled);
+    bool discarded = judge_is_left(a, "discarded", a->now.discarded);
+    enum end undone = discarded   ? END_DISCARDED
+                      : cancelled ? END_CANCELLED
+                                  : END_NOWHERE;
+    if (alone && cancelled &&
+        world_unmarked(&a->world, (struct text){id, strlen(id)}))
+        return END_CANCELLED;
+    if (!others || undone == END_NOWHERE) {
+        if (!judge_counts(a) || judge_is_left(a, "done", a->now.done))
+            return END_DONE;
+    }
+    return undone;
+}
+
 static void judge_end(struct account *a, const struct change *c)
 {
     struct job *j = c->element->job;
     char name[SHOWN_MAX];
     unsigned expected = follow_expected(c);
-    struct text id = {j->h.id, strlen(j->h.id)};
-    bool others = expected > 0 && c->followers == 0 && judge_counts(a);
-    bool marked = c->followers == 0 && world_unmarked(&a->world, id);
     judge_need_lease(a, c, "settled");
     j->ended = true;
-    if (marked && judge_is_left(a, "cancelled", a->now.cancelled)) {
-        COUNT(a, j, cancelled);
-    } else if (others && judge_is_left(a, "discarded", a->now.discarded)) {
-        COUNT(a, j, discarded);
-    } else if (others && judge_is_left(a, "cancelled", a->now.cancelled)) {
-        COUNT(a, j, cancelled);
-    } else if (!judge_counts(a) || judge_is_left(a, "done", a->now.done)) {
+    switch (end_of(a, c)) {
+    case END_DONE:
         COUNT(a, j, done);
         if (c->followers < expected)
             BREACH(a, lost, "of %u jobs that follow %s %u came", expected,
                    job_shown(j, name), c->followers);
-    } else if (judge_is_left(a, "discarded", a->now.discarded)) {
+        break;
+    case END_DISCARDED:
         COUNT(a, j, discarded);
-    } else if (judge_is_left(a, "cancelled", a->now.cancelled)) {
+        break;
+    case END_CANCELLED:
         COUNT(a, j, cancelled);
-    } else {
+        break;
+    case END_NOWHERE:
         lose(a, c);
         return;
     }
