@@ -19,8 +19,8 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
-#include "common/job/unique.h"
 #include "worker/cancel.h"
+#include "worker/notes.h"
 
 enum { SEND_MAX = 256 }; /* jobs that go into the channel at once */
 
@@ -52,13 +52,13 @@ static void fail_slot(const struct lane *lane, struct slot *s,
 }
 
 /* Whether Redis is to know when it starts: most jobs cost nothing for that. */
-static bool tells_start(const struct job *job)
+static bool tells_start(const struct lane *lane, const struct job *job)
 {
     struct unique u;
     if (job->keep_ms > 0)
         return true;
     return job->unique.p != NULL && unique_parse(job->unique, &u, NULL) == 0 &&
-           u.until == UNIQUE_STARTED;
+           lane_unlocks_at_start(lane, &u);
 }
 
 /*
@@ -85,7 +85,7 @@ static void judge(struct lane *lane, struct slot *s)
                                                      RECOVERY_WINDOW_MS);
     d->lane = lane;
     d->fence = cfg->fence ? s->fence : 0;
-    d->tell_start = tells_start(d->job);
+    d->tell_start = tells_start(lane, d->job);
     d->good_until_ms = lane->good_until_ms;
     memcpy(d->queue, lane->keys.queue, sizeof(d->queue));
     lane_await_marks(lane, s);

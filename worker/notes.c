@@ -14,7 +14,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/job/unique.h"
 #include "common/redis/queue_news.h"
 #include "common/redis/script.h"
 
@@ -43,6 +42,12 @@ void lane_note(struct lane *lane, struct delivery *d, enum note_kind kind)
         return;
     d->noted = true;
     LIST_INSERT_HEAD(&lane->noted, d, by);
+}
+
+bool lane_unlocks_at_start(const struct lane *lane, const struct unique *u)
+{
+    return u->until == UNIQUE_STARTED ||
+           (u->until == UNIQUE_DONE && lane->agent->cfg->at_most_once);
 }
 
 static void forget(struct delivery *d)
@@ -94,7 +99,7 @@ static void add_start(struct making *m, struct note_job *n,
     add_field(m, "lane", d->lane->id);
     if (job->unique.p != NULL &&
         unique_parse(job->unique, &m->unique, NULL) == 0 &&
-        m->unique.until == UNIQUE_STARTED)
+        lane_unlocks_at_start(d->lane, &m->unique))
         n->unlock = m->unique.key;
 }
 

@@ -1,6 +1,7 @@
 #ifndef WORKER_NOTES_H
 #define WORKER_NOTES_H
 
+#include "common/job/unique.h"
 #include "worker/lane.h"
 
 /*
@@ -9,6 +10,12 @@
  * answer. Progress of one job is told five times a second at most, its last
  * word in front of its end. Loop thread only.
  */
+
+/*
+ * Whether a lock ends when its job starts. At most once that holds for one
+ * until done, too: the job may be lost, and none must outlive it.
+ */
+bool lane_unlocks_at_start(const struct lane *lane, const struct unique *u);
 
 /* Takes note of news of d, which has a slot of the lane. */
 void lane_note(struct lane *lane, struct delivery *d,

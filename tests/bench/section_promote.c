@@ -291,7 +291,8 @@ static void read_slowlog(struct crowd *r)
 
     for (size_t i = 0; i < log->elements; i++) {
         const redisReply *entry = log->element[i], *words = entry->element[3];
-        if (words->elements < 2 || strcmp(words->element[0]->str, "EVALSHA") ||
+        if (words->elements < 2 ||
+            strcmp(words->element[0]->str, "EVALSHA") != 0 ||
             strcmp(words->element[1]->str, script_sha(SCRIPT_promote)) != 0)
             continue;
         r->calls_us[r->calls++] = (double)entry->element[2]->integer;

@@ -157,6 +157,30 @@ static void cut_connections_run_nothing_twice(void **state)
     assert_int_equal(file_distinct_lines(told), file_lines(told));
 }
 
+static bool is_unlocked(void *arg)
+{
+    return redis_int(arg, "EXISTS belt:{q}:unique:k") == 0;
+}
+
+/* The end of a job may never come: the worker is killed while it runs. */
+static void a_lock_ends_when_its_job_starts(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    redis_do(r, "SET belt:{q}:unique:k j1");
+    redis_do(r, "SET belt:{q}:unique:t j2");
+    redis_do(r, "RPUSH belt:{q} %s %s",
+             "{\"id\":\"j1\",\"type\":\"x\",\"unique\":\"k\"}",
+             "{\"id\":\"j2\",\"type\":\"quick\",\"unique\":{\"key\":\"t\","
+             "\"until\":\"time\",\"ttl\":60000}}");
+    struct worker *w = once(r, story_script(r, "x", "waits", waits), NULL);
+    story_until("the lock has gone though its job runs", is_unlocked, r);
+    story_stat(r, "q", "done", 1);
+    worker_signal(w, SIGKILL);
+    story_ends(w, -SIGKILL);
+    assert_int_equal(redis_int(r, "EXISTS belt:{q}:unique:t"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +189,7 @@ int main(void)
         cmocka_unit_test(drain_gives_the_unstarted_back_in_order),
         cmocka_unit_test(failing_jobs_are_retried),
         cmocka_unit_test(cut_connections_run_nothing_twice),
+        cmocka_unit_test(a_lock_ends_when_its_job_starts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
