@@ -15,6 +15,7 @@
 #include "worker/cron.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,9 @@ struct cron_watch {
     int64_t skipped_ms;  /* when to look at those again; 0: there are none */
     uint64_t said[SAID_MAX];
     unsigned said_count;
+    char lacking[ZONE_NAME_MAX_LEN +
+                 1];    /* the last zone not known here, or "" */
+    int64_t lacking_ms; /* when it was looked for */
 };
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
@@ -133,6 +137,25 @@ void cron_complain(struct look *look, const char *name, const char *text,
     if (is_new(w, name, text))
         LOG_WARN("cron", F_STR("queue", w->lane->keys.queue),
                  F_STR("cron", name), F_STR("error", text), F_STR("so", so));
+}
+
+bool cron_lacks_zone(const struct look *look, const char *zone)
+{
+    const struct cron_watch *w = look->watch;
+    return w->lacking[0] != '\0' && strcmp(w->lacking, zone) == 0 &&
+           clock_ms() - w->lacking_ms < CRON_ZONE_MS;
+}
+
+void cron_note_lack(struct look *look, const char *name, const char *zone,
+                    const char *why)
+{
+    struct cron_watch *w = look->watch;
+    w->lacking_ms = clock_ms();
+    (void)snprintf(w->lacking, sizeof(w->lacking), "%s", zone);
+    if (is_new(w, "", why))
+        LOG_WARN("cron", F_STR("queue", w->lane->keys.queue),
+                 F_STR("cron", name), F_STR("error", why),
+                 F_STR("so", "left to others, looking again"));
 }
 
 /* ---- a look ---- */

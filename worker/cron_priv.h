@@ -46,6 +46,14 @@ void look_end(struct look *look) ON_LOOP;
 void cron_complain(struct look *look, const char *name, const char *text,
                    const char *so);
 
+/*
+ * Whether a zone was looked for lately and is not known here; and what is done
+ * when it has just been looked for: that is said once, whoever needs it.
+ */
+bool cron_lacks_zone(const struct look *look, const char *zone);
+void cron_note_lack(struct look *look, const char *name, const char *zone,
+                    const char *why);
+
 /* ---- cron_tick.c ---- */
 /* Does what entry i, which is due, and has this text, asks for. */
 void cron_attend(struct look *look, unsigned i, struct bytes text) ON_LOOP;

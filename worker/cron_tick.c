@@ -140,9 +140,12 @@ void cron_attend(struct look *look, unsigned i, struct bytes text)
         put_due(look, name, text, CRON_DUE_NEVER);
         return;
     }
-    rc = zone_open(e->zone, &z, &eb);
-    if (rc != 0) { /* another worker may know it */
-        cron_complain(look, name, eb.text, "left to others, looking again");
+    bool lacks = cron_lacks_zone(look, e->zone);
+    if (!lacks && zone_open(e->zone, &z, &eb) != 0) {
+        lacks = true;
+        cron_note_lack(look, name, e->zone, eb.text);
+    }
+    if (lacks) { /* another worker may know it */
         look->waiting++;
         look_again_in(look, CRON_ZONE_MS);
     } else {

@@ -295,6 +295,23 @@ static void what_is_no_entry_is_said_once_and_stops_nobody(void **state)
     runs_end(w);
 }
 
+/* A worker may have no zones at all. */
+static void a_zone_that_is_missing_is_said_once(void **state)
+{
+    int64_t old_ms = clock_wall_ms() - 1000;
+    (void)state;
+    struct worker *w = runs_worker("--handler", "t=builtin:noop", NULL);
+    for (int i = 0; i < 60; i++) { /* more than a page */
+        char name[16];
+        (void)snprintf(name, sizeof(name), "mars-%d", i);
+        put(name, "{" YEARLY ",\"tz\":\"Mars/Olympus\"}", old_ms);
+    }
+    put("n", "{" YEARLY "}", clock_wall_ms());
+    runs_await_stat("done", 1);
+    assert_int_equal(worker_count(w, "Mars/Olympus"), 1);
+    runs_end(w);
+}
+
 /* Sixteen entries of four megabytes, of which none may be more than 64 KiB. */
 static void big_ones_do_not_need_their_memory_at_once(void **state)
 {
@@ -397,6 +414,7 @@ int main(void)
         T(ticks_that_were_missed_are_made_up_for_as_it_says),
         T(jitter_comes_before_the_tick),
         T(what_is_no_entry_is_said_once_and_stops_nobody),
+        T(a_zone_that_is_missing_is_said_once),
         T(big_ones_do_not_need_their_memory_at_once),
         T(entries_of_the_file_are_written_if_they_differ),
         T(people_add_pause_resume_and_run),
