@@ -31,6 +31,7 @@ enum { ATTEMPTS_MAX = 1000000, SIZE_MAX_BYTES = 64 << 20 };
 struct push {
     const struct options *o;    /* borrowed */
     const struct push_one *one; /* borrowed */
+    struct conn *conn;          /* borrowed */
     struct keys keys;
     bool answered;
     int status; /* once answered */
@@ -39,6 +40,7 @@ struct push {
 
 static void on_pushed(void *arg, int err, const struct reply *r);
 static void on_pushed_one(void *arg, int err, const struct reply *r);
+static void on_news(void *arg, int err, const struct reply *r);
 static void on_listed(void *arg, int err, const struct reply *r);
 
 /* A plain one goes as many do. */
@@ -58,6 +60,7 @@ static void send_all(struct push *p, struct client *client)
     struct args a = {0};
 
     loop_role_assert();
+    p->conn = conn;
     args_str(&a, "SADD");
     args_str(&a, p->keys.queues);
     args_str(&a, p->keys.queue);
@@ -149,9 +152,28 @@ static void on_pushed_one(void *arg, int err, const struct reply *r)
     struct errbuf eb;
     int rc = queue_push_one_result(err, r, &p->result, &eb);
 
+    if (rc == 0 && p->result.state == PUSH_REPLACED &&
+        p->result.holder[0] != '\0' &&
+        queue_push_replaced(p->conn, &p->keys, p->one, p->result.holder,
+                            on_news, p) == 0)
+        return;
     end(p, rc, p->result.depth, &eb);
     if (rc == 0)
         tell_other(p);
+}
+
+/* The job is what it is to be, whatever becomes of its news. */
+static void on_news(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct push *p = arg;
+    struct errbuf eb;
+
+    if (queue_push_replaced_result(err, r, &eb) != 0)
+        complain(p->o, "what is kept of %s may be out of date: %s",
+                 p->result.holder, eb.text);
+    end(p, 0, 0, NULL);
+    tell_other(p);
 }
 
 /* Of one job: no array. What is not plain has a member that says so. */

@@ -58,6 +58,7 @@ struct sender {
 static void list_queue(struct sender *s);
 static void ask_limits(struct sender *s);
 static void on_pushed(void *arg, int err, const struct reply *r);
+static void on_news(void *arg, int err, const struct reply *r);
 static void on_listed(void *arg, int err, const struct reply *r);
 static void on_limits(void *arg, int err, const struct reply *r);
 
@@ -304,6 +305,49 @@ static int read_answer(struct batch *batch, int err, const struct reply *r,
     return rc;
 }
 
+static void land(struct sender *s, const struct batch *batch)
+{
+    s->flight--;
+    s->flight_ones -= batch->is_one;
+    s->flight_bytes -= batch->text.len;
+}
+
+static void take_done(struct sender *s, struct batch *batch) ON_LOOP
+{
+    land(s, batch);
+    s->known = true;
+    batch->state = BATCH_DONE;
+    batch->accepted = batch->count;
+    advance(s);
+    send_waiting(s);
+}
+
+/* Whether it has replaced another job, and the news of that are under way. */
+static bool tells_news(struct sender *s, struct batch *batch) ON_LOOP
+{
+    return batch->is_one && batch->result.state == PUSH_REPLACED &&
+           batch->result.holder[0] != '\0' &&
+           queue_push_replaced(client_conn(s->client), &s->keys, &batch->one,
+                               batch->result.holder, on_news, batch) == 0;
+}
+
+/* The job is what it is to be, whatever becomes of its news. */
+static void on_news(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct batch *batch = arg;
+    struct sender *s = batch->sender;
+    struct errbuf eb;
+
+    if (queue_push_replaced_result(err, r, &eb) != 0) {
+        progress_clear(s->progress);
+        complain(s->o,
+                 "line %" PRIu64 ": what is kept of %s may be out of date: %s",
+                 batch->lines[0], batch->result.holder, eb.text);
+    }
+    take_done(s, batch);
+}
+
 static void on_pushed(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
@@ -313,17 +357,12 @@ static void on_pushed(void *arg, int err, const struct reply *r)
     struct errbuf eb;
     int rc = read_answer(batch, err, r, &pushed, &eb);
 
-    s->flight--;
-    s->flight_ones -= batch->is_one;
-    s->flight_bytes -= batch->text.len;
     if (rc == 0) {
-        s->known = true;
-        batch->state = BATCH_DONE;
-        batch->accepted = batch->count;
-        advance(s);
-        send_waiting(s);
+        if (!tells_news(s, batch))
+            take_done(s, batch);
         return;
     }
+    land(s, batch);
     batch->state = rc == ERR_UNKNOWN ? BATCH_UNKNOWN : BATCH_REFUSED;
     if (err != 0)
         sender_stop(s, EX_TEMPFAIL, "connection lost");

@@ -95,6 +95,18 @@ struct push_one_result {
 int queue_push_one_result(int err, const struct reply *r,
                           struct push_one_result *ret, struct errbuf *eb);
 
+/*
+ * Tells who waits for holder, an id, that it has become the job p: its news
+ * are removed, or with keep begin if it had none. Whoever is told
+ * PUSH_REPLACED calls it, and waits for the answer before the push is done;
+ * its failure takes back nothing. The keys are of the queue of the push.
+ */
+int queue_push_replaced(struct conn *c, const struct keys *k,
+                        const struct push_one *p, const char *holder,
+                        conn_reply_cb cb, void *arg) ON_LOOP;
+int queue_push_replaced_result(int err, const struct reply *r,
+                               struct errbuf *eb);
+
 int queue_register(struct conn *c, const struct keys *k, const char *lane,
                    int64_t lease_ms, const char *description, conn_reply_cb cb,
                    void *arg) ON_LOOP;

@@ -13,8 +13,6 @@
 #include "common/redis/queue_priv.h"
 #include "common/redis/script.h"
 
-#define NEWS_TTL_MS (90LL * 24 * 3600 * 1000)
-
 struct note_keys {
     char news[KEY_MAX], unique[KEY_MAX];
     bool keep, unlock;

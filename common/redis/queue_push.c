@@ -1,6 +1,6 @@
 /*
  * The verbs that put jobs into a queue: push for many plain ones, push_one for
- * one with options.
+ * one with options, and what is due behind one that replaced another.
  *
  * Thread: event loop only.
  */
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/ulid.h"
 
 static void args_bytes(struct args *a, struct bytes b)
 {
@@ -170,5 +171,113 @@ int queue_push_one_result(int err, const struct reply *r,
     if (i == PUSH_HELD || i == PUSH_REPLACED)
         copy_holder(r, &res);
     *ret = res;
+    return 0;
+}
+
+/* ---- the news of what was replaced ---- */
+
+/* Sends what is in a, and empties it. */
+static int call(struct conn *c, struct args *a, conn_reply_cb cb,
+                void *arg) ON_LOOP;
+
+static int call(struct conn *c, struct args *a, conn_reply_cb cb, void *arg)
+{
+    int rc = conn_call(c, a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
+
+    args_clear(a);
+    return rc;
+}
+
+static int end_news(struct conn *c, const char *news, conn_reply_cb cb,
+                    void *arg) ON_LOOP;
+
+static int end_news(struct conn *c, const char *news, conn_reply_cb cb,
+                    void *arg)
+{
+    struct args a = {0};
+
+    args_str(&a, "DEL");
+    args_str(&a, news);
+    int rc = call(c, &a, NULL, NULL);
+    args_str(&a, "PUBLISH");
+    args_str(&a, news);
+    args_str(&a, "removed");
+    if (rc == 0)
+        rc = call(c, &a, cb, arg);
+    args_done(&a);
+    return rc;
+}
+
+/*
+ * Only if there are none: the job may have begun, or ended, by now. So they are
+ * written aside, and take their name if nothing has it. Where transactions are
+ * not allowed the commands do the same one by one.
+ */
+static int begin_news(struct conn *c, const char *news, const char *aside,
+                      const struct push_one *p, conn_reply_cb cb,
+                      void *arg) ON_LOOP;
+
+static int begin_news(struct conn *c, const char *news, const char *aside,
+                      const struct push_one *p, conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    int64_t due_ms = clock_wall_ms() + p->in_ms;
+
+    args_str(&a, "MULTI");
+    int rc = call(c, &a, NULL, NULL);
+    args_str(&a, "HSET");
+    args_str(&a, aside);
+    args_str(&a, "state");
+    args_str(&a, "scheduled");
+    args_str(&a, "type");
+    args_str(&a, p->type);
+    args_str(&a, "created_at");
+    args_int(&a, p->created_at_ms);
+    args_str(&a, "due_at");
+    args_int(&a, due_ms > p->at_ms ? due_ms : p->at_ms);
+    rc = rc == 0 ? call(c, &a, NULL, NULL) : rc;
+    args_clear(&a);
+    args_str(&a, "PEXPIRE");
+    args_str(&a, aside);
+    args_int(&a, NEWS_TTL_MS);
+    rc = rc == 0 ? call(c, &a, NULL, NULL) : rc;
+    args_clear(&a);
+    args_str(&a, "RENAMENX");
+    args_str(&a, aside);
+    args_str(&a, news);
+    rc = rc == 0 ? call(c, &a, NULL, NULL) : rc;
+    args_clear(&a);
+    args_str(&a, "DEL");
+    args_str(&a, aside);
+    rc = rc == 0 ? call(c, &a, NULL, NULL) : rc;
+    args_clear(&a);
+    args_str(&a, "EXEC");
+    rc = rc == 0 ? call(c, &a, cb, arg) : rc;
+    args_done(&a);
+    return rc;
+}
+
+int queue_push_replaced(struct conn *c, const struct keys *k,
+                        const struct push_one *p, const char *holder,
+                        conn_reply_cb cb, void *arg)
+{
+    char news[KEY_MAX], aside[KEY_MAX], fresh[ULID_LEN + 1];
+
+    if (!keys_job(k, holder, news))
+        return ERR_INVALID;
+    if (!p->keep)
+        return end_news(c, news, cb, arg);
+    ulid_make(fresh);
+    (void)keys_job(k, fresh, aside);
+    return begin_news(c, news, aside, p, cb, arg);
+}
+
+int queue_push_replaced_result(int err, const struct reply *r,
+                               struct errbuf *eb)
+{
+    if (err != 0)
+        return errbuf_set(eb, err, "connection lost");
+    if (reply_is_error(r))
+        return errbuf_set(eb, ERR_REDIS, "%s", reply_error(r));
     return 0;
 }

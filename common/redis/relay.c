@@ -64,6 +64,7 @@ struct relay {
 static void on_time(void *arg, int err, const struct reply *r);
 static void on_read(void *arg, int err, const struct reply *r);
 static void on_pushed(void *arg, int err, const struct reply *r);
+static void on_news(void *arg, int err, const struct reply *r);
 static void on_buried(void *arg, int err, const struct reply *r);
 static void on_taken(void *arg, int err, const struct reply *r);
 static void look(struct relay *r) ON_LOOP;
@@ -219,9 +220,7 @@ static void leave(struct item *it, const struct errbuf *eb)
 }
 
 /* Before the push, so that what is pushed is never in an unknown queue. */
-static void say_queue(struct relay *r, const struct keys *k) ON_LOOP;
-
-static void say_queue(struct relay *r, const struct keys *k)
+static void say_queue(struct relay *r, const struct keys *k) ON_LOOP
 {
     struct args a = {0};
 
@@ -235,11 +234,26 @@ static void say_queue(struct relay *r, const struct keys *k)
     args_done(&a);
 }
 
-static void push(struct item *it) ON_LOOP;
-
-static void push(struct item *it)
+/* What a push of it says, but for the envelope. */
+static struct push_one describe(const struct item *it)
 {
     const struct job *job = it->p.job;
+
+    return (struct push_one){.id = job->id,
+                             .at_ms = job->at_ms,
+                             .in_ms = job->in_ms,
+                             .unique =
+                                 job->unique.p != NULL ? &it->p.unique : NULL,
+                             .once_ms = RELAY_ONCE_MS,
+                             .moved = true,
+                             .keep = job->keep_ms > 0,
+                             .type = job->type,
+                             .created_at_ms = job->created_at_ms};
+}
+
+static void push(struct item *it) ON_LOOP
+{
+    struct push_one p = describe(it);
     struct relay *r = it->r;
     struct buf envelope = {0};
     struct keys keys;
@@ -247,17 +261,8 @@ static void push(struct item *it)
 
     parcel_write(&it->p, &envelope);
     sha1_hex_plain(it->p.raw, it->p.len, once);
-    struct push_one p = {.envelope = {envelope.data, envelope.len},
-                         .id = job->id,
-                         .at_ms = job->at_ms,
-                         .in_ms = job->in_ms,
-                         .unique = job->unique.p != NULL ? &it->p.unique : NULL,
-                         .once_ms = RELAY_ONCE_MS,
-                         .once_id = once,
-                         .moved = true,
-                         .keep = job->keep_ms > 0,
-                         .type = job->type,
-                         .created_at_ms = job->created_at_ms};
+    p.envelope = (struct bytes){envelope.data, envelope.len};
+    p.once_id = once;
     keys_init(&keys, r->k->ns, it->p.queue);
     say_queue(r, &keys);
     if (queue_push_one(r->c, &keys, &p, on_pushed, it) == 0)
@@ -267,9 +272,7 @@ static void push(struct item *it)
     buf_done(&envelope);
 }
 
-static void on_held(struct item *it, const char *holder) ON_LOOP;
-
-static void on_held(struct item *it, const char *holder)
+static void on_held(struct item *it, const char *holder) ON_LOOP
 {
     struct relay *r = it->r;
 
@@ -284,7 +287,33 @@ static void on_held(struct item *it, const char *holder)
     bury(it);
 }
 
+static void tell_news(struct item *it, const char *holder) ON_LOOP
+{
+    struct push_one p = describe(it);
+    struct keys keys;
+
+    keys_init(&keys, it->r->k->ns, it->p.queue);
+    if (queue_push_replaced(it->r->c, &keys, &p, holder, on_news, it) == 0)
+        it->r->pending++;
+    else
+        give_up(it->r, ERR_REFUSED, "news", NULL);
+}
+
 static void next(struct relay *r) ON_LOOP;
+
+/* It is there, whatever becomes of its news. */
+static void on_news(void *arg, int err, const struct reply *reply)
+{
+    loop_role_assert();
+    struct relay *r = ((struct item *)arg)->r;
+
+    (void)reply;
+    r->pending--;
+    if (err != 0)
+        give_up(r, err, "news", NULL);
+    if (r->pending == 0)
+        next(r);
+}
 
 static void on_pushed(void *arg, int err, const struct reply *reply)
 {
@@ -306,6 +335,8 @@ static void on_pushed(void *arg, int err, const struct reply *reply)
     } else {
         it->fate = ITEM_TAKEN;
         r->res.sent++;
+        if (res.state == PUSH_REPLACED && res.holder[0] != '\0')
+            tell_news(it, res.holder);
     }
     if (r->pending == 0)
         next(r);

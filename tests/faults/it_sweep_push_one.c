@@ -268,6 +268,8 @@ static void the_books_of_all_kinds_are_right(void **state)
         {"-q", "b", "t", "--unique", "b", "--in", "1h", "n:=1"},
         {"-q", "b", "t", "--unique", "b", "--in", "2h", "n:=1", "m:=2",
          "--on-conflict", "replace"},
+        {"-q", "b", "t", "--unique", "b", "--in", "3h", "--keep", "1h",
+         "--on-conflict", "replace"},
         {"-q", "b", "t", "--unique", "b"},
     };
     (void)state;

@@ -189,6 +189,24 @@ static void held_keys_stop_what_is_new(void **state)
     table_check("EXISTS @outbox @dead belt:{r} => 0");
 }
 
+/* Its news go, or begin, as they do behind any push. */
+static void what_is_replaced_is_told_of_it(void **state)
+{
+    (void)state;
+    table_do("SET belt:{r}:unique:k z\nSET belt:{r}:pending:k {`id`:`z`}\n"
+             "ZADD belt:{r}:scheduled NOW+90000 {`id`:`z`}\n"
+             "HSET belt:{r}:job:z state scheduled\n"
+             "RPUSH @outbox {`id`:`a`,`type`:`t`,`unique`:{`key`:`k`,"
+             "`on_conflict`:`replace`},`in`:60000,`queue`:`r`}");
+    relay_all(1, 0, 0, 0);
+    table_check("EXISTS @outbox belt:{r}:job:z => 0");
+    table_do("RPUSH @outbox {`id`:`b`,`type`:`u`,`unique`:{`key`:`k`,"
+             "`on_conflict`:`replace`},`in`:60000,`keep`:9,`queue`:`r`}");
+    relay_all(1, 0, 0, 0);
+    table_check("HMGET belt:{r}:job:z state type => scheduled u\n"
+                "EXISTS @outbox belt:{r}:job:b => 0");
+}
+
 static void held_keys_end_no_job_that_was_there(void **state)
 {
     (void)state;
@@ -384,6 +402,7 @@ int main(void)
         TEST(a_job_may_come_this_way_again),
         TEST(what_cannot_be_delivered_is_buried),
         TEST(held_keys_stop_what_is_new),
+        TEST(what_is_replaced_is_told_of_it),
         TEST(held_keys_end_no_job_that_was_there),
         TEST(a_queue_that_refuses_holds_up_its_own_only),
         TEST(what_cannot_be_buried_stays),

@@ -396,6 +396,63 @@ static void a_push_waits_for_what_it_replaces(void **state)
     finish(&c, 0, "q/a", "is this job now");
 }
 
+static const char *const replaces[] = {
+    "push",          "-q",      "q",    "u",  "--id", "b", "--unique", "k",
+    "--on-conflict", "replace", "--in", "2h", NULL};
+#define REPLACING_LINE(rest)                                                   \
+    "{\"type\":\"u\",\"in\":9000,\"unique\":{\"key\":\"k\","                   \
+    "\"on_conflict\":\"replace\"}" rest "}\n"
+
+/* What has become a job that nobody keeps tells of no end. */
+static void who_waits_is_told_that_nothing_is_kept_any_more(void **state)
+{
+    struct cli c;
+
+    (void)state;
+    EXPECT(runs_redis, NULL, 0, "q/a", "", "push", "-q", "q", "--id", "a", "t",
+           "--unique", "k", "--in", "1h", "--keep", "1h");
+    START(&c, "a", "q/a");
+    cli_expect(runs_redis, NULL, 0, "q/a", "is this job now", replaces);
+    finish(&c, 1, "", "q/a: removed");
+    hash("a", "state scheduled");
+    START(&c, "a", "q/a");
+    EXPECT(runs_redis, REPLACING_LINE(""), 0, "", "1 have replaced one", "push",
+           "-q", "q", "--ndjson", "-");
+    finish(&c, 1, "", "q/a: removed");
+}
+
+/* The news begin: it can be waited for by the id that the push tells. */
+static void what_is_kept_from_now_on_can_be_waited_for(void **state)
+{
+    struct cli c;
+    char text[32];
+
+    (void)state;
+    EXPECT(runs_redis, NULL, 0, "q/a", "", "push", "-q", "q", "--id", "a", "t",
+           "--unique", "k", "--in", "1h");
+    EXPECT(runs_redis, REPLACING_LINE(",\"keep\":9"), 0, "",
+           "1 have replaced one", "push", "-q", "q", "--ndjson", "-");
+    START(&c, "a", "q/a");
+    assert_string_equal("u", redis_str(runs_redis, text, sizeof(text),
+                                       "HGET belt:{q}:job:a type"));
+    assert_in_range(redis_int(runs_redis, "PTTL belt:{q}:job:a"), 7700000000,
+                    7776000000);
+    EXPECT(runs_redis, NULL, 0, "state\tscheduled\ntype\tu\n", "", "explain",
+           "q/a", "-o", "tsv");
+    redis_do(runs_redis, "PEXPIRE belt:{q}:job:a 50000");
+    tell("a", "done", "state done");
+    finish(&c, 0, "done", "");
+    /* Those that it has by now are not written over, nothing is left aside. */
+    EXPECT(runs_redis, REPLACING_LINE(",\"keep\":9"), 0, "",
+           "1 have replaced one", "push", "-q", "q", "--ndjson", "-");
+    assert_string_equal("done", redis_str(runs_redis, text, sizeof(text),
+                                          "HGET belt:{q}:job:a state"));
+    assert_in_range(redis_int(runs_redis, "PTTL belt:{q}:job:a"), 1, 50000);
+    redisReply *all = redis_cmd(runs_redis, "KEYS belt:{q}:job:*");
+    assert_int_equal(all->elements, 1);
+    freeReplyObject(all);
+}
+
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, runs_clear, runs_over)
 
 int main(void)
@@ -415,6 +472,8 @@ int main(void)
         CLAIM(a_push_may_wait_for_the_end),
         CLAIM(a_push_waits_for_who_holds_its_key),
         CLAIM(a_push_waits_for_what_it_replaces),
+        CLAIM(who_waits_is_told_that_nothing_is_kept_any_more),
+        CLAIM(what_is_kept_from_now_on_can_be_waited_for),
         CLAIM(the_death_of_a_worker_does_not_end_it),
     };
     return cmocka_run_group_tests(tests, runs_start, runs_stop);
