@@ -104,9 +104,11 @@ const struct command cmd_wait = {
         "--any, the exit\nstatus is the job's own: 0 if it is done, that of "
         "its handler if it failed for\ngood, 128 + the signal, else 1. For "
         "several it is 0 if all are done, else 1. A job\nthat is not kept, or "
-        "is removed, is 1. When Redis is away it is tried again, for a\n"
-        "minute. Redis is not asked while nothing happens, unless its ACL "
-        "forbids to\nsubscribe.\n",
+        "is removed, is 1. A connection that is lost while it waits is\nmade "
+        "again, for a minute; if Redis is away at the start, that is 69 at "
+        "once.\nRedis is not asked while nothing happens, unless its ACL "
+        "forbids to subscribe. A job\nthat was replaced by somebody who died "
+        "right behind that may have news without an\nend: --timeout.\n",
     .flags = flags,
     .min_args = 1,
     .max_args = -1,

@@ -231,6 +231,16 @@ static void lost_connections_are_made_again(void **state)
     finish(&c, 0, "done", "connection lost");
 }
 
+/* So the help says: it waits for a Redis that was there, and for no other. */
+static void a_redis_that_is_away_at_the_start_is_not_waited_for(void **state)
+{
+    (void)state;
+    EXPECT(NULL, NULL, 69, "", "/no/where", "wait", "q/a", "-u",
+           "unix:///no/where.sock", "--timeout", "1m");
+    EXPECT(NULL, NULL, 0, "away at the start, that is 69 at once.\n", "",
+           "wait", "--help");
+}
+
 static bool has_looked(void *arg)
 {
     char text[4096];
@@ -467,6 +477,7 @@ int main(void)
         CLAIM(names_come_from_stdin_too),
         CLAIM(an_interrupt_ends_it),
         CLAIM(lost_connections_are_made_again),
+        CLAIM(a_redis_that_is_away_at_the_start_is_not_waited_for),
         CLAIM(a_restart_of_redis_does_not_end_it),
         CLAIM(only_who_may_not_subscribe_asks_again),
         CLAIM(a_push_may_wait_for_the_end),
