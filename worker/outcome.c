@@ -277,7 +277,7 @@ static void bury(struct work *w, struct slot *s)
     s->counter = C_INVALID;
     if (s->d == NULL &&
         job_parse(s->raw, s->raw_len, SIZE_MAX, &job, NULL) == 0) {
-        s->d = delivery_new(job);
+        slot_set_delivery(s, delivery_new(job)); /* its bytes once, not twice */
         s->d->outcome.verdict = VERDICT_DEAD;
         buf_str(&s->d->outcome.message, s->invalid);
     }

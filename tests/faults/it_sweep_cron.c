@@ -24,7 +24,7 @@ enum { PATIENCE_MS = 60 * 1000 };
 static const char *const points[] = {"before", "after", "middle", "late"};
 
 /* What a look sends; cron_put, of an entry that is none. */
-static const char *const commands[] = {"ZRANGE", "HMGET", "tick", "cron_put"};
+static const char *const commands[] = {"ZRANGE", "HGET", "tick", "cron_put"};
 
 /* A cut: a worker, a queue and a link of its own. */
 struct pair {
