@@ -3,7 +3,7 @@
  * settles it, so that it follows exactly if the job is done.
  *
  * What simply goes to the end of this queue goes there; the rest goes to the
- * outbox, from where it is pushed at least once and arrives once, by its id.
+ * outbox, from where it is pushed at least once and arrives once (relay.h).
  * What is no envelope is buried: the job that named it is done all the same.
  *
  * Thread: event loop only.

@@ -9,7 +9,7 @@
  * is killed, and what the pipes still hold is read without waiting, since a
  * process that left the group may hold them open for ever.
  *
- *     running ─ time-out, cancel ─► TERM sent ─ kill_after, hurry ─► KILL sent
+ *     running ─ timeout, cancel ──► TERM sent ─ kill_after, hurry ─► KILL sent
  *        └───────────── process ended ─────┴──────────────────────────┘
  *                                          ▼
  *        kill the group ► guard forgets it ► reap ► drain ► verdict
@@ -63,7 +63,7 @@ struct run {
     enum stop stop;  /* why TERM was sent */
     bool hurry;      /* a wake for cancel was seen */
     bool hangup;     /* the other end of a pipe was closed just now */
-    int64_t next_ms; /* the time-out, then the KILL; then never */
+    int64_t next_ms; /* the timeout, then the KILL; then never */
 
     uint64_t out_bytes;
     struct stderr_log stderr_log;
