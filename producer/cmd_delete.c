@@ -41,7 +41,7 @@ const struct command cmd_delete = {
     .usage = "QUEUE/ID ... | - | QUEUE ... (--all | FILTER)",
     .summary = "Delete jobs that are dead or wait",
     .details =
-        "With their locks of unique keys, and their news. What comes while "
+        "With their locks of unique keys, and their status. What comes while "
         "the command\nruns is left alone. With ids, and without --state, all "
         "three sets are looked at. A\njob that is in none of them may be "
         "ready or run, where it is not searched for: it\nis marked, as with "

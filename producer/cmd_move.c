@@ -49,9 +49,9 @@ const struct command cmd_move = {
         "They go into the outbox of their queue and from there on; should this "
         "be broken\noff, a worker of that queue goes on with it. Dead jobs "
         "begin anew, as with belt\nrequeue; those that are scheduled keep "
-        "their time. News that were kept end; so does\na lock of a unique "
-        "key, and the job takes it in the other queue. One that is held\n"
-        "there stays, and that is told (status 1).\n",
+        "their time. A status that was kept goes; so\ndoes a lock of a unique "
+        "key, and the job takes it in the other queue. One that\n"
+        "is held there stays, and that is told (status 1).\n",
     .flags = flags,
     .min_args = 1,
     .max_args = -1,

@@ -358,7 +358,7 @@ static const struct flag flags[] = {
      "not before then: 2026-11-26T09:30:00+01:00, or ...Z"},
     {"expires", 0, FLAG_TEXT, "D|INSTANT", AT(expires), 0, 0,
      "not to be begun later than that, or D after it is due"},
-    {"backoff", 0, FLAG_TEXT, "SPEC", AT(backoff), 0, 0,
+    {"backoff", 0, FLAG_TEXT, "POLICY", AT(backoff), 0, 0,
      "between attempts: default, exponential:1s:2:1h, fixed:30s, 10s,1m,5m"},
     {"unique", 0, FLAG_TEXT, "KEY[:TTL]", AT(unique), 0, 0,
      "one job at a time has KEY: until it ends, or for TTL"},
@@ -398,7 +398,8 @@ const struct command cmd_push = {
         "unknown\" the job may\nbe there already. With --id ID --unique "
         "KEY:TTL pushing it again is safe.\nWhere KEY is held, what is "
         "printed is the queue/id of its holder,\nand what --wait waits for is "
-        "the holder. --wait keeps the news for 1h unless\n--keep says.\n",
+        "the holder. --wait keeps the result for 1h unless\n--keep says. "
+        "Forms of PAYLOAD: belt help payload.\n",
     .flags = flags,
     .max_args = -1,
     .run = run_push,

@@ -76,8 +76,8 @@ const struct command cmd_queues_purge = {
         "is needed.\nWorkers may go on: what they have taken is not purged. "
         "At most as many jobs go as\nwaited when it began. With --export each "
         "is on the disk before it goes; belt push\n--ndjson puts such a file "
-        "back. FILE must not exist. Locks of unique keys and kept\nnews go "
-        "too.\n",
+        "back. FILE must not exist. Locks of unique keys go "
+        "too,\nand what is kept of the jobs.\n",
     .flags = flags,
     .min_args = 1,
     .max_args = 1,

@@ -108,7 +108,7 @@ const struct command cmd_wait = {
         "again, for a minute; if Redis is away at the start, that is 69 at "
         "once.\nRedis is not asked while nothing happens, unless its ACL "
         "forbids to subscribe. A job\nthat was replaced by somebody who died "
-        "right behind that may have news without an\nend: --timeout.\n",
+        "right behind that may have a status without\nan end: --timeout.\n",
     .flags = flags,
     .min_args = 1,
     .max_args = -1,

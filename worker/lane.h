@@ -138,6 +138,7 @@ struct lane {
 };
 
 /* ---- lane.c ---- */
+/* Returns an owned lane that is DOWN until lane_start; order: its place. */
 struct lane *lane_new(struct agent *a, const struct queue_spec *q,
                       unsigned order) ON_LOOP;
 void lane_free(struct lane *lane) ON_LOOP;
@@ -224,7 +225,9 @@ void lane_note_times(struct lane *lane, const struct slot *slots) ON_LOOP;
 void batch_give_back_times(struct batch *b);
 
 /* ---- reaper.c ---- */
+/* Looks for dead lanes, by what a renewal told, and reaps them. */
 void lane_look(struct lane *lane, const struct renew_result *r) ON_LOOP;
+/* Frees what was read of the lanes of this host. */
 void reaper_forget_neighbours(struct lane *lane);
 void on_reap_timer(evutil_socket_t fd, short what, void *arg);
 
