@@ -38,7 +38,7 @@ struct cancel {
     size_t count, cap;
 };
 
-/* What is asked for at once: of those from from on so many. */
+/* How many of c->all, from this one on, are asked for at once. */
 size_t cancel_chunk(const struct cancel *c, size_t from);
 
 /*

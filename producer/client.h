@@ -48,8 +48,9 @@ const char *client_down_why(const struct client *c);
 typedef void (*client_reply_cb)(void *arg, const struct reply *r);
 
 /*
- * Sends a command that only reads. The first error, of Redis or of the
- * connection, goes to client_wait instead of cb.
+ * Sends a command that only reads, or that does no harm when the whole is
+ * done again. The first error, of Redis or of the connection, goes to
+ * client_wait instead of cb.
  */
 void client_call(struct client *c, const struct args *a, client_reply_cb cb,
                  void *arg);

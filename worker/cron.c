@@ -253,7 +253,7 @@ static void drop_member(struct lane *lane, struct bytes member)
     args_done(&a);
 }
 
-/* An instant that a people may have written; -1 if it is none. */
+/* An instant, which people may have written; -1 if it is none. */
 static int64_t read_score(struct bytes score)
 {
     double d = strtod(score.p, NULL);
