@@ -21,14 +21,12 @@
 
 enum { WORDS_MAX = 8192, CLOSE_MS = 60 * 1000 };
 
-static const char push_one_keys[] =
-    "@ready @config @stats @minute @scheduled @unique:k @pending:k @once:$4 "
-    "@job:$4";
-
 /* $1 and $2 are arguments. */
+/* NOLINTBEGIN(bugprone-suspicious-missing-comma): some take two lines. */
 static const char *const script_keys[SCRIPT_COUNT] = {
     [SCRIPT_push] = "@ready @config @stats @minute",
-    [SCRIPT_push_one] = push_one_keys,
+    [SCRIPT_push_one] = "@ready @config @stats @minute @scheduled @unique:k "
+                        "@pending:k @once:$4 @job:$4",
     [SCRIPT_register] = "@leases @lanes @reaped @config @active:$1",
     [SCRIPT_fetch] = "@ready @active:$1 @leases @config @fence",
     [SCRIPT_fetch_bulk] = "@ready @active:$1 @leases @config @fence",
@@ -53,6 +51,7 @@ static const char *const script_keys[SCRIPT_COUNT] = {
     [SCRIPT_purge] = "",
     [SCRIPT_import] = "@dead @stats",
 };
+/* NOLINTEND(bugprone-suspicious-missing-comma) */
 
 static struct redis *server;
 
