@@ -214,7 +214,7 @@ static int wait_for_lanes(struct pausing *all, size_t n, int64_t deadline_ms)
 {
     int64_t step_ms = 1;
 
-    for (bool done = false; !done; step_ms *= 2) {
+    for (bool done = false; !done;) {
         done = true;
         for (size_t i = 0; i < n; i++) {
             int status = all[i].done ? 0 : look(&all[i]);
@@ -225,8 +225,8 @@ static int wait_for_lanes(struct pausing *all, size_t n, int64_t deadline_ms)
         if (clock_ms() >= deadline_ms)
             return 0;
         if (!done)
-            client_sleep(all->client,
-                         step_ms < STEP_MAX_MS ? step_ms : STEP_MAX_MS);
+            client_sleep(all->client, step_ms);
+        step_ms = 2 * step_ms < STEP_MAX_MS ? 2 * step_ms : STEP_MAX_MS;
     }
     return 0;
 }

@@ -262,6 +262,18 @@ whoever_dies_meanwhile_is_waited_for_until_it_is_reaped(void **state)
     runs_end(left);
 }
 
+/* A lane that never complies: belt asks twenty times a second, no more. */
+static void waiting_costs_little_however_long(void **state)
+{
+    (void)state;
+    redis_do(runs_redis, "ZADD belt:{q}:leases 9007199254740991 L");
+    redis_do(runs_redis, "HSET belt:{q}:lanes L {}");
+    redis_do(runs_redis, "CONFIG RESETSTAT");
+    EXPECT(runs_redis, NULL, 75, "q      pausing", NULL, "pause", "q",
+           "--timeout", "4s");
+    assert_in_range(runs_info("stats", "total_commands_processed:"), 1, 1000);
+}
+
 static void connections_may_be_lost_meanwhile(void **state)
 {
     enum { JOBS = 2000 };
@@ -347,6 +359,7 @@ int main(void)
         TEST(a_pause_may_have_an_end),
         TEST(the_suspended_and_the_dead_are_waited_for_a_lease_at_most),
         TEST(whoever_dies_meanwhile_is_waited_for_until_it_is_reaped),
+        TEST(waiting_costs_little_however_long),
         TEST(connections_may_be_lost_meanwhile),
         TEST(a_flood_of_messages_costs_little),
         TEST(without_a_right_to_listen_renewals_tell),
