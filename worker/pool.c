@@ -270,23 +270,25 @@ void pool_take_progress(struct delivery *d, double *ret_percent,
     mutex_unlock(&g->mu);
 }
 
-static bool is_good(const struct delivery *d)
+static bool is_good(const struct delivery *d, int64_t boot_ms)
 {
     return d->good_until_ms == NULL ||
-           clock_boot_ms() <=
+           boot_ms <=
                atomic_load_explicit(d->good_until_ms, memory_order_relaxed);
 }
 
-/* Returns false when it was cancelled before, has expired, or is too late to
- * begin. */
-static bool begin(struct runner *r, struct delivery *d)
+/*
+ * Returns false when it was cancelled before, has expired, or is too late to
+ * begin. Both times are now, and wall_ms was read first: it was good then.
+ */
+static bool begin(struct runner *r, struct delivery *d, int64_t wall_ms,
+                  int64_t boot_ms)
 {
     bool cancelled;
-    int64_t now_ms = clock_wall_ms(); /* it was good then, whatever comes */
 
-    if (!is_good(d))
+    if (!is_good(d, boot_ms))
         return false;
-    if (d->expires_boot_ms != 0 && clock_boot_ms() >= d->expires_boot_ms &&
+    if (d->expires_boot_ms != 0 && boot_ms >= d->expires_boot_ms &&
         atomic_load(&d->cancel) == CANCEL_NONE) {
         delivery_expire(d);
         return false;
@@ -294,7 +296,7 @@ static bool begin(struct runner *r, struct delivery *d)
     mutex_lock(&r->mu);
     cancelled = atomic_load(&d->cancel) != CANCEL_NONE;
     if (!cancelled) {
-        r->since_ms = d->outcome.started_at_ms = now_ms;
+        r->since_ms = d->outcome.started_at_ms = wall_ms;
         r->current = d;
     }
     mutex_unlock(&r->mu);
@@ -317,9 +319,10 @@ static void end(struct runner *r)
 static void run_one(struct runner *r, struct delivery *d)
 {
     struct pool *p = r->pool;
-    int64_t start_us;
+    int64_t wall_ms = clock_wall_ms();
+    int64_t start_us = clock_boot_us();
 
-    bool runs = begin(r, d);
+    bool runs = begin(r, d, wall_ms, start_us / 1000);
     atomic_fetch_add(&p->begun, 1);
     if (!runs)
         return;
@@ -327,9 +330,8 @@ static void run_one(struct runner *r, struct delivery *d)
     d->pool = p;
     if (d->tell_start)
         send_note(p, d, NOTE_STARTED);
-    start_us = clock_us();
     handler_run(d, r->cancel_fd);
-    d->outcome.run_us = clock_us() - start_us;
+    d->outcome.run_us = clock_boot_us() - start_us;
     atomic_fetch_sub_explicit(&p->busy, 1, memory_order_relaxed);
     end(r);
 }
