@@ -17,6 +17,7 @@ struct results {
     struct out *out;         /* owned; NULL: raw */
 };
 
+/* Programs count them: new ones go behind the others. */
 static const struct column columns[] = {
     {"job", FOR_PEOPLE, false},
     {"queue", FOR_PROGRAMS, false},
@@ -26,9 +27,9 @@ static const struct column columns[] = {
     {"worker", FOR_PROGRAMS, false},
     {"started_at", FOR_PROGRAMS, true},
     {"ended_at", FOR_PROGRAMS, true},
-    {"exit", FOR_PROGRAMS, true},
     {"result", FOR_PROGRAMS, false},
     {"error", FOR_PROGRAMS, false},
+    {"exit", FOR_PROGRAMS, true},
     {"result", FOR_PEOPLE, false},
     {0},
 };
@@ -101,9 +102,9 @@ bool results_print(struct results *rs, const struct job_name *name,
     kept_out(out, k, KEPT_worker);
     kept_out_number(out, k, KEPT_started_at);
     kept_out_number(out, k, KEPT_ended_at);
-    kept_out_number(out, k, KEPT_exit);
     kept_out_value(out, k, KEPT_result);
     kept_out_value(out, k, KEPT_error);
+    kept_out_number(out, k, KEPT_exit);
     out_in_table(out, k, failed ? KEPT_error : KEPT_result);
     return out_row(out);
 }

@@ -112,6 +112,10 @@ static void a_table_leaves_out_the_newline_at_the_end(void **state)
     EXPECT(runs_redis, NULL, 0, "  yes\\n\n", "", "wait", "q/a");
     EXPECT(runs_redis, NULL, 0, "\"yes\\n\\n\"", "", "wait", "q/a", "--json");
     EXPECT(runs_redis, NULL, 0, "yes\\n\\n", "", "wait", "q/a", "-o", "tsv");
+    EXPECT(runs_redis, NULL, 0, /* places that programs count on */
+           "queue\tid\tstate\tattempt\tworker\tstarted_at\tended_at\tresult\t"
+           "error\texit\n",
+           "", "result", "q/a", "-o", "tsv");
     struct cli_result r = CLI(runs_redis, NULL, "wait", "q/a", "--raw");
     assert_string_equal(r.out, "yes\n\n");
     cli_result_done(&r);
