@@ -43,31 +43,19 @@ static void on_answer(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
     struct call *call = arg;
-    const struct options *o = call->c->o;
     struct errbuf eb = {""};
     int rc = call->result(err, r, &call->n, &eb);
 
     call->answered = true;
-    if (rc == ERR_UNKNOWN)
-        call->status = fail(o, EX_TEMPFAIL,
-                            "connection lost: outcome unknown; the same again "
-                            "does no harm");
-    else if (rc == ERR_REFUSED || rc == ERR_FULL)
-        call->status = fail(o, EX_TEMPFAIL, "%s", eb.text);
-    else if (rc != 0)
-        call->status = fail(o, client_error_status(eb.text), "%s", eb.text);
+    if (rc != 0)
+        call->status = client_tell_failed(call->c->client, rc, &eb, 0);
 }
 
 static int wait_answer(struct call *call, int rc)
 {
-    struct client *client = call->c->client;
+    int status = client_await(call->c->client, rc, &call->answered);
 
-    if (rc != 0)
-        return fail(call->c->o, EX_UNAVAILABLE, "%s: connection lost: %s",
-                    client_url(client), client_down_why(client));
-    while (!call->answered)
-        client_turn(client, true);
-    return call->status;
+    return status != 0 ? status : call->status;
 }
 
 /* Marks those from i on that are of one queue; *i is then behind them. */

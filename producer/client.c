@@ -298,6 +298,35 @@ int client_now(struct client *c, int64_t *ret_ms)
     return client_wait(c);
 }
 
+int client_await(struct client *c, int rc, const bool *answered)
+{
+    if (rc != 0)
+        return fail(c->o, EX_UNAVAILABLE, "%s: connection lost: %s", c->shown,
+                    c->why);
+    while (!*answered)
+        client_turn(c, true);
+    return 0;
+}
+
+int client_tell_failed(struct client *c, int err, const struct errbuf *eb,
+                       unsigned n)
+{
+    char what[32] = "";
+
+    if (n > 0)
+        snprintf(what, sizeof(what), " of %u jobs", n);
+    if (err == ERR_UNKNOWN)
+        return fail(c->o, EX_TEMPFAIL,
+                    "connection lost: outcome unknown%s; the same again does "
+                    "no harm",
+                    what);
+    return fail(c->o,
+                err == ERR_REFUSED || err == ERR_FULL
+                    ? EX_TEMPFAIL
+                    : client_error_status(eb->text),
+                "%s", eb->text);
+}
+
 int client_error_status(const char *text)
 {
     static const struct {

@@ -73,6 +73,20 @@ void client_sleep(struct client *c, int64_t ms);
  */
 int client_now(struct client *c, int64_t *ret_ms);
 
+/*
+ * For calls that client_call does not make: turns the loop until the callback
+ * of one that was sent with this rc has set *answered. Returns 0, or the exit
+ * status of a failure to send, which was told.
+ */
+int client_await(struct client *c, int rc, const bool *answered);
+
+/*
+ * Tells why such a call, which may be made again, failed: err and eb of its
+ * result, which is about n jobs (0: about none). Returns the exit status.
+ */
+int client_tell_failed(struct client *c, int err, const struct errbuf *eb,
+                       unsigned n);
+
 /* The exit status of a push that Redis answered: err and eb of its result. */
 int client_push_status(int err, const struct errbuf *eb);
 

@@ -55,16 +55,8 @@ static void on_imported(void *arg, int err, const struct reply *r)
     int rc = queue_import_result(err, r, &added, &eb);
 
     im->answered = true;
-    if (rc == ERR_UNKNOWN)
-        im->status = fail(im->o, EX_TEMPFAIL,
-                          "connection lost: outcome unknown of %u jobs; the "
-                          "same again does no harm",
-                          im->count);
-    else if (rc != 0)
-        im->status =
-            fail(im->o,
-                 rc == ERR_REFUSED ? EX_TEMPFAIL : client_error_status(eb.text),
-                 "%s", eb.text);
+    if (rc != 0)
+        im->status = client_tell_failed(im->client, rc, &eb, im->count);
     im->added += added;
     im->there += rc == 0 ? im->count - added : 0;
 }
@@ -81,12 +73,12 @@ static int flush(struct import *im)
             .envelope = {im->bytes.data + im->jobs[i].start, im->jobs[i].len}};
     loop_role_assert();
     im->answered = false;
-    if (queue_import(client_conn(im->client), &im->keys, jobs, im->count,
-                     on_imported, im) != 0)
-        return fail(im->o, EX_UNAVAILABLE, "%s: connection lost: %s",
-                    client_url(im->client), client_down_why(im->client));
-    while (!im->answered)
-        client_turn(im->client, true);
+    int status = client_await(im->client,
+                              queue_import(client_conn(im->client), &im->keys,
+                                           jobs, im->count, on_imported, im),
+                              &im->answered);
+    if (status != 0)
+        return status;
     im->count = 0;
     buf_clear(&im->bytes);
     return im->status;

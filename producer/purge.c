@@ -186,13 +186,8 @@ static void on_purged(void *arg, int err, const struct reply *r)
     p->answered = true;
     p->changed = rc == ERR_MISSING;
     p->done += purged;
-    if (rc == ERR_UNKNOWN)
-        p->status = fail(p->o, EX_TEMPFAIL,
-                         "connection lost: outcome unknown of %u jobs; the "
-                         "same again does no harm",
-                         p->head.n);
-    else if (rc != 0 && !p->changed)
-        p->status = fail(p->o, client_error_status(eb.text), "%s", eb.text);
+    if (rc != 0 && !p->changed)
+        p->status = client_tell_failed(p->client, rc, &eb, p->head.n);
 }
 
 /* What the script needs to know of a job; unique lends its key. */
@@ -227,12 +222,11 @@ static int purge_head(struct purge *p)
     loop_role_assert();
     int status = sync_file(p);
     p->answered = p->changed = false;
-    if (status == 0 && queue_purge(client_conn(p->client), &p->keys, jobs, h->n,
-                                   on_purged, p) != 0)
-        status = fail(p->o, EX_UNAVAILABLE, "%s: connection lost: %s",
-                      client_url(p->client), client_down_why(p->client));
-    while (status == 0 && !p->answered)
-        client_turn(p->client, true);
+    if (status == 0)
+        status = client_await(p->client,
+                              queue_purge(client_conn(p->client), &p->keys,
+                                          jobs, h->n, on_purged, p),
+                              &p->answered);
     for (unsigned i = 0; i < h->n; i++)
         job_free(parsed[i]);
     free((void *)parsed);

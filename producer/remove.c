@@ -32,7 +32,7 @@ static void on_removed(void *arg, int err, const struct reply *r)
 
     b->answered = true;
     if (rc != 0) {
-        b->status = select_fail(b->s, rc, &eb, b->n);
+        b->status = client_tell_failed(b->s->client, rc, &eb, b->n);
         return;
     }
     /* Those that were gone already are no less gone. */
@@ -63,7 +63,7 @@ static int take_out(struct select *s, bool cancelled,
     loop_role_assert();
     int rc = queue_remove(client_conn(s->client), &s->keys, s->set, cancelled,
                           removes, n, on_removed, &b);
-    int status = select_wait(s, rc, &b.answered);
+    int status = client_await(s->client, rc, &b.answered);
     return status != 0 ? status : b.status;
 }
 
@@ -83,10 +83,8 @@ static void on_marked(void *arg, int err, const struct reply *r)
     int rc = queue_cancel_result(err, r, &marks, &eb);
 
     b->answered = true;
-    if (rc == ERR_FULL)
-        b->status = fail(b->s->o, EX_TEMPFAIL, "%s", eb.text);
-    else if (rc != 0)
-        b->status = select_fail(b->s, rc, &eb, b->n);
+    if (rc != 0)
+        b->status = client_tell_failed(b->s->client, rc, &eb, b->n);
 }
 
 int remove_mark(struct select *s, const char *const *ids, unsigned n)
@@ -95,7 +93,7 @@ int remove_mark(struct select *s, const char *const *ids, unsigned n)
     struct batch b = {.s = s, .n = n};
     int rc =
         queue_cancel(client_conn(s->client), &s->keys, ids, n, on_marked, &b);
-    int status = select_wait(s, rc, &b.answered);
+    int status = client_await(s->client, rc, &b.answered);
 
     return status != 0 ? status : b.status;
 }

@@ -287,7 +287,7 @@ static void on_requeued(void *arg, int err, const struct reply *r)
 
     b->answered = true;
     if (rc != 0) {
-        b->status = select_fail(b->s, rc, &eb, b->count);
+        b->status = client_tell_failed(b->s->client, rc, &eb, b->count);
         return;
     }
     tell_refused(b, r, refused);
@@ -323,7 +323,7 @@ static int send(struct batch *b)
     loop_role_assert();
     int rc = queue_requeue(client_conn(b->s->client), &b->s->keys, b->s->set,
                            b->to != NULL, jobs, b->count, on_requeued, b);
-    int status = select_wait(b->s, rc, &b->answered);
+    int status = client_await(b->s->client, rc, &b->answered);
     return status != 0 ? status : b->status;
 }
 

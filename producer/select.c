@@ -128,28 +128,6 @@ static void tell_sum(const struct select *s)
 
 /* ---- a batch ---- */
 
-int select_wait(struct select *s, int rc, const bool *answered)
-{
-    if (rc != 0)
-        return fail(s->o, EX_UNAVAILABLE, "%s: connection lost: %s",
-                    client_url(s->client), client_down_why(s->client));
-    while (!*answered)
-        client_turn(s->client, true);
-    return 0;
-}
-
-int select_fail(struct select *s, int err, const struct errbuf *eb, unsigned n)
-{
-    if (err == ERR_UNKNOWN)
-        return fail(s->o, EX_TEMPFAIL,
-                    "connection lost: outcome unknown of %u jobs; the same "
-                    "again does no harm",
-                    n);
-    return fail(
-        s->o, err == ERR_REFUSED ? EX_TEMPFAIL : client_error_status(eb->text),
-        "%s", eb->text);
-}
-
 static void on_late(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();

@@ -76,14 +76,6 @@ void select_leave(struct select *s, const struct selected *job,
                   const char *why);
 
 /*
- * For act: turns the loop until the callback of a call that was sent with this
- * rc has set *answered. Returns 0, or the exit status of a failure to send.
- */
-int select_wait(struct select *s, int rc, const bool *answered);
-/* Tells why a call for n jobs failed; returns the exit status. */
-int select_fail(struct select *s, int err, const struct errbuf *eb, unsigned n);
-
-/*
  * Since when a job (NULL: no envelope) with this score is in the set, for
  * filters: its death, its last failure, or its push; -1: it does not say.
  */
