@@ -129,6 +129,36 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     agent_turn(a);
 }
 
+void agent_recall(struct agent *a, agent_takes_fn takes, void *arg)
+{
+    void *item;
+    for (unsigned n = chan_len(a->jobs); n > 0; n--) {
+        if (chan_try_recv(a->jobs, &item) != 0)
+            break;
+        struct delivery *d = item;
+        if (d->slot != NULL && takes(arg, d)) {
+            a->out--;
+            a->recalled++;
+            continue;
+        }
+        int rc = chan_try_send(a->jobs, d);
+        assert(rc == 0); /* there was room for it */
+        (void)rc;
+    }
+}
+
+/* arg: how many more may stay. */
+static bool is_beyond(void *arg, struct delivery *d)
+{
+    unsigned *ahead = arg;
+    if (*ahead > 0) {
+        --*ahead;
+        return false;
+    }
+    ledger_set_state(&d->lane->ledger, d->slot, SLOT_GIVE_BACK);
+    return true;
+}
+
 /*
  * The pool got stuck in long jobs: what waits behind them goes back, so that
  * idle workers can have it.
@@ -137,27 +167,12 @@ static void shed(struct agent *a) ON_LOOP;
 
 static void shed(struct agent *a)
 {
-    unsigned size = agent_window(a);
-    unsigned ahead = size - a->cfg->threads, waiting = chan_len(a->jobs);
+    unsigned ahead = agent_window(a) - a->cfg->threads;
     /* A few more are no matter, unless nothing has finished for a tick. */
     bool stuck = clock_us() - a->window.last_done_us >= TICK_MS * 1000LL;
-    void *item;
-    if (waiting <= ahead + (stuck ? 0 : a->cfg->threads))
+    if (chan_len(a->jobs) <= ahead + (stuck ? 0 : a->cfg->threads))
         return;
-    for (unsigned i = 0; i < waiting; i++) {
-        if (chan_try_recv(a->jobs, &item) != 0)
-            break;
-        struct delivery *d = item;
-        if (i < ahead || d->slot == NULL) {
-            int rc = chan_try_send(a->jobs, d);
-            assert(rc == 0); /* there was room for it */
-            (void)rc;
-            continue;
-        }
-        a->out--;
-        a->recalled++;
-        ledger_set_state(&d->lane->ledger, d->slot, SLOT_GIVE_BACK);
-    }
+    agent_recall(a, is_beyond, &ahead);
     agent_turn(a);
 }
 

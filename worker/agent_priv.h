@@ -76,6 +76,14 @@ unsigned agent_room(struct agent *a, const struct lane *lane) ON_LOOP;
 void agent_pump(struct agent *a) ON_LOOP;
 void on_full(evutil_socket_t fd, short what, void *arg);
 
+/*
+ * Goes once through the jobs that no thread has taken. takes(arg, d) is asked
+ * of each that its lane still has; it returns true when it has given the slot
+ * another state. The others stay, in their order.
+ */
+typedef bool (*agent_takes_fn)(void *arg, struct delivery *d);
+void agent_recall(struct agent *a, agent_takes_fn takes, void *arg) ON_LOOP;
+
 /* Begins to stop; a no-op when it has begun. A turn is to follow. */
 void agent_drain(struct agent *a, const char *why) ON_LOOP;
 /* What is next while stopping; ends the loop when all has been told. */

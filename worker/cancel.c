@@ -116,27 +116,15 @@ void lane_judge_cancelled(const struct lane *lane, struct delivery *d)
         *v = VERDICT_CANCEL;
 }
 
-/* Takes what is marked out of the jobs channel: a long job may be in front. */
-static void recall(struct lane *lane) ON_LOOP;
-
-static void recall(struct lane *lane)
+/* arg: the lane. A long job may be in front of it in the channel. */
+static bool ends_unrun(void *arg, struct delivery *d)
 {
-    struct agent *a = lane->agent;
-    void *item;
-    for (unsigned n = chan_len(a->jobs); n > 0; n--) {
-        if (chan_try_recv(a->jobs, &item) != 0)
-            break;
-        struct delivery *d = item;
-        if (d->lane == lane && d->slot != NULL && is_meant(lane, d->slot)) {
-            a->out--;
-            a->recalled++;
-            end_unrun(lane, d->slot);
-            continue;
-        }
-        int rc = chan_try_send(a->jobs, d);
-        assert(rc == 0); /* there was room for it */
-        (void)rc;
-    }
+    loop_role_assert();
+    struct lane *lane = arg;
+    if (d->lane != lane || !is_meant(lane, d->slot))
+        return false;
+    end_unrun(lane, d->slot);
+    return true;
 }
 
 static void stop(struct lane *lane, struct slot *s) ON_LOOP;
@@ -171,7 +159,7 @@ static void apply(struct lane *lane)
     }
     if (!out)
         return;
-    recall(lane);
+    agent_recall(lane->agent, ends_unrun, lane);
     for (struct slot *s = lane->ledger.first; s != NULL; s = s->next) {
         if (s->state == SLOT_OUT && is_meant(lane, s))
             stop(lane, s);

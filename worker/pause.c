@@ -12,8 +12,6 @@
  *
  * Thread: event loop only.
  */
-#include <assert.h>
-
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/lane.h"
@@ -57,32 +55,19 @@ void on_pause_timer(evutil_socket_t fd, short what, void *arg)
     lane_renew_soon(lane);
 }
 
-/* What no thread has taken, of this lane only. */
-static void recall(struct lane *lane) ON_LOOP;
-
-static void recall(struct lane *lane)
+/* arg: the lane. */
+static bool is_of(void *arg, struct delivery *d)
 {
-    struct agent *a = lane->agent;
-    void *item;
-    for (unsigned n = chan_len(a->jobs); n > 0; n--) {
-        if (chan_try_recv(a->jobs, &item) != 0)
-            break;
-        struct delivery *d = item;
-        if (d->slot == NULL || d->lane != lane) {
-            int rc = chan_try_send(a->jobs, d);
-            assert(rc == 0); /* there was room for it */
-            (void)rc;
-            continue;
-        }
-        a->out--;
-        a->recalled++;
-        ledger_set_state(&lane->ledger, d->slot, SLOT_GIVE_BACK);
-    }
+    struct lane *lane = arg;
+    if (d->lane != lane)
+        return false;
+    ledger_set_state(&lane->ledger, d->slot, SLOT_GIVE_BACK);
+    return true;
 }
 
 static void let_go(struct lane *lane)
 {
-    recall(lane);
+    agent_recall(lane->agent, is_of, lane);
     lane_give_back_held(lane);
 }
 
