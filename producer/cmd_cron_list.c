@@ -22,7 +22,7 @@
 
 #define AT(member) offsetof(struct options, member)
 
-enum { PAGE = 100, NEXT_DEFAULT = 5, NEXT_MAX = 1000, QUEUES_MAX = 100000 };
+enum { PAGE = 100, NEXT_MAX = 1000, QUEUES_MAX = 100000 };
 
 /* An entry of a page. */
 struct row {

@@ -36,7 +36,6 @@ struct deletion {
     char *names[NAMES_MAX]; /* owned: of one step, to go */
     size_t count;
     char *held; /* owned: an active list that is not empty */
-    int64_t held_size;
     int64_t now_ms;
     bool changed; /* a transaction was not executed */
 };

@@ -12,7 +12,7 @@
 
 #include <assert.h>
 
-enum { HORIZON_YEARS = 60, YEAR_MAX = 9999, CYCLE_YEARS = 28 };
+enum { HORIZON_YEARS = 60, CYCLE_YEARS = 28 };
 
 #define DAY_S 86400LL
 #define HORIZON_S (HORIZON_YEARS * 366 * DAY_S)

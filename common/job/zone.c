@@ -283,11 +283,6 @@ void zone_free(struct zone *z)
     free(z);
 }
 
-const char *zone_name(const struct zone *z)
-{
-    return z->name;
-}
-
 static int interval(const struct zone *z, int64_t at)
 {
     return glib.find_interval(z->tz, UNIVERSAL_TIME, at);

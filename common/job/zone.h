@@ -27,8 +27,6 @@ int zone_open(const char *name, struct zone **ret, struct errbuf *eb);
 /* NULL is a no-op. */
 void zone_free(struct zone *z);
 
-const char *zone_name(const struct zone *z); /* lent until zone_free */
-
 /* Seconds that the local clock is ahead of UTC, less than a day. */
 int64_t zone_offset(const struct zone *z, int64_t at);
 
