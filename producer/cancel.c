@@ -120,8 +120,7 @@ static int take_out(struct cancel *c, struct cancel_entry *e,
     struct unique unique;
     struct keys keys;
 
-    if (f->job->unique.p && unique_parse(f->job->unique, &unique, NULL) == 0 &&
-        unique.until != UNIQUE_TIME)
+    if (unique_ends_with_job(f->job->unique, &unique))
         one.unique = unique.key;
     loop_role_assert();
     keys_init(&keys, c->o->ns, e->name.queue);

@@ -199,8 +199,7 @@ static void describe(struct purge_job *pj, struct bytes element,
         return;
     pj->id = job->id;
     pj->keep = job->keep_ms > 0;
-    if (job->unique.p && unique_parse(job->unique, unique, NULL) == 0 &&
-        unique->until != UNIQUE_TIME)
+    if (unique_ends_with_job(job->unique, unique))
         pj->unique = unique->key;
 }
 

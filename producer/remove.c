@@ -55,9 +55,7 @@ static int take_out(struct select *s, bool cancelled,
             continue;
         removes[i].id = job->id;
         removes[i].keep_ms = job->keep_ms;
-        if (job->unique.p &&
-            unique_parse(job->unique, &uniques[i], NULL) == 0 &&
-            uniques[i].until != UNIQUE_TIME)
+        if (unique_ends_with_job(job->unique, &uniques[i]))
             removes[i].unique = uniques[i].key;
     }
     loop_role_assert();

@@ -13,9 +13,6 @@
 #include "common/base/mem.h"
 #include "worker/settle_priv.h"
 
-/* Of a job that waits: longer than most wait, and no hash stays for ever. */
-#define NEWS_TTL_MS (90 * 24 * 3600 * 1000LL)
-
 static void say(struct news *n, const char *name, const char *p, size_t len)
 {
     n->fields[n->n++] = (struct bytes){name, strlen(name)};
@@ -87,15 +84,14 @@ void work_tell_wait(struct work *w, const struct slot *s, const char *state,
     say_number(n, "due_at", due_ms);
     if (s->d->outcome.verdict != VERDICT_SNOOZE)
         say_error(w, n, &s->d->outcome);
-    finish(w, s, n, NEWS_TTL_MS, NULL);
+    finish(w, s, n, QUEUE_NEWS_TTL_MS, NULL);
 }
 
 /* The lock of a job that has ended; what is no unique took none. */
 static void unlock(struct work *w, const struct job *job)
 {
     struct unique u;
-    if (job->unique.p == NULL || unique_parse(job->unique, &u, NULL) != 0 ||
-        u.until == UNIQUE_TIME)
+    if (!unique_ends_with_job(job->unique, &u))
         return;
     if (w->unlocks == NULL) {
         w->unlocks = mem_new(w->max * sizeof(*w->unlocks));

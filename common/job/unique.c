@@ -85,3 +85,9 @@ int unique_parse(struct json_span value, struct unique *ret, struct errbuf *eb)
     *ret = u;
     return 0;
 }
+
+bool unique_ends_with_job(struct json_span value, struct unique *ret)
+{
+    return value.p != NULL && unique_parse(value, ret, NULL) == 0 &&
+           ret->until != UNIQUE_TIME;
+}

@@ -1,6 +1,7 @@
 #ifndef COMMON_JOB_UNIQUE_H
 #define COMMON_JOB_UNIQUE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/err.h"
@@ -31,5 +32,11 @@ struct unique {
 
 /* Reads it; value is valid JSON. ERR_INVALID names what is wrong. */
 int unique_parse(struct json_span value, struct unique *ret, struct errbuf *eb);
+
+/*
+ * Whether a job with this member, which may be absent, has a lock that ends
+ * with it; then *ret is read. What is unreadable took none.
+ */
+bool unique_ends_with_job(struct json_span value, struct unique *ret);
 
 #endif

@@ -45,6 +45,12 @@ struct bytes {
     size_t len;
 };
 
+/*
+ * How long the news of a job that has not ended are kept, behind the last:
+ * longer than most wait, and no hash stays for ever.
+ */
+#define QUEUE_NEWS_TTL_MS (90LL * 24 * 3600 * 1000)
+
 /* How one script call may take in the end. */
 #define QUEUE_DEADLINE_MS 5000
 

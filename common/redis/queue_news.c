@@ -38,7 +38,7 @@ int queue_note(struct conn *c, const struct keys *k, const char *lane,
     args_str(&a, lane);
     for (unsigned i = 0; i < n; i++) {
         args_str(&a, nk[i].unlock ? notes[i].id : "");
-        args_int(&a, nk[i].keep ? NEWS_TTL_MS : 0);
+        args_int(&a, nk[i].keep ? QUEUE_NEWS_TTL_MS : 0);
         if (notes[i].age_ms >= 0)
             args_int(&a, notes[i].age_ms);
         else

@@ -6,9 +6,6 @@
 
 /* What the files of the verbs share. Loop thread only. */
 
-/* How long the news of a job that has not ended are kept, behind the last. */
-#define NEWS_TTL_MS (90LL * 24 * 3600 * 1000)
-
 /* Sends what script_args began, and frees a. */
 int queue_send(struct conn *c, enum script s, struct args *a, conn_reply_cb cb,
                void *arg) ON_LOOP;

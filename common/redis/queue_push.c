@@ -239,7 +239,7 @@ static int begin_news(struct conn *c, const char *news, const char *aside,
     args_clear(&a);
     args_str(&a, "PEXPIRE");
     args_str(&a, aside);
-    args_int(&a, NEWS_TTL_MS);
+    args_int(&a, QUEUE_NEWS_TTL_MS);
     rc = rc == 0 ? call(c, &a, NULL, NULL) : rc;
     args_clear(&a);
     args_str(&a, "RENAMENX");
