@@ -299,6 +299,7 @@ static void end_pool(struct agent *a)
 {
     void *item;
     if (a->pool != NULL) {
+        handlers_stop(a->cfg->handlers);
         chan_close(a->jobs);
         pool_join(a->pool);
         while (chan_try_recv(a->jobs, &item) == 0)

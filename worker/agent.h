@@ -43,8 +43,8 @@ struct worker_config {
     int64_t lease_ms, drain_timeout_ms;
     unsigned max_recoveries; /* 0: never given up */
     bool at_most_once, burst, fence;
-    const struct handlers *handlers; /* borrowed */
-    struct cron_config *crons;       /* borrowed */
+    struct handlers *handlers; /* borrowed */
+    struct cron_config *crons; /* borrowed */
     unsigned cron_count;
     char listen[LISTEN_MAX_LEN + 1]; /* where HTTP is answered; "": no */
 };

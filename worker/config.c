@@ -30,13 +30,13 @@
 
 enum {
     FILE_MAX = 1 << 20,
-    OPTS_MAX = SETTINGS_MAX + 8, /* and sections, kinds, the end */
+    OPTS_MAX = SETTINGS_MAX + HANDLER_KEYS_MAX + 16, /* sections, kinds */
 };
 
 struct reader {
     struct settings *s;       /* borrowed */
     struct handler_wish wish; /* the section handler that is read now */
-    unsigned handler_line;    /* of its exec or builtin; 0: none yet */
+    unsigned handler_line;    /* of its kind; 0: none yet */
     unsigned seen[OPTS_MAX];  /* lines of its limits, by row */
     char *cron_name;          /* owned: title of the section cron */
     struct cron_draft cron;   /* the section cron that is read now */
@@ -138,11 +138,15 @@ static cfg_t *make_parser(void)
         cron[i] = text_opt(config_cron_keys[i], on_cron_key);
     (void)rows_of("worker", worker);
     (void)rows_of("redis", redis);
-    handler[0] = text_opt("exec", on_handler_key);
-    handler[1] = text_opt("builtin", on_handler_key);
-    for (unsigned i = 0, n = 2; (row = settings_row(i)) != NULL; i++)
+    const char *name;
+    unsigned n = 0;
+    for (unsigned i = 0; (name = handlers_kind(i)) != NULL; i++)
+        handler[n++] = text_opt(name, on_handler_key);
+    for (unsigned i = 0; (row = settings_row(i)) != NULL; i++)
         if (row->per_handler)
             handler[n++] = text_opt(setting_key(row), on_handler_key);
+    for (unsigned i = 0; (name = handler_keys_name(i)) != NULL; i++)
+        handler[n++] = text_opt(name, on_handler_key);
     memcpy(root + rows_of(NULL, root), sections, sizeof(sections));
     cfg_t *cfg = cfg_init(root, CFGF_KEYSTRVAL);
     if (cfg != NULL)
@@ -271,18 +275,50 @@ static int set_limit(struct reader *r, cfg_t *cfg, cfg_opt_t *opt,
     return rc;
 }
 
+static bool is_kind(const char *key)
+{
+    const char *name;
+    for (unsigned i = 0; (name = handlers_kind(i)) != NULL; i++)
+        if (strcmp(key, name) == 0)
+            return true;
+    return false;
+}
+
+/* Row of handler_keys, or -1. */
+static int find_handler_key(const char *key)
+{
+    const char *name;
+    for (unsigned i = 0; (name = handler_keys_name(i)) != NULL; i++)
+        if (strcmp(key, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static int set_handler_key(struct reader *r, cfg_t *cfg, cfg_opt_t *opt,
+                           unsigned row, struct errbuf *eb)
+{
+    unsigned *line = &r->wish.keys.lines[row];
+    int rc = handler_keys_is_list(row) ? 0 : set_once(*line, eb);
+    if (rc != 0)
+        return rc;
+    *line = (unsigned)cfg->line;
+    return handler_keys_set(&r->wish.keys, row, value_of(opt), eb);
+}
+
 static int on_handler_key(cfg_t *cfg, cfg_opt_t *opt)
 {
     struct reader *r = reading;
     const char *key = cfg_opt_name(opt);
-    bool is_kind = strcmp(key, "exec") == 0 || strcmp(key, "builtin") == 0;
+    int row = find_handler_key(key);
     struct errbuf eb;
     int rc;
     /* The library knows paths, as in 'handler=x|exec': not here. */
     if (cfg_title(cfg) == NULL)
         rc = errbuf_set(&eb, ERR_INVALID, "a key of handler only");
-    else if (is_kind)
+    else if (is_kind(key))
         rc = set_kind(r, cfg, opt, &eb);
+    else if (row >= 0)
+        rc = set_handler_key(r, cfg, opt, (unsigned)row, &eb);
     else
         rc = set_limit(r, cfg, opt, &eb);
     if (rc != 0) {
@@ -295,8 +331,26 @@ static int on_handler_key(cfg_t *cfg, cfg_opt_t *opt)
 static void next_handler(struct reader *r)
 {
     r->wish = (struct handler_wish){.limits = LIMITS_UNSET};
+    handler_keys_init(&r->wish.keys);
     r->handler_line = 0;
     memset(r->seen, 0, sizeof(r->seen));
+}
+
+/* Keys that its kind does not know. */
+static void check_keys(struct reader *r)
+{
+    char *kind = mem_dup(r->wish.what, strcspn(r->wish.what, ":"));
+    const char *name;
+    struct errbuf eb;
+    for (unsigned i = 0; (name = handler_keys_name(i)) != NULL; i++) {
+        unsigned line = r->wish.keys.lines[i];
+        if (line == 0 || handler_keys_fits(i, kind))
+            continue;
+        (void)errbuf_set(&eb, ERR_INVALID, "%s: no key of a handler of kind %s",
+                         name, kind);
+        wrong_at(r, line, &eb);
+    }
+    free(kind);
 }
 
 static int on_handler_end(cfg_t *cfg, cfg_opt_t *opt)
@@ -305,11 +359,13 @@ static int on_handler_end(cfg_t *cfg, cfg_opt_t *opt)
     struct errbuf eb;
     (void)opt;
     if (r->handler_line > 0) {
+        check_keys(r);
         settings_wish(r->s, r->wish);
     } else {
         (void)errbuf_set(&eb, ERR_INVALID,
-                         "this handler has neither exec nor builtin");
+                         "this handler has no kind, as exec or builtin");
         wrong_at(r, (unsigned)cfg->line, &eb);
+        handler_keys_done(&r->wish.keys);
     }
     next_handler(r);
     return 0;
@@ -408,6 +464,7 @@ void config_read(struct settings *s, const char *path)
         wrong_at(&r, r.last_line, &eb);
     free(r.wish.type); /* of a section that did not end */
     free(r.wish.what);
+    handler_keys_done(&r.wish.keys);
     cron_draft_done(&r.cron);
     free(r.cron_name);
     reading = NULL;

@@ -2,7 +2,7 @@
  * Deliveries: making and freeing them.
  *
  * A fresh delivery has not been run (VERDICT_NONE, all zeros) and leaves the
- * delay of a retry to the policy, which is the one member that is not zero.
+ * delay of a retry to the policy; what is not known yet is -1.
  *
  * Thread: whichever owns the delivery.
  */
@@ -20,6 +20,7 @@ struct delivery *delivery_new(struct job *job)
     d->job = job;
     d->outcome.delay_ms = -1;
     d->outcome.exit_status = -1;
+    d->outcome.cpu_us = d->outcome.peak_rss = -1;
     atomic_init(&d->cancel, CANCEL_NONE);
     return d;
 }

@@ -47,9 +47,11 @@ struct outcome {
     int64_t run_us;
     int64_t delay_ms; /* of retry or snooze as the handler asks; -1: policy */
     int exit_status;  /* as a shell has it: 128 + signal; -1: none */
-    char error_class[32]; /* "exit", "signal", "timeout", "spawn", … */
-    struct buf message;   /* what went wrong, UTF-8 or not */
-    struct buf result;    /* stdout of a done run, at most result_max */
+    /* Of its process and those that it waited for; -1: not known. */
+    int64_t cpu_us, peak_rss; /* peak_rss in bytes */
+    char error_class[32];     /* "exit", "signal", "timeout", "spawn", … */
+    struct buf message;       /* what went wrong, UTF-8 or not */
+    struct buf result;        /* stdout of a done run, at most result_max */
     bool result_truncated;
     struct buf stderr_tail; /* of a failed run, at most 8 KiB */
 };

@@ -43,14 +43,9 @@ struct handlers {
     unsigned layer; /* of what is added now */
 };
 
-struct kind {
-    const char *name;
-    int (*init)(struct handler *h, const char *spec, struct errbuf *eb);
-};
-
-static const struct kind kinds[] = {
-    {"exec", handler_exec_init},
-    {"builtin", handler_builtin_init},
+static const struct handler_kind *const kinds[] = {
+    &handler_exec_kind,
+    &handler_builtin_kind,
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -65,6 +60,9 @@ struct handlers *handlers_new(const struct handler_limits *limits)
 
 static void handler_free(struct handler *h)
 {
+    if (h->kind != NULL && h->kind->free != NULL)
+        h->kind->free(h);
+    handler_keys_done(&h->keys);
     free(h->pattern);
     free(h->arg);
     argv_free(h->argv);
@@ -101,6 +99,7 @@ static struct handler *handler_new(const struct handlers *hs, char *pattern,
     h->is_glob = may_be_glob && pattern[h->plain_len] != '\0';
     h->layer = hs->layer;
     h->limits = hs->limits;
+    handler_keys_init(&h->keys);
     h->carry = hs->carry;
     return h;
 }
@@ -165,9 +164,11 @@ static int init_kind(struct handler *h, const char *text, struct errbuf *eb)
     if (text[n] == '\0')
         return errbuf_set(eb, ERR_INVALID, "expected TYPE=KIND:SPEC");
     for (size_t i = 0; i < KINDS; i++) {
-        names[i] = kinds[i].name;
-        if (strlen(names[i]) == n && strncmp(text, names[i], n) == 0)
-            return kinds[i].init(h, text + n + 1, eb);
+        names[i] = kinds[i]->name;
+        if (strlen(names[i]) != n || strncmp(text, names[i], n) != 0)
+            continue;
+        h->kind = kinds[i];
+        return h->kind->init(h, text + n + 1, eb);
     }
     given = mem_dup(text, n);
     near = text_nearest(given, names, KINDS);
@@ -178,9 +179,9 @@ static int init_kind(struct handler *h, const char *text, struct errbuf *eb)
     return rc;
 }
 
-int handlers_add_limited(struct handlers *hs, const char *type,
-                         const char *what, const struct handler_limits *limits,
-                         struct errbuf *eb)
+int handlers_add_with(struct handlers *hs, const char *type, const char *what,
+                      const struct handler_limits *limits,
+                      struct handler_keys *keys, struct errbuf *eb)
 {
     struct handler *h;
     int rc;
@@ -191,6 +192,10 @@ int handlers_add_limited(struct handlers *hs, const char *type,
     h = handler_new(hs, mem_strdup(type), true);
     if (limits != NULL)
         h->limits = *limits;
+    if (keys != NULL) {
+        h->keys = *keys;
+        handler_keys_init(keys);
+    }
     rc = init_kind(h, what, eb);
     if (rc < 0) {
         handler_free(h);
@@ -209,9 +214,24 @@ int handlers_add(struct handlers *hs, const char *spec, struct errbuf *eb)
         return errbuf_set(eb, ERR_INVALID,
                           "handler %s: expected TYPE=KIND:SPEC", spec);
     type = mem_dup(spec, n);
-    rc = handlers_add_limited(hs, type, spec + n + 1, NULL, eb);
+    rc = handlers_add_with(hs, type, spec + n + 1, NULL, NULL, eb);
     free(type);
     return rc;
+}
+
+const char *handlers_kind(unsigned i)
+{
+    return i < KINDS ? kinds[i]->name : NULL;
+}
+
+void handlers_stop(struct handlers *hs)
+{
+    for (size_t i = 0; i < hs->count; i++) {
+        struct handler *h = hs->all[i];
+
+        if (h->kind->stop != NULL)
+            h->kind->stop(h);
+    }
 }
 
 void handlers_override(struct handlers *hs)

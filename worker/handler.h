@@ -17,6 +17,7 @@
  * the longest glob.
  */
 struct handlers;
+struct handler_keys;
 
 struct handler_limits {
     int64_t timeout_ms;           /* of one attempt; default 30 min */
@@ -30,16 +31,25 @@ struct handler_limits {
 struct handlers *handlers_new(const struct handler_limits *limits);
 void handlers_free(struct handlers *hs);
 
+/*
+ * Ends what handlers keep between runs: processes, connections. No run is
+ * under way and none will come; the threads that ran them are still there.
+ */
+void handlers_stop(struct handlers *hs) MAY_BLOCK;
+
 /* "TYPE=KIND:SPEC"; exec (argv, shell-like quotes, no shell) and builtin. */
 int handlers_add(struct handlers *hs, const char *spec, struct errbuf *eb);
 
 /*
  * The same from its parts, "TYPE" and "KIND:SPEC", with limits of its own
- * unless they are NULL.
+ * unless they are NULL, and with keys, which it takes, unless they are NULL.
  */
-int handlers_add_limited(struct handlers *hs, const char *type,
-                         const char *what, const struct handler_limits *limits,
-                         struct errbuf *eb);
+int handlers_add_with(struct handlers *hs, const char *type, const char *what,
+                      const struct handler_limits *limits,
+                      struct handler_keys *keys, struct errbuf *eb);
+
+/* Name of the i-th kind, "exec"; NULL behind the last. */
+const char *handlers_kind(unsigned i);
 
 /*
  * What is added from now on replaces handlers of the same type or glob that

@@ -29,7 +29,7 @@ static const char *const names[] = {"noop", "echo", "sleep", "fail"};
 static const handler_run_fn runs[] = {run_noop, run_echo, run_sleep, run_fail};
 enum { BUILTINS = sizeof(names) / sizeof(names[0]) };
 
-int handler_builtin_init(struct handler *h, const char *spec, struct errbuf *eb)
+static int init(struct handler *h, const char *spec, struct errbuf *eb)
 {
     size_t n = strcspn(spec, " ");
     char *name = mem_dup(spec, n);
@@ -53,6 +53,9 @@ int handler_builtin_init(struct handler *h, const char *spec, struct errbuf *eb)
     free(name);
     return rc;
 }
+
+const struct handler_kind handler_builtin_kind = {.name = "builtin",
+                                                  .init = init};
 
 /* As a process that ends well. */
 static void finish(struct delivery *d)

@@ -120,7 +120,6 @@ static int on_snooze(struct wishes *c, const struct message *m)
 
 static int on_log(struct wishes *c, const struct message *m)
 {
-    const struct delivery *d = c->d;
     enum log_level level = LOG_LVL_INFO;
     char name[8], *text;
     size_t n;
@@ -133,9 +132,8 @@ static int on_log(struct wishes *c, const struct message *m)
     if (text == NULL)
         return ERR_INVALID;
     if (++c->logged <= LINES_LOGGED)
-        LOG_AT(level, "log", F_STR("job", d->job->id),
-               F_STR("type", d->job->type), F_STR("queue", d->queue),
-               F_MEM("message", text, n < MESSAGE_LOGGED ? n : MESSAGE_LOGGED));
+        pool_log(c->d, level, "log", text,
+                 n < MESSAGE_LOGGED ? n : MESSAGE_LOGGED);
     free(text);
     return 0;
 }

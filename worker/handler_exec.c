@@ -55,6 +55,7 @@ enum stop { STOP_NONE, STOP_TIMEOUT, STOP_CANCEL };
 
 struct run {
     struct delivery *d; /* borrowed */
+    const struct exec_what *what;
     struct child child;
     int fds[PIPES]; /* our ends, non-blocking; -1: closed */
     int cancel_fd;  /* borrowed */
@@ -73,15 +74,18 @@ struct run {
 
 static void run_exec(struct delivery *d, int cancel_fd);
 
-int handler_exec_init(struct handler *h, const char *spec, struct errbuf *eb)
+static int init(struct handler *h, const char *spec, struct errbuf *eb)
 {
     h->run = run_exec;
     return argv_split(spec, &h->argv, eb);
 }
 
+const struct handler_kind handler_exec_kind = {.name = "exec", .init = init};
+
 void handler_exec_init_path(struct handler *h, const char *path)
 {
     h->run = run_exec;
+    h->kind = &handler_exec_kind;
     h->argv = mem_new(2 * sizeof(*h->argv));
     /* A slash keeps spawn_find from searching PATH. */
     h->argv[0] =
@@ -121,7 +125,7 @@ static void close_pipes(int fds[PIPES])
 
 static void feed(struct run *r)
 {
-    struct json_span p = r->d->job->payload;
+    struct json_span p = r->what->input;
     ssize_t n;
 
     do
@@ -434,13 +438,13 @@ static int start(struct run *r, int *ret_errno)
     r->next_ms = handler_instant(clock_ms(), timeout_ms);
     if (open_pipes(r, theirs) < 0) {
         *ret_errno = errno;
-    } else if (spawn_find(h->argv[0], env_find(h->carry, "PATH"), path,
+    } else if (spawn_find(r->what->argv[0], env_find(h->carry, "PATH"), path,
                           sizeof(path)) < 0) {
         *ret_errno = ENOENT;
     } else {
         char **env = env_make(h->carry, r->d,
                               handler_instant(clock_wall_ms(), timeout_ms));
-        struct spawn s = {.path = path, .argv = h->argv, .envp = env};
+        struct spawn s = {.path = path, .argv = r->what->argv, .envp = env};
 
         memcpy(s.fds, theirs, sizeof(s.fds));
         /* Most payloads fit into the pipe: one wake less for both. */
@@ -452,7 +456,7 @@ static int start(struct run *r, int *ret_errno)
     return rc;
 }
 
-static void run_exec(struct delivery *d, int cancel_fd)
+void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
 {
     struct run r; /* not zeroed: most of it is scratch space */
     siginfo_t si;
@@ -463,6 +467,7 @@ static void run_exec(struct delivery *d, int cancel_fd)
         return;
     }
     r.d = d;
+    r.what = what;
     r.cancel_fd = cancel_fd;
     r.sent = 0;
     r.stop = STOP_NONE;
@@ -473,7 +478,7 @@ static void run_exec(struct delivery *d, int cancel_fd)
     wishes_init(&r.wishes, d);
     if (start(&r, &err) < 0) {
         close_pipes(r.fds);
-        handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", d->handler->argv[0],
+        handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", what->argv[0],
                      strerror(err));
         return;
     }
@@ -483,4 +488,11 @@ static void run_exec(struct delivery *d, int cancel_fd)
     judge(&r, ended, &si);
     wishes_judge(&r.wishes);
     keep_outputs(&r);
+}
+
+static void run_exec(struct delivery *d, int cancel_fd)
+{
+    const struct exec_what what = {d->handler->argv, d->job->payload};
+
+    exec_run(d, cancel_fd, &what);
 }

@@ -10,10 +10,23 @@
 #include "common/base/thread.h"
 #include "worker/delivery.h"
 #include "worker/handler.h"
+#include "worker/handler_keys.h"
 
 /* What the kinds of handlers share. For worker/handler* only. */
 
 typedef void (*handler_run_fn)(struct delivery *d, int cancel_fd);
+
+/* A kind of handlers, "exec". What it has no need of is NULL. */
+struct handler_kind {
+    const char *name;
+    /* Sets h->run and what it needs from the text behind "exec:". */
+    int (*init)(struct handler *h, const char *spec, struct errbuf *eb);
+    /* No run is under way, and none will come: ends what is left of them. */
+    void (*stop)(struct handler *h);
+    void (*free)(struct handler *h); /* frees state */
+};
+
+extern const struct handler_kind handler_exec_kind, handler_builtin_kind;
 
 struct handler {
     char *pattern; /* owned: a job type, or a glob */
@@ -21,7 +34,10 @@ struct handler {
     size_t plain_len; /* text before the first wildcard */
     unsigned layer;   /* later ones replace earlier ones */
     handler_run_fn run;
+    const struct handler_kind *kind;
     struct handler_limits limits;
+    struct handler_keys keys; /* owned */
+    void *state;              /* owned by the kind */
 
     char **argv;        /* exec: owned words, NULL at the end */
     char *const *carry; /* exec: lent by the table: environment of all */
@@ -30,13 +46,17 @@ struct handler {
     int64_t sleep_ms; /* builtin:sleep: when the payload does not say */
 };
 
-/* Sets h->run and what it needs from the text behind "exec:", "builtin:". */
-int handler_exec_init(struct handler *h, const char *spec, struct errbuf *eb);
-int handler_builtin_init(struct handler *h, const char *spec,
-                         struct errbuf *eb);
-
 /* Makes h an exec handler of one word, taken as it is. */
 void handler_exec_init_path(struct handler *h, const char *path);
+
+/* What a run of one process is about; all of it borrowed. */
+struct exec_what {
+    char *const *argv;      /* NULL at the end */
+    struct json_span input; /* for its stdin */
+};
+
+/* Runs one process for d, with the keys and limits of its handler. */
+void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what);
 
 /* Time limit of this attempt: the job's own, else the handler's. */
 int64_t handler_timeout_ms(const struct delivery *d);

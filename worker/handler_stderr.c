@@ -12,10 +12,11 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "worker/pool.h"
 
 enum { LINES_LOGGED = 1000 }; /* of one run; 4 MiB of log at the very worst */
 
-void stderr_log_init(struct stderr_log *s, const struct delivery *d)
+void stderr_log_init(struct stderr_log *s, struct delivery *d)
 {
     s->d = d;
     s->tail = (struct buf){0};
@@ -28,9 +29,7 @@ void stderr_log_init(struct stderr_log *s, const struct delivery *d)
 static void end_line(struct stderr_log *s)
 {
     if (s->lines < LINES_LOGGED && s->len > 0)
-        LOG_INFO("stderr", F_STR("job", s->d->job->id),
-                 F_STR("type", s->d->job->type), F_STR("queue", s->d->queue),
-                 F_MEM("line", s->line, s->len));
+        pool_log(s->d, LOG_LVL_INFO, "stderr", s->line, s->len);
     s->lines++;
     s->len = 0;
     s->in_line = false;

@@ -13,8 +13,8 @@
  * tail. Pool thread.
  */
 struct stderr_log {
-    const struct delivery *d; /* borrowed */
-    struct buf tail;          /* the last bytes; the owner takes or frees it */
+    struct delivery *d; /* borrowed */
+    struct buf tail;    /* the last bytes; the owner takes or frees it */
     size_t tail_max;
     int64_t lines; /* ended so far */
     bool in_line;
@@ -22,7 +22,7 @@ struct stderr_log {
     char line[4096]; /* the line that has not ended; longer ones are cut */
 };
 
-void stderr_log_init(struct stderr_log *s, const struct delivery *d);
+void stderr_log_init(struct stderr_log *s, struct delivery *d);
 void stderr_log_feed(struct stderr_log *s, const char *p, size_t n);
 
 /* After the last byte: logs what is open, and cuts the tail to its size. */

@@ -184,7 +184,7 @@ static int add_dirs(struct settings *s, enum layer layer, struct errbuf *eb)
     return 0;
 }
 
-static int add_wish(struct settings *s, const struct handler_wish *w,
+static int add_wish(struct settings *s, struct handler_wish *w,
                     struct errbuf *eb)
 {
     struct handler_limits limits = w->limits, all = s->o->limits;
@@ -200,14 +200,15 @@ static int add_wish(struct settings *s, const struct handler_wish *w,
         limits.result_max = all.result_max;
     if (limits.stderr_max == SIZE_MAX)
         limits.stderr_max = all.stderr_max;
-    return handlers_add_limited(s->o->handlers, w->type, w->what, &limits, eb);
+    return handlers_add_with(s->o->handlers, w->type, w->what, &limits,
+                             &w->keys, eb);
 }
 
 static int add_layer(struct settings *s, enum layer layer, struct errbuf *eb)
 {
     int rc = add_dirs(s, layer, eb);
     for (size_t i = 0; i < s->handler_count && rc == 0; i++) {
-        const struct handler_wish *w = &s->handlers[i];
+        struct handler_wish *w = &s->handlers[i];
         if (w->from.layer == layer)
             rc = blame(s, "--handler", w->from, add_wish(s, w, eb), eb);
     }

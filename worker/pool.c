@@ -270,6 +270,13 @@ void pool_take_progress(struct delivery *d, double *ret_percent,
     mutex_unlock(&g->mu);
 }
 
+void pool_log(struct delivery *d, enum log_level level, const char *source,
+              const char *text, size_t n)
+{
+    LOG_AT(level, source, F_STR("job", d->job->id), F_STR("type", d->job->type),
+           F_STR("queue", d->queue), F_MEM("message", text, n));
+}
+
 static bool is_good(const struct delivery *d, int64_t boot_ms)
 {
     return d->good_until_ms == NULL ||

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "common/base/chan.h"
+#include "common/base/log.h"
 #include "common/base/thread.h"
 #include "worker/delivery.h"
 
@@ -69,6 +70,14 @@ void pool_cancel(struct pool *p, struct delivery *d, enum cancel why);
  * thread. message may be NULL; at most PROGRESS_MESSAGE_MAX bytes of it stay.
  */
 void pool_progress(struct delivery *d, double percent, const char *message);
+
+/*
+ * Logs a line that a run of d wrote, tagged with the job. For the handler of
+ * d, in its thread, which bounds how many come; source is a constant that says
+ * where it was written: "stderr", "log".
+ */
+void pool_log(struct delivery *d, enum log_level level, const char *source,
+              const char *text, size_t n);
 
 /*
  * The same as the loop gets it, once NOTE_PROGRESS has come: copies it, and

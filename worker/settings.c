@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
@@ -53,9 +52,11 @@ static int set_handlers(struct settings *s, const char *value,
 static int set_handler(struct settings *s, const char *value, struct errbuf *eb)
 {
     (void)eb;
-    settings_wish(s, (struct handler_wish){.what = mem_strdup(value),
-                                           .limits = LIMITS_UNSET,
-                                           .from.layer = LAYER_FLAG});
+    struct handler_wish w = {.what = mem_strdup(value),
+                             .limits = LIMITS_UNSET,
+                             .from.layer = LAYER_FLAG};
+    handler_keys_init(&w.keys);
+    settings_wish(s, w);
     return 0;
 }
 
@@ -197,21 +198,11 @@ static int set_delivery(struct settings *s, const char *value,
     return 0;
 }
 
+/* value is NULL for the flag of a switch. */
 static int set_switch(const char *value, bool *out, struct errbuf *eb)
 {
-    static const char *const on[] = {"true", "yes", "on"};
-    static const char *const off[] = {"false", "no", "off"};
-    bool is_on = value == NULL;
-    for (unsigned i = 0; value != NULL && i < 3; i++) {
-        is_on = is_on || strcasecmp(value, on[i]) == 0;
-        if (strcasecmp(value, off[i]) == 0) {
-            *out = false;
-            return 0;
-        }
-    }
-    if (!is_on)
-        return errbuf_set(eb, ERR_INVALID, "\"%s\" is neither true nor false",
-                          value);
+    if (value != NULL)
+        return text_parse_switch(value, out, eb);
     *out = true;
     return 0;
 }
@@ -398,6 +389,7 @@ void settings_done(struct settings *s)
     for (size_t i = 0; i < s->handler_count; i++) {
         free(s->handlers[i].type);
         free(s->handlers[i].what);
+        handler_keys_done(&s->handlers[i].keys);
     }
     free(s->handlers);
     replace_text(&s->config, NULL);

@@ -6,6 +6,7 @@
 
 #include "common/base/err.h"
 #include "worker/handler.h"
+#include "worker/handler_keys.h"
 
 /*
  * Settings: what belt-worker can be told, one row each.
@@ -49,6 +50,7 @@ struct handler_wish {
     char *type;                   /* owned; NULL: what is "TYPE=KIND:SPEC" */
     char *what;                   /* owned: "KIND:SPEC" */
     struct handler_limits limits; /* LIMITS_UNSET's where nothing was said */
+    struct handler_keys keys;     /* owned */
     struct source from;
 };
 
@@ -88,7 +90,7 @@ unsigned setting_index(const struct setting *row);
 int settings_set(struct settings *s, const struct setting *row,
                  const char *value, struct source from, struct errbuf *eb);
 
-/* Takes type, which may be NULL, and what. */
+/* Takes the type, which may be NULL, what, and the keys. */
 void settings_wish(struct settings *s, struct handler_wish wish);
 
 /* Notes that eb is wrong; with "FILE:LINE: " in front if the file said it. */

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     WORD_MAX = 64,    /* longer words have no near ones */
@@ -454,4 +455,19 @@ size_t text_control(const char *s, size_t n)
             return i;
     }
     return n;
+}
+
+int text_parse_switch(const char *s, bool *ret_on, struct errbuf *eb)
+{
+    static const char *const words[] = {"true",  "yes", "on",
+                                        "false", "no",  "off"};
+    enum { WORDS = sizeof(words) / sizeof(words[0]) };
+
+    for (unsigned i = 0; i < WORDS; i++) {
+        if (strcasecmp(s, words[i]) == 0) {
+            *ret_on = i < WORDS / 2;
+            return 0;
+        }
+    }
+    return errbuf_set(eb, ERR_INVALID, "\"%s\" is neither true nor false", s);
 }

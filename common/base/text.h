@@ -40,6 +40,9 @@ int text_parse_size(const char *s, int64_t *ret_bytes, struct errbuf *eb);
 int text_parse_int(const char *s, int64_t min, int64_t max, const char *what,
                    int64_t *ret_n, struct errbuf *eb);
 
+/* Parses true, yes, on, false, no, off. ERR_INVALID names the input. */
+int text_parse_switch(const char *s, bool *ret_on, struct errbuf *eb);
+
 /*
  * Returns the offset of the first byte of s that is not well-formed UTF-8
  * (RFC 3629: no surrogates, no overlong forms), or n if there is none.

@@ -97,7 +97,7 @@ static void build_handlers(const struct settings *s)
     for (size_t i = 0; i < s->handler_count; i++) {
         const struct handler_wish *w = &s->handlers[i];
         struct errbuf eb = {""};
-        int rc = handlers_add_limited(hs, w->type, w->what, NULL, &eb);
+        int rc = handlers_add_with(hs, w->type, w->what, NULL, NULL, &eb);
         assert(rc == 0 || eb.text[0] != '\0');
         added += rc == 0;
     }

@@ -67,7 +67,7 @@ static void a_key_is_said_once(void **state)
 static void handler_says_what_it_does(void **state)
 {
     conf_expect_wrong(*state, NOOP "handler y {\n timeout = 1s\n}\n",
-                      "FILE:4: this handler has neither exec nor builtin\n");
+                      "FILE:4: this handler has no kind, as exec or builtin\n");
     conf_expect_wrong(*state, NOOP "handler { exec = a }\n",
                       "FILE:2: missing title for section 'handler'\n"
                       "FILE:2: nothing behind this was read\n");

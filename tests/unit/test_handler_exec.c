@@ -193,8 +193,8 @@ static void stderr_becomes_log_lines_of_the_job(void **state)
     struct buf log = runner_log(f);
 
     expect_verdict(d, VERDICT_DONE, "");
-    expect_contains(&log, "ev=stderr job=job-1 type=sh queue=mail line=one");
-    expect_contains(&log, "line=\"last one\"");
+    expect_contains(&log, "ev=stderr job=job-1 type=sh queue=mail message=one");
+    expect_contains(&log, "message=\"last one\"");
     assert_int_equal(count(&log, "ev=stderr "), 2);
     delivery_free(d);
     buf_done(&log);
@@ -209,8 +209,8 @@ static void long_stderr_line_is_cut(void **state)
 
     expect_verdict(d, VERDICT_DONE, "");
     assert_int_equal(count(&log, "ev=stderr "), 2);
-    expect_contains(&log, "line=A000");
-    expect_contains(&log, "line=B");
+    expect_contains(&log, "message=A000");
+    expect_contains(&log, "message=B");
     assert_int_equal(count(&log, "END"), 0);
     assert_true(log.len > 4096 && log.len < 5000);
     delivery_free(d);
