@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "common/base/buf.h"
+#include "common/base/err.h"
 #include "common/base/thread.h"
 #include "common/job/job.h"
 
@@ -73,6 +74,23 @@ struct progress {
     char message[PROGRESS_MESSAGE_MAX + 1];
 };
 
+/*
+ * What a run asked to be enqueued in the step that settles its job as done.
+ * One call takes all of it, with what "then" says: QUEUE_BATCH_MAX adds.
+ */
+enum {
+    PUSHES_MAX = 1000, /* THEN_MAX less if the job has a "then" */
+    PUSHES_MAX_BYTES = 4 * 1024 * 1024
+};
+struct pushes {
+    struct buf text; /* the envelopes as they came, one behind the other */
+    size_t *ends;    /* owned: where each of them ends there */
+    unsigned n, room;
+    unsigned asked;   /* refused ones as well */
+    unsigned refused; /* the number of the first of those, from 1; 0: none */
+    char *why;        /* owned: why it was */
+};
+
 struct handler;
 struct lane;
 struct pool;
@@ -88,7 +106,9 @@ struct delivery {
      * NULL: for ever. */
     const _Atomic int64_t *good_until_ms;
     struct outcome outcome;
-    _Atomic int cancel; /* enum cancel */
+    size_t envelope_max;   /* bytes of one that it may push */
+    struct pushes *pushes; /* owned; NULL: none */
+    _Atomic int cancel;    /* enum cancel */
 
     bool tell_start;               /* somebody wants to know that it started */
     struct pool *pool;             /* borrowed: whose thread runs it */
@@ -109,6 +129,29 @@ LIST_HEAD(delivery_list, delivery);
 /* Takes job. */
 struct delivery *delivery_new(struct job *job);
 void delivery_free(struct delivery *d);
+
+/*
+ * Notes an envelope, copied, that is to be enqueued with this job's done: into
+ * its queue, or the one that its "queue" names. ERR_INVALID or ERR_TOO_BIG
+ * with a text that names the push by its number: a run that goes on to be done
+ * is then judged failed instead, so that no push is lost unsaid. The thread
+ * that runs d.
+ */
+int delivery_push(struct delivery *d, const char *envelope, size_t len,
+                  struct errbuf *eb);
+
+/* The same for one that did not even come: why is said. */
+int delivery_push_refuse(struct delivery *d, int err, const char *why,
+                         struct errbuf *eb);
+
+/* Moves what a part of d asked for to the end of what d does. */
+void delivery_push_all(struct delivery *d, struct delivery *from);
+
+/* Lends the i-th of d->pushes, from 0. */
+struct json_span delivery_pushed(const struct delivery *d, unsigned i);
+
+/* Judges a run that is done: failed if a push of it was refused. */
+void delivery_judge_pushes(struct delivery *d);
 
 /* The outcome of a job whose expires_at has come before it was run. */
 void delivery_expire(struct delivery *d);

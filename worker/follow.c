@@ -1,6 +1,7 @@
 /*
- * Follow: what the "then" of a done job says is pushed in the step that
- * settles it, so that it follows exactly if the job is done.
+ * Follow: what the "then" of a done job says, and what its run asked to be
+ * pushed, is pushed in the step that settles it, so that it follows exactly if
+ * the job is done.
  *
  * What simply goes to the end of this queue goes there; the rest goes to the
  * outbox, from where it is pushed at least once and arrives once (relay.h).
@@ -18,27 +19,47 @@ struct following {
     unsigned n;
 };
 
-static int on_follower(void *arg, struct json_span element)
+/* what and n: which it is, for a person. */
+static void follow(struct work *w, const struct job *parent, const char *what,
+                   unsigned n, struct json_span element) ON_LOOP;
+
+static void follow(struct work *w, const struct job *parent, const char *what,
+                   unsigned n, struct json_span element)
 {
-    loop_role_assert();
-    struct following *f = arg;
-    struct work *w = f->work;
     struct errbuf eb;
     bool ready;
-    f->n++;
     if (then_complete(element, w->lane->keys.queue, w->now_ms, work_envelope(w),
                       &ready, &eb) != 0) {
-        (void)errbuf_wrap(&eb, ERR_INVALID, "then %u of job %s", f->n,
-                          f->job->id);
+        (void)errbuf_wrap(&eb, ERR_INVALID, "%s %u of job %s", what, n,
+                          parent->id);
         work_bury(w, element.p, element.len, eb.text);
-        return 0;
+        return;
     }
     work_put(w, ready ? SETTLE_READY : SETTLE_OUTBOX, 0);
     if (ready)
         w->pushed++;
     else
         w->sent++;
+}
+
+static int on_follower(void *arg, struct json_span element)
+{
+    loop_role_assert();
+    struct following *f = arg;
+    follow(f->work, f->job, "then", ++f->n, element);
     return 0;
+}
+
+void work_push(struct work *w, const struct slot *s)
+{
+    const struct delivery *d = s->d;
+    const unsigned n = d->pushes != NULL ? d->pushes->n : 0;
+    for (unsigned i = 0; i < n; i++)
+        follow(w, d->job, "push", i + 1, delivery_pushed(d, i));
+    if (n > 0)
+        LOG_DEBUG("push", F_STR("job", d->job->id),
+                  F_STR("queue", w->lane->keys.queue),
+                  F_INT("jobs", (int64_t)n));
 }
 
 void work_follow(struct work *w, const struct slot *s)

@@ -324,6 +324,7 @@ const char *handler_pattern(const struct handler *h)
 void handler_run(struct delivery *d, int cancel_fd)
 {
     d->handler->run(d, cancel_fd);
+    delivery_judge_pushes(d);
     assert(d->outcome.verdict != VERDICT_NONE);
 }
 
@@ -360,6 +361,14 @@ void handler_stopped(struct delivery *d)
         handler_fail(d, VERDICT_CANCEL, "cancelled", "cancelled");
     else
         handler_fail(d, VERDICT_RELEASE, "stopped", "stopped by us");
+}
+
+void handler_fail_silent(struct delivery *d)
+{
+    char text[32];
+
+    handler_fail(d, VERDICT_RETRY, "heartbeat", "said nothing for %s",
+                 text_format_duration(d->handler->keys.heartbeat_ms, text));
 }
 
 void handler_fail_timeout(struct delivery *d)

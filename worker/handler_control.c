@@ -2,10 +2,13 @@
  * The control channel of a run: what a handler process asks of its worker.
  *
  * A run may write any amount in any shape, so everything has a bound: bytes
- * of a line, lines that are logged, warnings. Nothing is answered, and nothing
- * but the verdict depends on it, so a handler that never heard of it, closes
- * it or fills it with noise runs as if it were not there. Of two requests of
- * one kind the later one counts: a handler may change its mind.
+ * of a line, lines that are logged, warnings. Nothing is answered, and a
+ * handler that never heard of it, closes it or fills it with noise runs as if
+ * it were not there. Of two requests of one kind the later one counts: a
+ * handler may change its mind.
+ *
+ * A push is different, since a job that is silently not there is a loss. What
+ * begins like one and cannot be read is a push that is refused.
  *
  * Thread: the pool thread of the run.
  */
@@ -14,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "worker/pool.h"
@@ -22,18 +26,22 @@ enum {
     LINES_LOGGED = 1000,    /* of one run, as of its stderr */
     MESSAGE_LOGGED = 4096,  /* bytes of each */
     DURATION_TEXT_MAX = 32, /* "366d", with room */
-    NUMBER_TEXT_MAX = 64
+    NUMBER_TEXT_MAX = 64,
+    PUSH_EXTRA = 1024, /* bytes of a line around its envelope */
+    HEAD = 64          /* bytes at the front of a line that tell a push */
 };
 
 /* The members of a line that any op knows. Absent: p is NULL. */
 struct message {
-    struct json_span op, after, percent, message, level;
+    struct json_span op, after, percent, message, level, job;
 };
 
 static int on_progress(struct wishes *c, const struct message *m);
 static int on_retry(struct wishes *c, const struct message *m);
 static int on_snooze(struct wishes *c, const struct message *m);
 static int on_log(struct wishes *c, const struct message *m);
+static int on_heartbeat(struct wishes *c, const struct message *m);
+static int on_push(struct wishes *c, const struct message *m);
 
 static const struct {
     const char *op, *wants; /* wants: said when it is not understood */
@@ -47,12 +55,15 @@ static const struct {
     {"snooze", "snooze wants \"after\", milliseconds or a text such as \"30s\"",
      on_snooze},
     {"log", "log wants \"message\", a text, and perhaps \"level\"", on_log},
+    {"heartbeat", "", on_heartbeat},
+    {"push", "", on_push},
 };
 enum { OPS = sizeof(ops) / sizeof(ops[0]) };
 
 void wishes_init(struct wishes *c, struct delivery *d)
 {
-    *c = (struct wishes){.d = d, .retry_ms = -1, .snooze_ms = -1};
+    *c = (struct wishes){
+        .d = d, .heard_ms = clock_ms(), .retry_ms = -1, .snooze_ms = -1};
 }
 
 int wishes_duration(struct json_span value, int64_t *ret_ms)
@@ -138,6 +149,24 @@ static int on_log(struct wishes *c, const struct message *m)
     return 0;
 }
 
+static int on_heartbeat(struct wishes *c, const struct message *m)
+{
+    (void)c;
+    (void)m;
+    return 0;
+}
+
+/* What it refuses is logged there. */
+static int on_push(struct wishes *c, const struct message *m)
+{
+    if (m->job.p == NULL)
+        (void)delivery_push_refuse(c->d, ERR_INVALID,
+                                   "\"job\" is missing: an envelope", NULL);
+    else
+        (void)delivery_push(c->d, m->job.p, m->job.len, NULL);
+    return 0;
+}
+
 static void pass_over(struct wishes *c, const char *why)
 {
     if (c->warned)
@@ -165,6 +194,8 @@ static int on_member(void *arg, struct json_span key, struct json_span value,
         m->message = value;
     else if (json_string_is(key, "level"))
         m->level = value;
+    else if (json_string_is(key, "job"))
+        m->job = value;
     return 0;
 }
 
@@ -173,6 +204,45 @@ static bool is_blank(const char *p, size_t n)
     while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t' || p[n - 1] == '\r'))
         n--;
     return n == 0;
+}
+
+/* The longest line that is read: a push of the largest envelope. */
+static size_t line_max(const struct wishes *c)
+{
+    size_t envelope = c->d->envelope_max < PUSHES_MAX_BYTES ? c->d->envelope_max
+                                                            : PUSHES_MAX_BYTES;
+
+    return envelope + PUSH_EXTRA > CONTROL_LINE_MAX ? envelope + PUSH_EXTRA
+                                                    : CONTROL_LINE_MAX;
+}
+
+/* A line that is no message: a push is not lost without a word. */
+static void misunderstood(struct wishes *c, const char *p, size_t n,
+                          const char *why)
+{
+    if (n > 0 && memmem(p, n < HEAD ? n : HEAD, "\"push\"", 6) != NULL)
+        (void)delivery_push_refuse(
+            c->d, ERR_INVALID,
+            c->too_long ? "the line is longer than an envelope may be" : why,
+            NULL);
+    else
+        pass_over(c, why);
+}
+
+/* Returns false when the op is not known. */
+static bool obey(struct wishes *c, const struct message *m, size_t len)
+{
+    for (size_t i = 0; i < OPS; i++) {
+        if (!json_string_is(m->op, ops[i].op))
+            continue;
+        c->heard_ms = clock_ms();
+        if (len > CONTROL_LINE_MAX && ops[i].run != on_push)
+            pass_over(c, "more than 64 KiB in one line");
+        else if (ops[i].run(c, m) != 0)
+            pass_over(c, ops[i].wants);
+        return true;
+    }
+    return false;
 }
 
 static void take_line(struct wishes *c, const char *p, size_t n)
@@ -184,46 +254,65 @@ static void take_line(struct wishes *c, const char *p, size_t n)
     if (is_blank(p, n))
         return;
     if (json_scan_object(p, n, on_member, &m, &eb) != 0) {
-        pass_over(c, eb.text);
+        misunderstood(c, p, n, eb.text);
         return;
     }
     if (m.op.p == NULL || json_kind(m.op) != JSON_IS_STRING) {
         pass_over(c, "\"op\" is missing, or is no text");
         return;
     }
-    for (size_t i = 0; i < OPS; i++) {
-        if (!json_string_is(m.op, ops[i].op))
-            continue;
-        if (ops[i].run(c, &m) != 0)
-            pass_over(c, ops[i].wants);
-        return;
-    }
-    LOG_DEBUG("control_unknown", F_STR("job", c->d->job->id),
-              F_MEM("op", m.op.p, m.op.len < 64 ? m.op.len : 64));
+    if (!obey(c, &m, n))
+        LOG_DEBUG("control_unknown", F_STR("job", c->d->job->id),
+                  F_MEM("op", m.op.p, m.op.len < 64 ? m.op.len : 64));
 }
 
-/* Keeps a part of a line whose end has not come. */
+bool wishes_line(struct wishes *c, const char *p, size_t n)
+{
+    struct message m = {0};
+
+    c->lines++;
+    return json_scan_object(p, n, on_member, &m, NULL) == 0 && m.op.p != NULL &&
+           json_kind(m.op) == JSON_IS_STRING && obey(c, &m, n);
+}
+
+int64_t wishes_silent_until(const struct wishes *c)
+{
+    int64_t ms = c->d->handler->keys.heartbeat_ms;
+
+    return ms > 0 ? handler_instant(c->heard_ms, ms) : INT64_MAX;
+}
+
+/* Keeps a part of a line whose end has not come; of a long one its head. */
 static void keep(struct wishes *c, const char *p, size_t n)
 {
     if (c->too_long)
         return;
-    c->too_long = c->line.len + n > CONTROL_LINE_MAX;
-    if (c->too_long)
-        buf_done(&c->line);
-    else
+    c->too_long = c->line.len + n > line_max(c);
+    if (!c->too_long) {
         buf_append(&c->line, p, n);
+        return;
+    }
+    struct buf head = {0};
+    buf_append(&head, c->line.data, c->line.len < HEAD ? c->line.len : HEAD);
+    buf_append(&head, p, n < HEAD - head.len ? n : HEAD - head.len);
+    buf_done(&c->line);
+    c->line = head;
 }
 
 static void end_line(struct wishes *c)
 {
     if (c->too_long) {
         c->lines++;
-        pass_over(c, "more than 64 KiB in one line");
+        misunderstood(c, c->line.data, c->line.len,
+                      "more than 64 KiB in one line");
     } else {
         take_line(c, c->line.data, c->line.len);
     }
     c->too_long = false;
-    buf_clear(&c->line);
+    if (c->line.cap > CONTROL_LINE_MAX)
+        buf_done(&c->line);
+    else
+        buf_clear(&c->line);
 }
 
 void wishes_feed(struct wishes *c, const char *p, size_t n)
@@ -233,7 +322,7 @@ void wishes_feed(struct wishes *c, const char *p, size_t n)
         size_t part = end != NULL ? (size_t)(end - p) : n;
         bool begun = c->line.len > 0 || c->too_long;
 
-        if (end != NULL && !begun && part <= CONTROL_LINE_MAX) {
+        if (end != NULL && !begun && part <= line_max(c)) {
             take_line(c, p, part);
         } else {
             keep(c, p, part);

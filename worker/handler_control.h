@@ -10,19 +10,22 @@
 
 /*
  * What a handler process says on descriptor 3 while it runs: lines of JSON,
- * {"op":"progress","percent":40,"message":"…"} (worker/DESIGN.md has them all).
+ * {"op":"progress","percent":40,"message":"…"} (docs/HANDLERS.md has them all).
  *
  * A line of more than CONTROL_LINE_MAX bytes, or one that is not understood,
- * is passed over; the first of a run is said as a warning. An op that is not
- * known here is passed over for the sake of newer handlers. Pool thread.
+ * is passed over; the first of a run is said as a warning. A line of push may
+ * be as long as an envelope, and none of them is passed over: the run fails
+ * then. An op that is not known here is passed over for the sake of newer
+ * handlers. Pool thread.
  */
 enum { CONTROL_LINE_MAX = 64 * 1024 };
 
 struct wishes {
     struct delivery *d; /* borrowed */
     struct buf line;    /* owned: the beginning of a line that has not ended */
-    bool too_long;      /* the rest of that line is passed over */
+    bool too_long;      /* of that line only the head is there */
     bool warned;
+    int64_t heard_ms; /* clock_ms() of the last line that was understood */
     int64_t lines;    /* ended so far */
     int64_t logged;   /* lines asked to be logged */
     int64_t retry_ms; /* what the last of its kind asked for; -1: nothing */
@@ -31,6 +34,15 @@ struct wishes {
 
 void wishes_init(struct wishes *c, struct delivery *d);
 void wishes_feed(struct wishes *c, const char *p, size_t n);
+
+/*
+ * Takes one line, without its end, that came in another way. Returns false if
+ * it is none of the ops that are known here, which is not said.
+ */
+bool wishes_line(struct wishes *c, const char *p, size_t n);
+
+/* Until when, clock_ms(), it may be silent; INT64_MAX: for ever. */
+int64_t wishes_silent_until(const struct wishes *c);
 
 /* After the last byte: takes a line without an end as one, and frees. */
 void wishes_end(struct wishes *c);

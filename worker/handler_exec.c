@@ -9,7 +9,7 @@
  * is killed, and what the pipes still hold is read without waiting, since a
  * process that left the group may hold them open for ever.
  *
- *     running ─ timeout, cancel ──► TERM sent ─ kill_after, hurry ─► KILL sent
+ *     running ─ limits, cancel ───► TERM sent ─ kill_after, hurry ─► KILL sent
  *        └───────────── process ended ─────┴──────────────────────────┘
  *                                          ▼
  *        kill the group ► guard forgets it ► reap ► drain ► verdict
@@ -51,7 +51,7 @@ enum {
 /* Pipes of a run, in the order of the child's descriptors. */
 enum pipe_index { IN, OUT, ERR, CONTROL, PIPES };
 
-enum stop { STOP_NONE, STOP_TIMEOUT, STOP_CANCEL };
+enum stop { STOP_NONE, STOP_TIMEOUT, STOP_SILENT, STOP_CANCEL };
 
 struct run {
     struct delivery *d; /* borrowed */
@@ -71,26 +71,6 @@ struct run {
     struct wishes wishes;
     char scratch[SCRATCH];
 };
-
-static void run_exec(struct delivery *d, int cancel_fd);
-
-static int init(struct handler *h, const char *spec, struct errbuf *eb)
-{
-    h->run = run_exec;
-    return argv_split(spec, &h->argv, eb);
-}
-
-const struct handler_kind handler_exec_kind = {.name = "exec", .init = init};
-
-void handler_exec_init_path(struct handler *h, const char *path)
-{
-    h->run = run_exec;
-    h->kind = &handler_exec_kind;
-    h->argv = mem_new(2 * sizeof(*h->argv));
-    /* A slash keeps spawn_find from searching PATH. */
-    h->argv[0] =
-        strchr(path, '/') != NULL ? mem_strdup(path) : mem_printf("./%s", path);
-}
 
 static void close_fd(int *fd)
 {
@@ -234,17 +214,20 @@ static void on_wake(struct run *r)
 static void on_time(struct run *r)
 {
     if (r->stop == STOP_NONE)
-        terminate(r, STOP_TIMEOUT);
+        terminate(r, r->next_ms <= clock_ms() ? STOP_TIMEOUT : STOP_SILENT);
     else
         kill_now(r);
 }
 
 static int time_left_ms(const struct run *r)
 {
-    int64_t left = r->next_ms - clock_ms();
+    int64_t silent_ms = wishes_silent_until(&r->wishes), next_ms = r->next_ms;
 
-    if (r->next_ms == INT64_MAX)
+    if (r->stop == STOP_NONE && silent_ms < next_ms)
+        next_ms = silent_ms;
+    if (next_ms == INT64_MAX)
         return -1;
+    int64_t left = next_ms - clock_ms();
     return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
 }
 
@@ -386,6 +369,8 @@ static void judge(struct run *r, bool ended, const siginfo_t *si)
         handler_stopped(r->d);
     else if (r->stop == STOP_TIMEOUT)
         handler_fail_timeout(r->d);
+    else if (r->stop == STOP_SILENT)
+        handler_fail_silent(r->d);
     else if (!ended)
         handler_fail(r->d, VERDICT_RETRY, "lost", "exit status is unknown");
     else if (si->si_code != CLD_EXITED)
@@ -471,8 +456,7 @@ void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
     r.cancel_fd = cancel_fd;
     r.sent = 0;
     r.stop = STOP_NONE;
-    r.hurry = false;
-    r.hangup = false;
+    r.hurry = r.hangup = false;
     r.out_bytes = 0;
     stderr_log_init(&r.stderr_log, d);
     wishes_init(&r.wishes, d);
@@ -495,4 +479,22 @@ static void run_exec(struct delivery *d, int cancel_fd)
     const struct exec_what what = {d->handler->argv, d->job->payload};
 
     exec_run(d, cancel_fd, &what);
+}
+
+static int init(struct handler *h, const char *spec, struct errbuf *eb)
+{
+    h->run = run_exec;
+    return argv_split(spec, &h->argv, eb);
+}
+
+const struct handler_kind handler_exec_kind = {.name = "exec", .init = init};
+
+void handler_exec_init_path(struct handler *h, const char *path)
+{
+    h->run = run_exec;
+    h->kind = &handler_exec_kind;
+    h->argv = mem_new(2 * sizeof(*h->argv));
+    /* A slash keeps spawn_find from searching PATH. */
+    h->argv[0] =
+        strchr(path, '/') != NULL ? mem_strdup(path) : mem_printf("./%s", path);
 }

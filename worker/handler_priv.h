@@ -74,6 +74,9 @@ void handler_stopped(struct delivery *d);
 /* The same for a run that took longer than handler_timeout_ms. */
 void handler_fail_timeout(struct delivery *d);
 
+/* The same for one that was silent for longer than its heartbeat. */
+void handler_fail_silent(struct delivery *d);
+
 /*
  * Splits a command line as a shell does: blanks part words; '…' is literal;
  * in "…" a backslash escapes " \ $ and `; elsewhere it escapes anything.

@@ -87,6 +87,7 @@ static void judge(struct lane *lane, struct slot *s)
     d->fence = cfg->fence ? s->fence : 0;
     d->tell_start = tells_start(lane, d->job);
     d->good_until_ms = lane->good_until_ms;
+    d->envelope_max = cfg->max_job_bytes;
     memcpy(d->queue, lane->keys.queue, sizeof(d->queue));
     lane_await_marks(lane, s);
     if (has_expired(lane, d)) {

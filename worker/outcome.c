@@ -21,7 +21,7 @@ enum {
     CRASHES_MAX = 3,      /* then the job is a poison pill */
     SAID_MAX = 256,       /* types that were said to have no handler */
     GROWTH = 512,         /* of an envelope, but for the texts of a failure */
-    FOLLOWER_GROWTH = 160 /* of an element of "then": id, time, queue */
+    FOLLOWER_GROWTH = 160 /* of a push or a "then": id, time, queue */
 };
 #define SNOOZES_MAX 1000000000 /* as far as an envelope counts */
 #define PUT_OFF_MAX_MS (24 * 3600 * 1000LL)
@@ -45,12 +45,26 @@ static bool is_plain(const struct slot *s)
 {
     const struct job *job = s->invalid == NULL ? s->d->job : NULL;
     return job != NULL && s->d->outcome.verdict == VERDICT_DONE &&
-           job->keep_ms == 0 && job->unique.p == NULL && job->then.p == NULL;
+           job->keep_ms == 0 && job->unique.p == NULL && job->then.p == NULL &&
+           s->d->pushes == NULL;
 }
 
-static bool follows(const struct slot *s)
+/* How many envelopes it adds to the call, at most. */
+static unsigned adds_of(const struct slot *s)
 {
-    return s->d->outcome.verdict == VERDICT_DONE && s->d->job->then.p != NULL;
+    if (s->invalid != NULL || s->d->outcome.verdict != VERDICT_DONE)
+        return 1;
+    return (s->d->job->then.p != NULL ? THEN_MAX : 0) +
+           (s->d->pushes != NULL ? s->d->pushes->n : 0);
+}
+
+/* How many bytes of them follow a done job. */
+static size_t following(const struct slot *s)
+{
+    const struct job *job = s->d->job;
+    return (job->then.p != NULL ? job->then.len : 0) +
+           (s->d->pushes != NULL ? s->d->pushes->text.len : 0) +
+           adds_of(s) * (size_t)FOLLOWER_GROWTH;
 }
 
 /*
@@ -67,8 +81,7 @@ static size_t size_of(const struct slot *s)
     size_t kept = job->keep_ms > 0 ? o->result.len + o->message.len : 0;
     switch (o->verdict) {
     case VERDICT_DONE:
-        return kept +
-               (follows(s) ? job->then.len + THEN_MAX * FOLLOWER_GROWTH : 0);
+        return kept + following(s);
     case VERDICT_DISCARD:
     case VERDICT_CANCEL:
         return kept;
@@ -81,9 +94,8 @@ bool work_fits(const struct work *w, const struct slot *s)
 {
     if (is_plain(s))
         return true;
-    unsigned adds = s->invalid == NULL && follows(s) ? THEN_MAX : 1;
     return w->jobs == 0 || (w->bytes + size_of(s) <= QUEUE_BATCH_MAX_BYTES &&
-                            w->call.add_count + adds <= QUEUE_BATCH_MAX);
+                            w->call.add_count + adds_of(s) <= QUEUE_BATCH_MAX);
 }
 
 static void count(struct work *w, struct slot *s, enum counter c)
@@ -299,6 +311,7 @@ void work_add(struct work *w, struct slot *s)
     switch (s->d->outcome.verdict) {
     case VERDICT_DONE:
         work_tell_end(w, s, "done", s->d->job->attempt + 1);
+        work_push(w, s);
         work_follow(w, s);
         count(w, s, C_DONE);
         break;

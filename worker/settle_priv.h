@@ -81,6 +81,8 @@ void failure_error(const struct work *w, const struct slot *s, int64_t attempt,
                    struct buf *error) ON_LOOP;
 
 /* ---- follow.c ---- */
+/* Pushes what the run of a done job asked for. */
+void work_push(struct work *w, const struct slot *s) ON_LOOP;
 /* Pushes what the "then" of a done job says. */
 void work_follow(struct work *w, const struct slot *s) ON_LOOP;
 

@@ -93,17 +93,27 @@ static int read_element(struct json_span element, struct job *job,
     return rc != 0 ? rc : read_queue(job, queue, eb);
 }
 
-static int on_checked(void *arg, struct json_span element)
+static int check_element(struct json_span element, unsigned depth,
+                         struct errbuf *eb)
 {
-    struct check *c = arg;
     char queue[NAME_MAX_LEN + 1];
     struct job job;
 
+    int rc = read_element(element, &job, queue, eb);
+    return rc != 0 ? rc : job_check_pushed(&job, NULL, depth, eb);
+}
+
+static int on_checked(void *arg, struct json_span element)
+{
+    struct check *c = arg;
+
     c->n++;
-    int rc = read_element(element, &job, queue, c->eb);
-    if (rc == 0)
-        rc = job_check_pushed(&job, NULL, c->depth + 1, c->eb);
-    return rc;
+    return check_element(element, c->depth + 1, c->eb);
+}
+
+int then_check_one(struct json_span element, struct errbuf *eb)
+{
+    return check_element(element, 0, eb);
 }
 
 int then_check(struct json_span then, unsigned depth, struct errbuf *eb)

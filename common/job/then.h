@@ -32,6 +32,9 @@ int then_each(struct json_span then, then_cb cb, void *arg, struct errbuf *eb);
 #define THEN_CHECK_DEPTH 32
 int then_check(struct json_span then, unsigned depth, struct errbuf *eb);
 
+/* The same of one envelope that is to be pushed as an element of then is. */
+int then_check_one(struct json_span element, struct errbuf *eb);
+
 /*
  * Appends an element as the envelope that is to be pushed, once its parent, of
  * this queue, is done: with an id, created_at, and, unless it simply goes to

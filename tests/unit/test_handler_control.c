@@ -213,6 +213,74 @@ static void lines_end_at_64_kib(void **state)
     expect_log(f, "more than 64 KiB", 2);
 }
 
+/* One push whose envelope has n bytes; tail follows in its line. */
+static void say_push(char *body, size_t cap, int n, const char *tail)
+{
+    snprintf(
+        body, cap,
+        "printf '{\"op\":\"push\",\"job\":{\"type\":\"t\",\"x\":\"%%0%dd\"}%s"
+        "\\n' 0 >&3",
+        n - (int)strlen("{\"type\":\"t\",\"x\":\"\"}"), tail);
+}
+
+static void a_push_may_be_as_long_as_an_envelope(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct delivery *d;
+    char body[256];
+
+    say_push(body, sizeof(body), JOB_ENVELOPE_MAX_BYTES, "}");
+    d = runner_run(f, body, NULL);
+    expect_verdict(d, VERDICT_DONE, "");
+    assert_int_equal(d->pushes->n, 1);
+    assert_int_equal(delivery_pushed(d, 0).len, JOB_ENVELOPE_MAX_BYTES);
+    delivery_free(d);
+    say_push(body, sizeof(body), JOB_ENVELOPE_MAX_BYTES + 1, "}");
+    d = runner_run(f, body, NULL);
+    expect_verdict(d, VERDICT_RETRY, "push");
+    expect_contains(&d->outcome.message,
+                    "push 1: 1048577 bytes, 1048576 are allowed");
+    delivery_free(d);
+    say_push(body, sizeof(body), 3 * JOB_ENVELOPE_MAX_BYTES, "}");
+    d = runner_run(f, body, NULL);
+    expect_verdict(d, VERDICT_RETRY, "push");
+    expect_contains(&d->outcome.message, "push 1: the line is longer");
+    assert_int_equal(d->pushes->n, 0);
+    delivery_free(d);
+    say_push(body, sizeof(body), 100, "");
+    d = runner_run(f, body, NULL);
+    expect_verdict(d, VERDICT_RETRY, "push");
+    delivery_free(d);
+    expect_log(f, "ev=push_refused", 3);
+}
+
+/* What a part of a job asked for counts as the job's. */
+static void pushes_of_a_part_become_those_of_the_whole(void **state)
+{
+    static const char job[] = "{\"type\":\"t\"}", bad[] = "{}";
+    struct runner_fixture *f = *state;
+    struct delivery *whole, *part;
+
+    runner_script(f, "exit 0");
+    whole = runner_delivery(f, "sh", NULL, NULL);
+    part = runner_delivery(f, "sh", NULL, NULL);
+    delivery_push_all(whole, part);
+    assert_null(whole->pushes);
+    assert_int_equal(delivery_push(whole, job, sizeof(job) - 1, NULL), 0);
+    assert_int_equal(delivery_push(part, job, sizeof(job) - 1, NULL), 0);
+    delivery_push_all(whole, part);
+    assert_int_equal(whole->pushes->n, 2);
+    assert_int_equal(delivery_push(part, bad, sizeof(bad) - 1, NULL),
+                     ERR_INVALID);
+    delivery_push_all(whole, part);
+    whole->outcome.verdict = VERDICT_DONE;
+    delivery_judge_pushes(whole);
+    expect_verdict(whole, VERDICT_RETRY, "push");
+    expect_contains(&whole->outcome.message, "push 3: push 1: type: missing");
+    delivery_free(whole);
+    delivery_free(part);
+}
+
 /* However the bytes are cut, the messages are the same. */
 static void parts_of_any_size_make_the_same_lines(void **state)
 {
@@ -328,6 +396,8 @@ int main(void)
         IN_DIR(handler_knows_its_control_channel),
         IN_DIR(retry_has_the_delay_that_was_asked_for),
         IN_DIR(retry_means_nothing_to_other_ends),
+        IN_DIR(a_push_may_be_as_long_as_an_envelope),
+        IN_DIR(pushes_of_a_part_become_those_of_the_whole),
         IN_DIR(snooze_needs_exit_code_0),
         IN_DIR(log_becomes_log_lines_of_the_job),
         IN_DIR(logged_lines_have_a_bound),
