@@ -4,7 +4,7 @@
  * An envelope is written where it will be sent from, before anybody knows
  * whether it has options; then it moves to a batch of its own.
  *
- * Thread: main, which is also the loop.
+ * Thread: that of the client.
  */
 #include "producer/batch.h"
 
@@ -28,6 +28,7 @@ struct batch *batch_new(struct batches *spare)
         STAILQ_REMOVE_HEAD(spare, link);
     else
         b = mem_new(sizeof(*b));
+    b->state = BATCH_NEW;
     b->count = b->accepted = 0;
     b->is_one = false;
     buf_clear(&b->text);
@@ -106,31 +107,9 @@ void batch_envelopes(const struct batch *b, struct bytes ret[BATCH_JOBS])
     }
 }
 
-static void print_one(const struct batch *b, const char *queue)
+struct bytes batch_id(const struct batch *b, unsigned i)
 {
-    static const char *const ends[] = {[PUSH_DONE] = "",
-                                       [PUSH_SAME] = ",\"pushed\":false",
-                                       [PUSH_HELD] = ",\"pushed\":false",
-                                       [PUSH_REPLACED] = ",\"replaced\":true"};
-    bool other =
-        b->result.state == PUSH_HELD || b->result.state == PUSH_REPLACED;
+    const char *p = b->text.data + (i > 0 ? b->ends[i - 1] : 0);
 
-    printf("{\"queue\":\"%s\",\"id\":\"%s\"%s}\n", queue,
-           other ? b->result.holder : b->id, ends[b->result.state]);
-}
-
-void batch_print_ids(const struct batch *b, const char *queue)
-{
-    size_t start = 0;
-
-    if (b->is_one && b->accepted > 0) {
-        print_one(b, queue);
-        return;
-    }
-    for (unsigned i = 0; i < b->accepted; i++) {
-        const char *p = b->text.data + start;
-        printf("{\"queue\":\"%s\",\"id\":\"%.*s\"}\n", queue, (int)id_len(p),
-               p + FRONT_LEN);
-        start = b->ends[i];
-    }
+    return (struct bytes){p + FRONT_LEN, id_len(p)};
 }

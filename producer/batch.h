@@ -16,7 +16,13 @@
  */
 enum { BATCH_JOBS = QUEUE_BATCH_MAX };
 
-enum batch_state { BATCH_SENT, BATCH_DONE, BATCH_REFUSED, BATCH_UNKNOWN };
+enum batch_state {
+    BATCH_NEW,
+    BATCH_SENT,
+    BATCH_DONE,
+    BATCH_REFUSED,
+    BATCH_UNKNOWN
+};
 
 struct sender;
 
@@ -64,7 +70,7 @@ void batch_move_tail(struct batch *from, struct batch *to);
 /* Lends all envelopes. */
 void batch_envelopes(const struct batch *b, struct bytes ret[BATCH_JOBS]);
 
-/* Prints {"queue":…,"id":…} for each that was accepted. */
-void batch_print_ids(const struct batch *b, const char *queue);
+/* The id of envelope i, lent, without a NUL behind it. */
+struct bytes batch_id(const struct batch *b, unsigned i);
 
 #endif

@@ -26,13 +26,15 @@
 #include "common/base/clock.h"
 #include "common/job/job.h"
 #include "common/job/unique.h"
+#include "producer/bulk_tell.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/lines.h"
 #include "producer/progress.h"
 #include "producer/sender.h"
 
-enum { BAD_SHOWN = 20, TICK_US = 100 * 1000 };
+enum { BAD_SHOWN = 20, CONFLICTS_SHOWN = 20, TICK_US = 100 * 1000 };
 
 struct bulk {
     const struct options *o;            /* borrowed */
@@ -54,6 +56,8 @@ struct bulk {
     uint64_t bad;
 };
 
+static void on_acked(void *arg, const struct batch *batch);
+static void on_note(void *arg, const char *text);
 static void on_input(evutil_socket_t fd, short what, void *arg);
 static void on_tick(evutil_socket_t fd, short what, void *arg);
 static void on_signal(evutil_socket_t sig, short what, void *arg);
@@ -217,6 +221,30 @@ static bool turn(struct bulk *b)
     return true;
 }
 
+static void on_acked(void *arg, const struct batch *batch)
+{
+    struct bulk *b = arg;
+    bool held = batch->is_one && batch->result.state == PUSH_HELD;
+
+    if (held && batch->unique.on_conflict != UNIQUE_SKIP &&
+        sender_get_sum(b->sender)->conflicts <= CONFLICTS_SHOWN) {
+        progress_clear(&b->progress);
+        bulk_tell_conflict(b->o, batch);
+    }
+    if (b->o->format == OUT_NDJSON)
+        bulk_print_ids(b->o, batch);
+    if (ferror(stdout))
+        sender_stop(b->sender, EX_IOERR, "standard output cannot be written");
+}
+
+static void on_note(void *arg, const char *text)
+{
+    struct bulk *b = arg;
+
+    progress_clear(&b->progress);
+    complain(b->o, "%s", text);
+}
+
 static void on_input(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
@@ -341,14 +369,18 @@ static void done(struct bulk *b)
 
 static int run(struct bulk *b)
 {
-    b->sender = sender_new(b->o, b->client, &b->progress);
+    struct sender_events events = {
+        .on_acked = on_acked, .on_note = on_note, .arg = b};
+
+    b->sender = sender_new(b->client, b->o->ns, b->o->queue,
+                           (uint64_t)b->o->skip, &events);
     lines_init(&b->lines, b->fd, (size_t)b->o->max_bytes);
     watch_input(b);
     watch_signals(b);
     while (turn(b))
         continue;
     tell_sum(b);
-    int status = sender_tell_stop(b->sender);
+    int status = bulk_tell_stop(b->o, b->client, b->sender);
     if (status == 0 && b->bad > 0)
         status = EX_DATAERR;
     if (status == 0 && sender_get_sum(b->sender)->conflicts > 0)

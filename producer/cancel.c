@@ -1,7 +1,7 @@
 /*
  * Cancel: marks, and what can be ended without a lane.
  *
- * Thread: main, which is also the loop.
+ * Thread: that of the client.
  */
 #include "producer/cancel.h"
 
@@ -13,9 +13,8 @@
 #include "common/job/unique.h"
 #include "common/redis/queue_admin.h"
 #include "common/redis/queue_news.h"
-#include "producer/complain.h"
+#include "producer/element.h"
 #include "producer/find.h"
-#include "producer/job_rows.h"
 #include "producer/walk.h"
 
 enum {
@@ -77,7 +76,7 @@ static int mark_some(struct cancel *c, size_t *i)
         ids[n++] = e->name.id;
     }
     loop_role_assert();
-    keys_init(&keys, c->o->ns, first->name.queue);
+    keys_init(&keys, c->ns, first->name.queue);
     return wait_answer(&call, queue_cancel(client_conn(c->client), &keys, ids,
                                            n, on_answer, &call));
 }
@@ -93,7 +92,7 @@ int cancel_unmark(struct cancel *c, struct cancel_entry *e)
     struct keys keys;
     struct args a = {0};
 
-    keys_init(&keys, c->o->ns, e->name.queue);
+    keys_init(&keys, c->ns, e->name.queue);
     args_str(&a, "ZREM");
     args_str(&a, keys.cancelled);
     args_str(&a, e->name.id);
@@ -123,7 +122,7 @@ static int take_out(struct cancel *c, struct cancel_entry *e,
     if (unique_ends_with_job(f->job->unique, &unique))
         one.unique = unique.key;
     loop_role_assert();
-    keys_init(&keys, c->o->ns, e->name.queue);
+    keys_init(&keys, c->ns, e->name.queue);
     int status = wait_answer(
         &call,
         queue_remove(client_conn(c->client), &keys,
@@ -157,7 +156,7 @@ int cancel_look(struct cancel *c, struct cancel_entry *e, unsigned places)
     struct found f;
     struct keys keys;
 
-    keys_init(&keys, c->o->ns, e->name.queue);
+    keys_init(&keys, c->ns, e->name.queue);
     int status = find_job(c->client, &keys, e->name.id, places, first, &f);
     bool dead = f.job && f.place == PLACE_DEAD;
     e->misses = f.job || f.cut ? 0 : e->misses + 1;
@@ -180,7 +179,7 @@ static int ask_kept(struct cancel *c, size_t from, size_t n)
         kept_done(&e->kept);
         if (e->outcome != MARKED)
             continue;
-        keys_init(&keys, c->o->ns, e->name.queue);
+        keys_init(&keys, c->ns, e->name.queue);
         kept_ask(c->client, &keys, e->name.id, &e->kept);
     }
     return client_wait(c->client);
@@ -256,7 +255,7 @@ static int look_for_some(struct cancel *c, struct cancel_entry **all, size_t n)
     int status = 0;
 
     if (n > FEW) {
-        keys_init(&keys, c->o->ns, all[0]->name.queue);
+        keys_init(&keys, c->ns, all[0]->name.queue);
         status = walk_set(c, all, n, PLACE_SCHEDULED, keys.scheduled);
         if (status == 0)
             status = walk_set(c, all, n, PLACE_RETRY, keys.retry);
@@ -306,7 +305,7 @@ static int find_queues(struct cancel *c)
         struct cancel_entry *e = &c->all[i];
         if (e->name.queue[0] != '\0')
             continue;
-        int status = find_queue(c->client, c->o, &e->name);
+        int status = find_queue(c->client, c->ns, &e->name);
         if (status != 0)
             return status;
         if (e->name.queue[0] == '\0')

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "producer/client.h"
-#include "producer/ids.h"
+#include "producer/job_name.h"
 #include "producer/kept.h"
 
 /*
@@ -32,7 +32,7 @@ struct cancel_entry {
 };
 
 struct cancel {
-    const struct options *o;  /* borrowed */
+    const char *ns;           /* borrowed */
     struct client *client;    /* borrowed */
     struct cancel_entry *all; /* owned */
     size_t count, cap;
@@ -42,8 +42,8 @@ struct cancel {
 size_t cancel_chunk(const struct cancel *c, size_t from);
 
 /*
- * Marks all, and looks for them. Like those below it returns 0, or the exit
- * status of an error that was told.
+ * Marks all, and looks for them. Like those below it returns 0, or the status
+ * of an error that was told.
  */
 int cancel_run(struct cancel *c);
 

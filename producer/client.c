@@ -2,14 +2,15 @@
  * Client: asking Redis as if it were a function call.
  *
  * The connection is closed by the first on_down, so that it never comes back
- * by itself: a command that lost its connection ends and says so. Exit
- * statuses follow the class of the error, its first word in capitals.
+ * by itself: a command that lost its connection ends and says so. Statuses
+ * follow the class of the error, its first word in capitals.
  *
- * Thread: main, bound as the loop.
+ * Thread: one at a time, in the loop role.
  */
 #include "producer/client.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +21,14 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "producer/complain.h"
 
-enum { CALL_TIMEOUT_MS = 30000 };
+enum { CALL_TIMEOUT_MS = 30000, TEXT_MAX = 2048 };
 
 struct client {
-    const struct options *o; /* borrowed from the command */
+    int64_t connect_timeout_ms;
+    void (*tell)(void *arg, int status, const char *text);
+    void *tell_arg;
+    struct url url;
     struct event_base *base; /* owned */
     struct conn *conn;       /* owned */
     struct event *timer;     /* owned: the time to connect is over */
@@ -52,21 +55,43 @@ static void on_too_late(evutil_socket_t fd, short what, void *arg);
 static void on_reply(void *arg, int err, const struct reply *r);
 static void on_time(void *arg, const struct reply *r);
 
-static void new_conn(struct client *c, const struct url *url) ON_LOOP
+int client_tell(const struct client *c, int status, const char *fmt, ...)
 {
-    struct conn_config cfg = {
-        .url = *url,
-        .name = "belt",
-        .connect_timeout_ms = c->o->connect_timeout_ms,
-        .on_up = on_up,
-        .on_down = on_down,
-        .arg = c,
-    };
-    int64_t ms = c->o->connect_timeout_ms;
+    char text[TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    c->tell(c->tell_arg, status, text);
+    return status;
+}
+
+void client_set_tell_arg(struct client *c, void *arg)
+{
+    c->tell_arg = arg;
+}
+
+struct conn *client_conn_new(const struct client *c,
+                             const struct conn_config *cfg)
+{
+    struct conn_config own = *cfg;
+
+    own.url = c->url;
+    own.name = "belt";
+    own.connect_timeout_ms = c->connect_timeout_ms;
+    struct conn *conn = conn_new(c->base, &own);
+    explicit_bzero(&own.url, sizeof(own.url));
+    return conn;
+}
+
+static void new_conn(struct client *c) ON_LOOP
+{
+    struct conn_config cfg = {.on_up = on_up, .on_down = on_down, .arg = c};
+    int64_t ms = c->connect_timeout_ms;
     struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
-    c->conn = conn_new(c->base, &cfg);
-    explicit_bzero(&cfg.url, sizeof(cfg.url));
+    c->conn = client_conn_new(c, &cfg);
     c->timer = evtimer_new(c->base, on_too_late, c);
     evtimer_add(c->timer, &tv);
     conn_open(c->conn);
@@ -84,21 +109,18 @@ static struct event_base *new_base(void)
     return base;
 }
 
-int client_open(const struct options *o, struct client **ret)
+int client_new(const struct client_config *cfg, struct client **ret)
 {
-    struct url url;
-    struct errbuf eb;
-    int rc = url_resolve(o->redis_url, o->password_file, &url, &eb);
-
-    if (rc != 0)
-        return fail(o, rc == ERR_SYSTEM ? EX_NOINPUT : EX_USAGE, "%s", eb.text);
-    loop_role_bind();
     struct client *c = mem_new(sizeof(*c));
-    c->o = o;
+
+    loop_role_assert();
+    c->connect_timeout_ms = cfg->connect_timeout_ms;
+    c->tell = cfg->tell;
+    c->tell_arg = cfg->arg;
+    c->url = *cfg->url;
     c->base = new_base();
-    url_display(&url, c->shown);
-    new_conn(c, &url);
-    explicit_bzero(&url, sizeof(url));
+    url_display(&c->url, c->shown);
+    new_conn(c);
     while (!c->up && !c->down)
         client_turn(c, true);
     event_del(c->timer);
@@ -107,9 +129,11 @@ int client_open(const struct options *o, struct client **ret)
         return 0;
     }
     int status = client_error_status(c->why);
-    complain(o, "%s: %s", c->shown, c->why);
+    if (status == EX_SOFTWARE)
+        status = EX_UNAVAILABLE;
+    (void)client_tell(c, status, "%s: %s", c->shown, c->why);
     client_close(c);
-    return status == EX_SOFTWARE ? EX_UNAVAILABLE : status;
+    return status;
 }
 
 void client_close(struct client *c)
@@ -120,6 +144,7 @@ void client_close(struct client *c)
     conn_free(c->conn);
     event_free(c->timer);
     event_base_free(c->base);
+    explicit_bzero(&c->url, sizeof(c->url));
     free(c);
 }
 
@@ -202,7 +227,7 @@ static void on_too_late(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    text_format_duration(c->o->connect_timeout_ms, text);
+    text_format_duration(c->connect_timeout_ms, text);
     snprintf(why, sizeof(why), "no answer within %s", text);
     set_down(c, why);
 }
@@ -258,8 +283,9 @@ int client_wait(struct client *c)
     if (c->failed == 0)
         return 0;
     if (c->error[0] != '\0')
-        return fail(c->o, c->failed, "%s: %s", c->shown, c->error);
-    return fail(c->o, c->failed, "%s: connection lost: %s", c->shown, c->why);
+        return client_tell(c, c->failed, "%s: %s", c->shown, c->error);
+    return client_tell(c, c->failed, "%s: connection lost: %s", c->shown,
+                       c->why);
 }
 
 static void on_awake(evutil_socket_t fd, short what, void *arg)
@@ -301,8 +327,8 @@ int client_now(struct client *c, int64_t *ret_ms)
 int client_await(struct client *c, int rc, const bool *answered)
 {
     if (rc != 0)
-        return fail(c->o, EX_UNAVAILABLE, "%s: connection lost: %s", c->shown,
-                    c->why);
+        return client_tell(c, EX_UNAVAILABLE, "%s: connection lost: %s",
+                           c->shown, c->why);
     while (!*answered)
         client_turn(c, true);
     return 0;
@@ -316,15 +342,16 @@ int client_tell_failed(struct client *c, int err, const struct errbuf *eb,
     if (n > 0)
         snprintf(what, sizeof(what), " of %u jobs", n);
     if (err == ERR_UNKNOWN)
-        return fail(c->o, EX_TEMPFAIL,
-                    "connection lost: outcome unknown%s; the same again does "
-                    "no harm",
-                    what);
-    return fail(c->o,
-                err == ERR_REFUSED || err == ERR_FULL
-                    ? EX_TEMPFAIL
-                    : client_error_status(eb->text),
-                "%s", eb->text);
+        return client_tell(
+            c, EX_TEMPFAIL,
+            "connection lost: outcome unknown%s; the same again does "
+            "no harm",
+            what);
+    return client_tell(c,
+                       err == ERR_REFUSED || err == ERR_FULL
+                           ? EX_TEMPFAIL
+                           : client_error_status(eb->text),
+                       "%s", eb->text);
 }
 
 int client_error_status(const char *text)

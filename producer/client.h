@@ -4,24 +4,42 @@
 #include <stdbool.h>
 
 #include "common/redis/conn.h"
-#include "producer/options.h"
 
 /*
- * One connection for the length of one command: the event loop, turned until
- * the answers are there. Unless it is told to last it never connects a second
- * time, so nothing is sent twice behind a command's back. Main thread, which
- * becomes the loop thread.
+ * One connection and its event loop, turned until the answers are there: a
+ * command's for its length, or one of those that libbelt has. Unless it is
+ * told to last it never connects a second time, so nothing is sent twice
+ * behind its owner's back. One thread at a time, which has the loop role.
+ *
+ * Failures are statuses of sysexits.h and a text: belt prints the text and ends
+ * with the status, libbelt makes both a struct belt_error.
  */
 struct client;
 
+struct client_config {
+    const struct url *url; /* copied */
+    int64_t connect_timeout_ms;
+    /* Told of each failure, and, with status 0, of what only should be known.
+     */
+    void (*tell)(void *arg, int status, const char *text);
+    void *arg;
+};
+
 /*
- * Connects as o says, within its connect_timeout_ms. Returns 0 with the
- * client, owned, in *ret, or the exit status of a failure that was told.
+ * Connects, within connect_timeout_ms. Returns 0 with the client, owned, in
+ * *ret, or the status of a failure that was told.
  */
-int client_open(const struct options *o, struct client **ret);
+int client_new(const struct client_config *cfg, struct client **ret);
 
 /* NULL is a no-op. */
 void client_close(struct client *c);
+
+/* Tells something to whoever uses c. Returns status. */
+int client_tell(const struct client *c, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Who is told from now on: a client may be lent for another call. */
+void client_set_tell_arg(struct client *c, void *arg);
 
 /*
  * From now on a lost connection is made again, with growing pauses, as often
@@ -33,6 +51,11 @@ void client_last(struct client *c, void (*on_change)(void *arg, bool up),
 
 struct event_base *client_base(struct client *c); /* lent */
 struct conn *client_conn(struct client *c);       /* lent */
+
+/* A new connection of the same loop to the same Redis; owned, closed. cfg has
+ * its callbacks. */
+struct conn *client_conn_new(const struct client *c,
+                             const struct conn_config *cfg) ON_LOOP;
 
 /* Where Redis is, without user and password; lent until client_close. */
 const char *client_url(const struct client *c);
@@ -56,8 +79,8 @@ void client_call(struct client *c, const struct args *a, client_reply_cb cb,
                  void *arg);
 
 /*
- * Turns the loop until every client_call is answered. Returns 0, or the exit
- * status of the first error, which was told.
+ * Turns the loop until every client_call is answered. Returns 0, or the status
+ * of the first error, which was told.
  */
 int client_wait(struct client *c);
 
@@ -75,22 +98,22 @@ int client_now(struct client *c, int64_t *ret_ms);
 
 /*
  * For calls that client_call does not make: turns the loop until the callback
- * of one that was sent with this rc has set *answered. Returns 0, or the exit
+ * of one that was sent with this rc has set *answered. Returns 0, or the
  * status of a failure to send, which was told.
  */
 int client_await(struct client *c, int rc, const bool *answered);
 
 /*
  * Tells why such a call, which may be made again, failed: err and eb of its
- * result, which is about n jobs (0: about none). Returns the exit status.
+ * result, which is about n jobs (0: about none). Returns the status.
  */
 int client_tell_failed(struct client *c, int err, const struct errbuf *eb,
                        unsigned n);
 
-/* The exit status of a push that Redis answered: err and eb of its result. */
+/* The status of a push that Redis answered: err and eb of its result. */
 int client_push_status(int err, const struct errbuf *eb);
 
-/* The exit status that an error text of Redis ("OOM …") stands for. */
+/* The status that an error text of Redis ("OOM …") stands for. */
 int client_error_status(const char *text);
 
 #endif

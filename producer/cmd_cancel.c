@@ -13,7 +13,9 @@
 #include "common/base/mem.h"
 #include "producer/cancel.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/find.h"
+#include "producer/ids.h"
 #include "producer/out.h"
 #include "producer/remove.h"
 
@@ -30,6 +32,12 @@ enum {
 static const char *const outcome_names[] = {"marked", "cancelled", "ended",
                                             "over", "not found"};
 
+/* The command: what it says, and the jobs that it names. */
+struct work {
+    const struct options *o; /* borrowed */
+    struct cancel jobs;
+};
+
 static int on_name(void *arg, const struct job_name *name);
 static void on_score(void *arg, const struct reply *r);
 
@@ -41,10 +49,11 @@ static const struct column columns[] = {{"job", FOR_PEOPLE, false},
 
 static int on_name(void *arg, const struct job_name *name)
 {
-    struct cancel *c = arg;
+    struct work *w = arg;
+    struct cancel *c = &w->jobs;
 
     if (c->count == JOBS_MAX)
-        return fail(c->o, EX_USAGE, "more than %d jobs", JOBS_MAX);
+        return fail(w->o, EX_USAGE, "more than %d jobs", JOBS_MAX);
     if (c->count == c->cap) {
         c->cap = c->cap ? c->cap * 2 : 16;
         c->all = mem_resize(c->all, c->cap * sizeof(*c->all));
@@ -73,7 +82,7 @@ static int ask(struct cancel *c, size_t from, size_t n)
         struct args a = {0};
         if (e->outcome != MARKED)
             continue;
-        keys_init(&keys, c->o->ns, e->name.queue);
+        keys_init(&keys, c->ns, e->name.queue);
         args_str(&a, "ZSCORE");
         args_str(&a, keys.cancelled);
         args_str(&a, e->name.id);
@@ -126,7 +135,7 @@ static void pause_ms(int64_t ms)
 }
 
 /* Returns EX_TIMEOUT when the time has passed. */
-static int wait_for_all(struct cancel *c)
+static int wait_for_all(struct cancel *c, int64_t timeout_ms)
 {
     int64_t now = clock_ms(), end = INT64_MAX, look_at = now + LOOK_MS;
     int64_t ask_ms = ASK_MS, look_ms = LOOK_MS;
@@ -134,8 +143,8 @@ static int wait_for_all(struct cancel *c)
 
     for (size_t i = 0; i < c->count; i++)
         c->all[i].misses = 0; /* so far not every place was looked at */
-    if (c->o->wait_timeout_ms > 0)
-        end = now + c->o->wait_timeout_ms;
+    if (timeout_ms > 0)
+        end = now + timeout_ms;
     for (;;) {
         bool looks = now >= look_at;
         for (size_t i = 0; i < c->count && status == 0;
@@ -161,9 +170,9 @@ static int wait_for_all(struct cancel *c)
 
 /* ---- the command ---- */
 
-static bool print(const struct cancel *c)
+static bool print(const struct options *o, const struct cancel *c)
 {
-    struct out *out = out_new(c->o, columns);
+    struct out *out = out_new(o, columns);
     bool negative = false;
 
     for (size_t i = 0; i < c->count; i++) {
@@ -182,16 +191,16 @@ static bool print(const struct cancel *c)
     return negative;
 }
 
-static int cancel_all(struct cancel *c)
+static int cancel_all(const struct options *o, struct cancel *c)
 {
-    int status = client_open(c->o, &c->client);
+    int status = client_open(o, &c->client);
 
     if (status != 0)
         return status;
     status = cancel_run(c);
-    if (status == 0 && c->o->wait)
-        status = wait_for_all(c);
-    if ((status == 0 || status == EX_TIMEOUT) && print(c) && status == 0)
+    if (status == 0 && o->wait)
+        status = wait_for_all(c, o->wait_timeout_ms);
+    if ((status == 0 || status == EX_TIMEOUT) && print(o, c) && status == 0)
         status = 1;
     client_close(c->client);
     return status;
@@ -199,14 +208,14 @@ static int cancel_all(struct cancel *c)
 
 static int cancel_ids(const struct options *o)
 {
-    struct cancel c = {.o = o};
-    int bad = job_names_read(o, on_name, &c), status = 0;
+    struct work w = {.o = o, .jobs.ns = o->ns};
+    int bad = job_names_read(o, on_name, &w), status = 0;
 
-    if ((bad == 0 || bad == EX_DATAERR) && c.count > 0)
-        status = cancel_all(&c);
-    for (size_t i = 0; i < c.count; i++)
-        kept_done(&c.all[i].kept);
-    free(c.all);
+    if ((bad == 0 || bad == EX_DATAERR) && w.jobs.count > 0)
+        status = cancel_all(o, &w.jobs);
+    for (size_t i = 0; i < w.jobs.count; i++)
+        kept_done(&w.jobs.all[i].kept);
+    free(w.jobs.all);
     return bad != 0 && status <= 1 ? bad : status;
 }
 

@@ -17,6 +17,7 @@
 #include "common/base/text.h"
 #include "producer/age.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/cron_client.h"
 #include "producer/out.h"
 

@@ -19,6 +19,7 @@
 #include "common/redis/queue_admin.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/filter.h"
 #include "producer/lines.h"
 #include "producer/out.h"

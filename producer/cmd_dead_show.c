@@ -14,6 +14,7 @@
 #include "producer/age.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/failure.h"
 #include "producer/find.h"
 #include "producer/ids.h"
@@ -316,7 +317,7 @@ static int on_name(void *arg, const struct job_name *name)
     int status = 0;
 
     if (full.queue[0] == '\0')
-        status = find_queue(s->client, s->o, &full);
+        status = find_queue(s->client, s->o->ns, &full);
     if (status == 0 && full.queue[0] != '\0') {
         keys_init(&keys, s->o->ns, full.queue);
         status =

@@ -18,6 +18,7 @@
 #include "producer/age.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/explain.h"
 #include "producer/ids.h"
 
@@ -123,7 +124,7 @@ static int ask(struct question *q)
     int status = 0;
 
     if (k->name.queue[0] == '\0')
-        status = find_queue(q->client, q->o, &k->name);
+        status = find_queue(q->client, q->o->ns, &k->name);
     if (status != 0 || k->name.queue[0] == '\0')
         return status;
     keys_init(&q->keys, q->o->ns, k->name.queue);

@@ -13,6 +13,7 @@
 
 #include "common/base/text.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/select.h"
 
 enum {

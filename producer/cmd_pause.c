@@ -23,6 +23,7 @@
 #include "common/redis/queue.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/lanes.h"
 #include "producer/out.h"
 

@@ -18,6 +18,7 @@
 #include "producer/bulk.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/out.h"
 #include "producer/payload.h"
 #include "producer/push_options.h"
@@ -210,7 +211,7 @@ static void print_id(const struct push *p)
 static int deliver(const struct options *o, const struct push_one *one)
 {
     struct push p = {.o = o, .one = one};
-    struct waiting *w = NULL;
+    struct await *w = NULL;
     struct client *client;
     int status = client_open(o, &client);
 
@@ -227,7 +228,7 @@ static int deliver(const struct options *o, const struct push_one *one)
     else if (p.status == 0)
         print_id(&p);
     else
-        waiting_free(w);
+        await_free(w);
     client_close(client);
     return p.status;
 }

@@ -18,6 +18,7 @@
 #include "producer/age.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/out.h"
 
 enum { QUEUES_AT_ONCE = 100, LANES_AT_ONCE = 1000, REASON_WIDTH = 40 };

@@ -19,6 +19,7 @@
 #include "producer/client.h"
 #include "producer/complain.h"
 #include "producer/confirm.h"
+#include "producer/connect.h"
 #include "producer/purge.h"
 
 enum { SCAN_AT_ONCE = 1000, NAMES_MAX = 4096, CURSOR_MAX = 24 };

@@ -18,6 +18,7 @@
 #include "common/redis/queue.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/out.h"
 
 #define AT(member) offsetof(struct options, member)

@@ -13,6 +13,7 @@
 #include "common/base/mem.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/find.h"
 #include "producer/ids.h"
 #include "producer/kept.h"
@@ -64,7 +65,7 @@ static int on_name(void *arg, const struct job_name *name)
 
     *own = *name;
     if (own->queue[0] == '\0') {
-        int status = find_queue(q->client, q->o, own);
+        int status = find_queue(q->client, q->o->ns, own);
         if (status != 0)
             return status;
     }

@@ -20,6 +20,7 @@
 #include "producer/age.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/out.h"
 
 #define AT(member) offsetof(struct options, member)

@@ -17,10 +17,11 @@
 #include "producer/age.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/failure.h"
 #include "producer/find.h"
 #include "producer/ids.h"
-#include "producer/kept.h"
+#include "producer/kept_out.h"
 
 enum { JOBS_AT_ONCE = 100, ERROR_WIDTH = 60 };
 
@@ -287,7 +288,7 @@ static int on_name(void *arg, const struct job_name *name)
 
     e->name = *name;
     if (name->queue[0] == '\0') {
-        int status = find_queue(q->client, q->o, &e->name);
+        int status = find_queue(q->client, q->o->ns, &e->name);
         if (status != 0)
             return status;
     }

@@ -7,8 +7,10 @@
 #include <sysexits.h>
 
 #include "common/base/mem.h"
+#include "producer/await.h"
 #include "producer/client.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/find.h"
 #include "producer/ids.h"
 #include "producer/waiting.h"
@@ -44,7 +46,7 @@ static int find_queues(struct client *client, const struct names *list)
         struct job_name *name = &list->all[i];
         if (name->queue[0] != '\0')
             continue;
-        int status = find_queue(client, list->o, name);
+        int status = find_queue(client, list->o->ns, name);
         if (status != 0)
             return status;
         if (name->queue[0] == '\0')
@@ -56,7 +58,7 @@ static int find_queues(struct client *client, const struct names *list)
 static int wait_for(const struct names *list)
 {
     const struct options *o = list->o;
-    struct waiting *w = NULL;
+    struct await *w = NULL;
     struct client *client;
     int status = client_open(o, &client);
 
@@ -64,10 +66,10 @@ static int wait_for(const struct names *list)
         return status;
     status = find_queues(client, list);
     if (status == 0)
-        status = waiting_new(o, client, list->all, list->count, &w);
+        status = await_new(o, client, list->all, list->count, &w);
     if (status == 0)
-        status = waiting_run(w, o->any);
-    waiting_free(w);
+        status = await_run(w, o->any);
+    await_free(w);
     client_close(client);
     return status;
 }

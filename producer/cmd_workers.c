@@ -12,6 +12,7 @@
 #include "common/redis/keys.h"
 #include "producer/age.h"
 #include "producer/client.h"
+#include "producer/connect.h"
 #include "producer/out.h"
 
 enum { WORKERS_AT_ONCE = 100 };

@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 
 static void on_entry(void *arg, const struct reply *r);
 static void on_due(void *arg, const struct reply *r);

@@ -382,13 +382,12 @@ static void on_queues(void *arg, const struct reply *r)
     }
 }
 
-static int ask_queues(struct client *c, const struct options *o,
-                      struct queues *q)
+static int ask_queues(struct client *c, const char *ns, struct queues *q)
 {
     struct keys keys;
     int status;
 
-    keys_init(&keys, o->ns, o->queue);
+    keys_init(&keys, ns, "any"); /* only the key of the set of queues */
     memcpy(q->cursor, "0", 2);
     do {
         struct args a = {0};
@@ -413,8 +412,8 @@ static void on_there(void *arg, const struct reply *r)
 }
 
 /* Whether one of n queues keeps the job: the index of it, or n. */
-static int find_kept(struct client *c, const struct options *o,
-                     char *const *names, size_t n, const char *id, size_t *ret)
+static int find_kept(struct client *c, const char *ns, char *const *names,
+                     size_t n, const char *id, size_t *ret)
 {
     bool there[QUEUES_AT_ONCE] = {0};
     struct keys keys;
@@ -422,7 +421,7 @@ static int find_kept(struct client *c, const struct options *o,
 
     for (size_t i = 0; i < n; i++) {
         struct args a = {0};
-        keys_init(&keys, o->ns, names[i]);
+        keys_init(&keys, ns, names[i]);
         if (!keys_job(&keys, id, key))
             continue;
         args_str(&a, "EXISTS");
@@ -442,7 +441,7 @@ static void set_queue(struct job_name *name, const char *queue)
     snprintf(name->queue, sizeof(name->queue), "%s", queue);
 }
 
-static int find_in_queues(struct client *c, const struct options *o,
+static int find_in_queues(struct client *c, const char *ns,
                           const struct queues *q, struct job_name *name)
 {
     int status = 0;
@@ -450,7 +449,7 @@ static int find_in_queues(struct client *c, const struct options *o,
     for (size_t i = 0; i < q->count && status == 0; i += QUEUES_AT_ONCE) {
         size_t n = q->count - i, at;
         n = n > QUEUES_AT_ONCE ? QUEUES_AT_ONCE : n;
-        status = find_kept(c, o, q->names + i, n, name->id, &at);
+        status = find_kept(c, ns, q->names + i, n, name->id, &at);
         if (status == 0 && at < n) {
             set_queue(name, q->names[i + at]);
             return 0;
@@ -459,7 +458,7 @@ static int find_in_queues(struct client *c, const struct options *o,
     for (size_t i = 0; i < q->count && status == 0; i++) {
         struct found found;
         struct keys keys;
-        keys_init(&keys, o->ns, q->names[i]);
+        keys_init(&keys, ns, q->names[i]);
         status = find_job(c, &keys, name->id, PLACES_CHEAP, PLACE_NONE, &found);
         bool there = found.job != NULL;
         found_done(&found);
@@ -471,13 +470,13 @@ static int find_in_queues(struct client *c, const struct options *o,
     return status;
 }
 
-int find_queue(struct client *c, const struct options *o, struct job_name *name)
+int find_queue(struct client *c, const char *ns, struct job_name *name)
 {
     struct queues q = {.names = mem_new(QUEUES_MAX * sizeof(char *))};
-    int status = ask_queues(c, o, &q);
+    int status = ask_queues(c, ns, &q);
 
     if (status == 0)
-        status = find_in_queues(c, o, &q, name);
+        status = find_in_queues(c, ns, &q, name);
     for (size_t i = 0; i < q.count; i++)
         free(q.names[i]);
     free((void *)q.names);

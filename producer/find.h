@@ -7,7 +7,7 @@
 #include "common/job/job.h"
 #include "common/redis/keys.h"
 #include "producer/client.h"
-#include "producer/ids.h"
+#include "producer/job_name.h"
 
 /*
  * Where a job is, of which only the id is known. There is no index: lists are
@@ -49,7 +49,7 @@ const char *place_name(enum place place);
 
 /*
  * Looks into places, first into the one of first. Returns 0, found or not, or
- * the exit status of an error that was told. Done with found_done.
+ * the status of an error that was told. Done with found_done.
  */
 int find_job(struct client *c, const struct keys *keys, const char *id,
              unsigned places, enum place first, struct found *ret);
@@ -59,8 +59,7 @@ void found_done(struct found *f);
  * Sets the queue of name to the one that has a job of this id: kept, or in
  * one of its sets. It stays "" if there is none. Returns as find_job.
  */
-int find_queue(struct client *c, const struct options *o,
-               struct job_name *name);
+int find_queue(struct client *c, const char *ns, struct job_name *name);
 
 /*
  * Whether lane, or another lane of the same worker, which took its place by

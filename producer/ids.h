@@ -1,27 +1,13 @@
 #ifndef PRODUCER_IDS_H
 #define PRODUCER_IDS_H
 
-#include <stdbool.h>
-
-#include "common/base/text.h"
+#include "producer/job_name.h"
 #include "producer/options.h"
 
 /*
  * The jobs that a command line names: QUEUE/ID, a bare ID, or "-" for any
  * number of QUEUE/ID from stdin, one a line. Main thread.
  */
-struct job_name {
-    char queue[NAME_MAX_LEN + 1]; /* "": not said */
-    char id[ID_MAX_LEN + 1];
-};
-
-/* "queue/id" */
-#define JOB_NAME_TEXT_MAX (NAME_MAX_LEN + ID_MAX_LEN + 2)
-const char *job_name_format(const struct job_name *name,
-                            char out[JOB_NAME_TEXT_MAX]);
-
-/* Returns false if text is neither QUEUE/ID nor ID. */
-bool job_name_parse(const char *text, size_t n, struct job_name *ret);
 
 /* Called for each name, in order. A result other than 0 ends the reading. */
 typedef int (*job_name_cb)(void *arg, const struct job_name *name);

@@ -3,6 +3,7 @@
 
 #include "common/job/job.h"
 #include "common/redis/queue.h"
+#include "producer/element.h"
 #include "producer/out.h"
 
 /*
@@ -25,11 +26,5 @@ struct job_rows *job_rows_new(const struct options *o, bool placed);
 /* Returns false when stdout can take no more. */
 bool job_rows_print(struct job_rows *rows, const struct job_row *row);
 void job_rows_end(struct job_rows *rows); /* writes what is left, and frees */
-
-/*
- * The job that an element is, owned, or NULL with the reason in eb: no valid
- * envelope, or one without a type.
- */
-struct job *job_of(struct bytes element, struct errbuf *eb);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Kept: what Redis keeps of a job, as it was last told.
  *
- * Thread: main, which is also the loop.
+ * Thread: that of the client.
  */
 #include "producer/kept.h"
 
@@ -11,7 +11,6 @@
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "common/job/json.h"
 
 enum { EXIT_MAX = 255 };
 
@@ -95,30 +94,4 @@ int kept_exit_status(const struct kept *k)
         return EX_OK;
     int64_t code = kept_int(k, KEPT_exit, 1);
     return code > 0 && code <= EXIT_MAX ? (int)code : 1;
-}
-
-void kept_out(struct out *out, const struct kept *k, enum kept_field f)
-{
-    if (k->values[f])
-        out_text(out, k->values[f], k->lens[f]);
-    else
-        out_none(out);
-}
-
-void kept_out_number(struct out *out, const struct kept *k, enum kept_field f)
-{
-    int64_t n = kept_int(k, f, INT64_MIN);
-
-    if (n != INT64_MIN)
-        out_int(out, n);
-    else
-        kept_out(out, k, f);
-}
-
-void kept_out_value(struct out *out, const struct kept *k, enum kept_field f)
-{
-    if (k->values[f] && json_check(k->values[f], k->lens[f], NULL) == 0)
-        out_json(out, k->values[f], k->lens[f]);
-    else
-        kept_out(out, k, f);
 }

@@ -8,7 +8,6 @@
 #include "common/redis/conn.h"
 #include "common/redis/keys.h"
 #include "producer/client.h"
-#include "producer/out.h"
 
 /*
  * The hash of a kept job, belt:{q}:job:<id> (docs/PROTOCOL.md): its last news,
@@ -64,10 +63,5 @@ int64_t kept_int(const struct kept *k, enum kept_field f, int64_t none);
  * has none and is not done.
  */
 int kept_exit_status(const struct kept *k);
-
-/* The next value of a row: text, a number if it is one, JSON if it is that. */
-void kept_out(struct out *out, const struct kept *k, enum kept_field f);
-void kept_out_number(struct out *out, const struct kept *k, enum kept_field f);
-void kept_out_value(struct out *out, const struct kept *k, enum kept_field f);
 
 #endif

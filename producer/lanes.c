@@ -9,6 +9,7 @@
  */
 #include "producer/lanes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -23,6 +23,7 @@
 #include "common/base/mem.h"
 #include "common/job/unique.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/export.h"
 #include "producer/remove.h"
 

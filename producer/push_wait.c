@@ -20,18 +20,18 @@ int push_wait_check(const struct options *o)
 }
 
 static int begin(const struct options *o, struct client *client, const char *id,
-                 struct waiting **ret)
+                 struct await **ret)
 {
     struct job_name name;
 
     *ret = NULL;
     snprintf(name.queue, sizeof(name.queue), "%s", o->queue);
     snprintf(name.id, sizeof(name.id), "%s", id);
-    return waiting_new(o, client, &name, 1, ret);
+    return await_new(o, client, &name, 1, ret);
 }
 
 int push_wait_begin(const struct options *o, struct client *client,
-                    const char *id, struct waiting **ret)
+                    const char *id, struct await **ret)
 {
     *ret = NULL;
     if (!o->wait)
@@ -41,13 +41,13 @@ int push_wait_begin(const struct options *o, struct client *client,
 }
 
 int push_wait_end(const struct options *o, struct client *client,
-                  struct waiting *w, const struct push_one_result *pushed)
+                  struct await *w, const struct push_one_result *pushed)
 {
     bool other = pushed->state == PUSH_HELD || pushed->state == PUSH_REPLACED;
     int status = 0;
 
     if (other) {
-        waiting_free(w);
+        await_free(w);
         if (pushed->holder[0] == '\0')
             return 1; /* told: nobody can be waited for */
         status = begin(o, client, pushed->holder, &w);
@@ -55,8 +55,8 @@ int push_wait_end(const struct options *o, struct client *client,
     if (status != 0)
         return status;
     if (pushed->state == PUSH_REPLACED)
-        waiting_expect(w); /* it is kept from now on */
-    status = waiting_run(w, false);
-    waiting_free(w);
+        await_expect(w); /* it is kept from now on */
+    status = await_run(w, false);
+    await_free(w);
     return status;
 }

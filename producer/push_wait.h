@@ -2,8 +2,8 @@
 #define PRODUCER_PUSH_WAIT_H
 
 #include "common/redis/queue.h"
+#include "producer/await.h"
 #include "producer/client.h"
-#include "producer/waiting.h"
 
 /*
  * belt push --wait: what is around the push, so that no end is missed however
@@ -16,16 +16,16 @@ int push_wait_check(const struct options *o);
 
 /*
  * Before the push of the job id: subscribes to its end, if o->wait. Returns as
- * waiting_new; NULL in *ret if there is nothing to wait for.
+ * await_new; NULL in *ret if there is nothing to wait for.
  */
 int push_wait_begin(const struct options *o, struct client *client,
-                    const char *id, struct waiting **ret);
+                    const char *id, struct await **ret);
 
 /*
  * Behind the push: waits for the job, or, if another one holds its unique key,
  * for that one; prints its end. Takes w. Returns the exit status.
  */
 int push_wait_end(const struct options *o, struct client *client,
-                  struct waiting *w, const struct push_one_result *pushed);
+                  struct await *w, const struct push_one_result *pushed);
 
 #endif

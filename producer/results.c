@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 #include "producer/complain.h"
 #include "producer/failure.h"
+#include "producer/kept_out.h"
 
 struct results {
     const struct options *o; /* borrowed */

@@ -8,6 +8,7 @@
  *
  * Thread: main, which is also the loop.
  */
+#include "producer/connect.h"
 #include "producer/select_priv.h"
 
 #include <assert.h>

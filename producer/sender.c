@@ -5,12 +5,13 @@
  * with what we may do, is then told exactly. The others go by transaction,
  * unless that is forbidden.
  *
- * Thread: main, which is also the loop.
+ * Thread: that of the client.
  */
 #include "producer/sender.h"
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,6 @@
 #include "common/base/mem.h"
 #include "producer/append.h"
 #include "producer/batch.h"
-#include "producer/complain.h"
 
 enum {
     BATCH_BYTES = 1024 * 1024,
@@ -28,13 +28,11 @@ enum {
     FLIGHT_BATCHES = 16,    /* enough that Redis never waits for us */
     FLIGHT_ONES = 256,      /* the same for jobs that go one by one */
     FLIGHT_BYTES = 8 << 20, /* bounds our memory, and Redis' buffer for us */
-    CONFLICTS_SHOWN = 20,
 };
 
 struct sender {
-    const struct options *o;   /* borrowed */
-    struct client *client;     /* borrowed */
-    struct progress *progress; /* borrowed */
+    struct sender_events events;
+    struct client *client; /* borrowed */
     struct keys keys;
 
     struct batch *open;     /* owned; NULL: none */
@@ -48,6 +46,7 @@ struct sender {
     bool may_append; /* transactions are allowed */
 
     int status; /* 0 until it stopped */
+    bool full;  /* since the queue is */
     char why[512];
 
     struct sender_sum sum;
@@ -62,16 +61,16 @@ static void on_news(void *arg, int err, const struct reply *r);
 static void on_listed(void *arg, int err, const struct reply *r);
 static void on_limits(void *arg, int err, const struct reply *r);
 
-struct sender *sender_new(const struct options *o, struct client *client,
-                          struct progress *progress)
+struct sender *sender_new(struct client *client, const char *ns,
+                          const char *queue, uint64_t acked,
+                          const struct sender_events *events)
 {
     struct sender *s = mem_new(sizeof(*s));
 
-    s->o = o;
+    s->events = *events;
     s->client = client;
-    s->progress = progress;
-    s->acked_line = (uint64_t)o->skip;
-    keys_init(&s->keys, o->ns, o->queue);
+    s->acked_line = acked;
+    keys_init(&s->keys, ns, queue);
     STAILQ_INIT(&s->waiting);
     STAILQ_INIT(&s->sent);
     STAILQ_INIT(&s->spare);
@@ -94,6 +93,18 @@ static void list_queue(struct sender *s)
     args_done(&a);
 }
 
+__attribute__((format(printf, 2, 3))) static void note(const struct sender *s,
+                                                       const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    s->events.on_note(s->events.arg, text);
+}
+
 /* The set of queues is for people; a push does not depend on it. */
 static void on_listed(void *arg, int err, const struct reply *r)
 {
@@ -101,7 +112,7 @@ static void on_listed(void *arg, int err, const struct reply *r)
     const struct sender *s = arg;
 
     if (err == 0 && reply_is_error(r))
-        complain(s->o, "%s: %s", s->keys.queues, reply_error(r));
+        note(s, "%s: %s", s->keys.queues, reply_error(r));
 }
 
 /* Answered before the first batch is, and so before a second one goes. */
@@ -234,19 +245,6 @@ void sender_flush(struct sender *s)
     send_waiting(s);
 }
 
-static void tell_conflict(struct sender *s, const struct batch *batch)
-{
-    bool replace = batch->unique.on_conflict == UNIQUE_REPLACE;
-
-    if (batch->unique.on_conflict == UNIQUE_SKIP ||
-        ++s->sum.conflicts > CONFLICTS_SHOWN)
-        return;
-    progress_clear(s->progress);
-    complain(s->o, "line %" PRIu64 ": not pushed: %s is held by %s%s",
-             batch->lines[0], batch->unique.key, batch->result.holder,
-             replace ? ", which is scheduled no more" : "");
-}
-
 static void count_acked(struct sender *s, const struct batch *batch)
 {
     if (!batch->is_one || batch->result.state == PUSH_DONE) {
@@ -257,7 +255,7 @@ static void count_acked(struct sender *s, const struct batch *batch)
         s->sum.replaced++;
     } else {
         s->sum.held++;
-        tell_conflict(s, batch);
+        s->sum.conflicts += batch->unique.on_conflict != UNIQUE_SKIP;
     }
 }
 
@@ -271,13 +269,10 @@ static void advance(struct sender *s)
         STAILQ_REMOVE_HEAD(&s->sent, link);
         s->acked_line = batch->lines[batch->accepted - 1];
         count_acked(s, batch);
-        if (s->o->format == OUT_NDJSON)
-            batch_print_ids(batch, s->keys.queue);
+        s->events.on_acked(s->events.arg, batch);
         s->gap = batch->accepted < batch->count;
         batch_recycle(&s->spare, batch);
     }
-    if (ferror(stdout))
-        sender_stop(s, EX_IOERR, "standard output cannot be written");
 }
 
 /* Of a full queue: how many of the batch are there all the same. */
@@ -289,6 +284,7 @@ static void take_full(struct sender *s, struct batch *batch, int64_t accepted,
     batch->accepted = accepted < batch->count ? (unsigned)accepted : 0;
     snprintf(why, sizeof(why), "%s is full: %lld jobs wait", s->keys.queue,
              (long long)depth);
+    s->full = s->status == 0;
     sender_stop(s, EX_TEMPFAIL, why);
     advance(s);
 }
@@ -340,10 +336,8 @@ static void on_news(void *arg, int err, const struct reply *r)
     struct errbuf eb;
 
     if (queue_push_replaced_result(err, r, &eb) != 0) {
-        progress_clear(s->progress);
-        complain(s->o,
-                 "line %" PRIu64 ": what is kept of %s may be out of date: %s",
-                 batch->lines[0], batch->result.holder, eb.text);
+        note(s, "line %" PRIu64 ": what is kept of %s may be out of date: %s",
+             batch->lines[0], batch->result.holder, eb.text);
     }
     take_done(s, batch);
 }
@@ -410,28 +404,32 @@ const struct sender_sum *sender_get_sum(const struct sender *s)
     return &s->sum;
 }
 
-int sender_tell_stop(const struct sender *s)
+int sender_get_stop(const struct sender *s, const char **ret_why)
+{
+    *ret_why = s->why;
+    return s->status;
+}
+
+bool sender_found_full(const struct sender *s)
+{
+    return s->full;
+}
+
+uint64_t sender_acked_line(const struct sender *s)
+{
+    return s->acked_line;
+}
+
+void sender_each_left(const struct sender *s,
+                      void (*cb)(void *arg, const struct batch *batch),
+                      void *arg)
 {
     const struct batch *batch;
 
-    if (s->status == 0)
-        return 0;
-    complain(s->o, "%s: stopped: %s%s%s", client_url(s->client), s->why,
-             client_is_down(s->client) ? ": " : "", client_down_why(s->client));
     STAILQ_FOREACH(batch, &s->sent, link)
-    {
-        bool unknown = batch->state == BATCH_UNKNOWN;
-        unsigned n = unknown ? batch->count : batch->accepted;
-        if (n > 0)
-            complain(s->o,
-                     "%s: lines %" PRIu64 " to %" PRIu64
-                     ", which --skip %" PRIu64 " would push again",
-                     unknown ? "outcome unknown" : "pushed", batch->lines[0],
-                     batch->lines[n - 1], s->acked_line);
-    }
-    complain(s->o,
-             "all lines up to %" PRIu64
-             " are acknowledged; to resume behind them: --skip %" PRIu64,
-             s->acked_line, s->acked_line);
-    return s->status;
+    cb(arg, batch);
+    STAILQ_FOREACH(batch, &s->waiting, link)
+    cb(arg, batch);
+    if (s->open)
+        cb(arg, s->open);
 }

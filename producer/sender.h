@@ -7,8 +7,8 @@
 
 #include "common/base/buf.h"
 #include "common/redis/queue.h"
+#include "producer/batch.h"
 #include "producer/client.h"
-#include "producer/progress.h"
 
 /*
  * Envelopes on their way to one queue: gathered in batches, several of which
@@ -34,12 +34,22 @@ struct sender_sum {
     uint64_t conflicts; /* of held: those that asked for an error */
 };
 
+struct sender_events {
+    /* The first batch->accepted of batch, lent, are acknowledged; counted. */
+    void (*on_acked)(void *arg, const struct batch *batch);
+    /* What is no failure, but should be known; a line of text. */
+    void (*on_note)(void *arg, const char *text);
+    void *arg;
+};
+
 /*
- * Returns an owned sender, which begins by listing the queue of o. progress is
- * borrowed: cleared before a conflict is told.
+ * Returns an owned sender to this queue, which begins by listing it. acked:
+ * the line behind which the first one comes.
  */
-struct sender *sender_new(const struct options *o, struct client *client,
-                          struct progress *progress);
+struct sender *sender_new(struct client *client, const char *ns,
+                          const char *queue, uint64_t acked,
+                          const struct sender_events *events);
+/* Before its client is closed the last callbacks may come: after that. */
 void sender_free(struct sender *s);
 
 /*
@@ -61,13 +71,23 @@ bool sender_has_room(const struct sender *s);
 bool sender_awaits(const struct sender *s);
 bool sender_holds(const struct sender *s);
 
-/* Ends the sending; the first reason counts. */
+/* Ends the sending; the first reason counts. status: of sysexits.h. */
 void sender_stop(struct sender *s, int status, const char *why);
 bool sender_has_stopped(const struct sender *s);
 
 const struct sender_sum *sender_get_sum(const struct sender *s); /* lent */
 
-/* Tells why it stopped and where to resume; returns the exit status, or 0. */
-int sender_tell_stop(const struct sender *s);
+/* Why it stopped: its status, and a text, lent. 0: it has not. */
+int sender_get_stop(const struct sender *s, const char **ret_why);
+/* Whether a full queue stopped it. */
+bool sender_found_full(const struct sender *s);
+
+/* All lines up to this one are acknowledged. */
+uint64_t sender_acked_line(const struct sender *s);
+
+/* Calls cb for each batch that is not acknowledged as a whole, oldest first. */
+void sender_each_left(const struct sender *s,
+                      void (*cb)(void *arg, const struct batch *batch),
+                      void *arg);
 
 #endif

@@ -1,18 +1,16 @@
 /*
  * Subscribe: one SUBSCRIBE for each channel, in every session anew.
  *
- * Thread: main, which is also the loop.
+ * Thread: that of the client.
  */
 #include "producer/subscribe.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/redis/conn.h"
-#include "producer/complain.h"
 
 enum { SUBSCRIBE_TIMEOUT_MS = 30000 };
 
@@ -42,35 +40,26 @@ static int compare(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-int subscription_new(const struct options *o, struct event_base *base,
-                     const char *const *channels, size_t n,
-                     const struct subscription_events *events,
-                     struct subscription **ret)
+struct subscription *subscription_new(const struct client *c,
+                                      const char *const *channels, size_t n,
+                                      const struct subscription_events *events)
 {
+    struct subscription *s = mem_new(sizeof(*s));
     struct conn_config cfg = {
-        .name = "belt",
-        .connect_timeout_ms = o->connect_timeout_ms,
         .on_up = on_up,
         .on_down = on_down,
         .on_message = on_message,
+        .arg = s,
     };
-    struct errbuf eb;
-    int rc = url_resolve(o->redis_url, o->password_file, &cfg.url, &eb);
 
-    if (rc != 0)
-        return fail(o, rc == ERR_SYSTEM ? EX_NOINPUT : EX_USAGE, "%s", eb.text);
-    struct subscription *s = mem_new(sizeof(*s));
     s->events = *events;
     s->channels = mem_new(n * sizeof(*s->channels));
     for (s->count = 0; s->count < n; s->count++)
         s->channels[s->count] = (struct channel){channels[s->count], s->count};
     qsort(s->channels, n, sizeof(*s->channels), compare);
-    cfg.arg = s;
-    s->conn = conn_new(base, &cfg);
-    explicit_bzero(&cfg.url, sizeof(cfg.url));
+    s->conn = client_conn_new(c, &cfg);
     conn_open(s->conn);
-    *ret = s;
-    return 0;
+    return s;
 }
 
 void subscription_free(struct subscription *s)

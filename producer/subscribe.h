@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 #include "common/base/thread.h"
-#include "producer/options.h"
+#include "producer/client.h"
 
 /*
  * A connection that is subscribed to some channels, and is made again when it
@@ -12,7 +12,6 @@
  * the truth after each on_ready. Loop thread only.
  */
 struct subscription;
-struct event_base;
 
 struct subscription_events {
     /* All channels are subscribed to from now on. */
@@ -27,14 +26,12 @@ struct subscription_events {
 };
 
 /*
- * Connects as o says. channels[0] to [n - 1] are borrowed until
- * subscription_free; one may be there twice. Returns 0 with it, owned, in
- * *ret, or an exit status that was told.
+ * Connects as c did, on its loop. channels[0] to [n - 1] are borrowed until
+ * subscription_free; one may be there twice. Returns owned.
  */
-int subscription_new(const struct options *o, struct event_base *base,
-                     const char *const *channels, size_t n,
-                     const struct subscription_events *events,
-                     struct subscription **ret) ON_LOOP;
+struct subscription *
+subscription_new(const struct client *c, const char *const *channels, size_t n,
+                 const struct subscription_events *events) ON_LOOP;
 
 /* Not from a callback of it. NULL is a no-op. */
 void subscription_free(struct subscription *s) ON_LOOP;

@@ -11,7 +11,7 @@
  * look belongs to a job that is not kept; later it was removed, or its time was
  * over.
  *
- * Thread: main, which is also the loop.
+ * Thread: that of the client.
  */
 #include "producer/waiting.h"
 
@@ -24,17 +24,14 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "producer/complain.h"
 #include "producer/kept.h"
-#include "producer/results.h"
 #include "producer/subscribe.h"
 
 enum {
     TICK_MS = 1000,
     SAFETY_MS = 30000,
     CALL_TIMEOUT_MS = 30000,
-    AWAY_MAX_MS = 60000, /* then Redis is given up */
-    TIMED_OUT = 124
+    AWAY_MAX_MS = 60000 /* then Redis is given up */
 };
 
 struct entry {
@@ -49,15 +46,15 @@ struct entry {
 };
 
 struct waiting {
-    const struct options *o;           /* borrowed */
+    struct waiting_events events;
     struct client *client;             /* borrowed */
     struct subscription *subscription; /* owned */
     struct event *tick;                /* owned */
-    struct results *results;           /* owned; NULL until it runs */
     const char **channels;             /* owned, of the entries' keys */
     struct entry *entries;             /* owned */
     size_t count, left;                /* left: not ended yet */
 
+    bool runs;     /* not only subscribed */
     bool expected; /* hashes that are not there yet will be */
     bool any;      /* the first end is enough */
     bool ready;    /* subscribed to all */
@@ -100,25 +97,24 @@ static int begin(struct waiting *w)
                                          .on_lost = on_lost,
                                          .on_message = on_message,
                                          .arg = w};
-    int status = subscription_new(w->o, client_base(w->client), w->channels,
-                                  w->count, &events, &w->subscription);
 
-    if (status != 0)
-        return status;
+    w->subscription =
+        subscription_new(w->client, w->channels, w->count, &events);
     set_tick(w);
     while (!w->ready && !w->refused && !w->over)
         client_turn(w->client, true);
     return w->over ? w->status : 0;
 }
 
-int waiting_new(const struct options *o, struct client *client,
-                const struct job_name *names, size_t n, struct waiting **ret)
+int waiting_new(struct client *client, const char *ns,
+                const struct job_name *names, size_t n, int64_t timeout_ms,
+                const struct waiting_events *events, struct waiting **ret)
 {
     struct waiting *w = mem_new(sizeof(*w));
     struct keys keys;
 
-    loop_role_bind();
-    w->o = o;
+    loop_role_assert();
+    w->events = *events;
     w->client = client;
     w->count = w->left = n;
     w->entries = mem_new(n * sizeof(*w->entries));
@@ -127,7 +123,7 @@ int waiting_new(const struct options *o, struct client *client,
         struct entry *e = &w->entries[i];
         e->w = w;
         e->name = names[i];
-        keys_init(&keys, o->ns, names[i].queue);
+        keys_init(&keys, ns, names[i].queue);
         (void)keys_job(&keys, names[i].id, e->key); /* a valid id fits */
         w->channels[i] = e->key;
     }
@@ -135,8 +131,8 @@ int waiting_new(const struct options *o, struct client *client,
     w->tick = evtimer_new(client_base(client), on_tick, w);
     w->up_at_ms = clock_ms();
     w->look_at_ms = w->give_up_at_ms = INT64_MAX;
-    if (o->wait_timeout_ms > 0)
-        w->give_up_at_ms = w->up_at_ms + o->wait_timeout_ms;
+    if (timeout_ms > 0)
+        w->give_up_at_ms = w->up_at_ms + timeout_ms;
     int status = begin(w);
     if (status == 0)
         *ret = w;
@@ -167,12 +163,10 @@ int waiting_run(struct waiting *w, bool any)
 {
     loop_role_assert();
     w->any = any;
-    w->results = results_new(w->o);
+    w->runs = true;
     look_at_all(w);
     while (!w->over)
         client_turn(w->client, true);
-    results_end(w->results);
-    w->results = NULL;
     return w->status;
 }
 
@@ -216,22 +210,18 @@ static void take_end(struct entry *e, const struct kept *k)
     e->ended = true;
     w->left--;
     w->negative |= !kept_is(k, "done");
-    bool written = results_print(w->results, &e->name, k);
-    if (!written)
+    if (!w->events.on_end(w->events.arg, (size_t)(e - w->entries), k))
         end(w, EX_IOERR); /* told at the end */
     else if (w->any || w->count == 1)
         end(w, status);
     else if (w->left == 0)
         end(w, w->negative ? 1 : EX_OK);
-    if (w->o->format == OUT_NDJSON)
-        fflush(stdout);
 }
 
 /* Its hash is not there. */
 static void take_absence(struct entry *e, struct kept *k)
 {
     struct waiting *w = e->w;
-    char text[JOB_NAME_TEXT_MAX];
 
     if (e->state[0] != '\0') {
         k->values[KEPT_state] = mem_strdup(e->state);
@@ -241,8 +231,7 @@ static void take_absence(struct entry *e, struct kept *k)
     }
     if (w->expected && !e->seen)
         return;
-    complain(w->o, "%s: %s", job_name_format(&e->name, text),
-             e->seen ? "removed, or not kept any longer" : "not kept");
+    w->events.on_absent(w->events.arg, (size_t)(e - w->entries), e->seen);
     e->ended = true;
     w->left--;
     w->negative = true;
@@ -265,7 +254,8 @@ static void on_hash(void *arg, int err, const struct reply *r)
         if (status == EX_TEMPFAIL) /* it passes */
             w->look_at_ms = clock_ms() + TICK_MS;
         else
-            end(w, fail(w->o, status, "%s: %s", e->key, reply_error(r)));
+            end(w, client_tell(w->client, status, "%s: %s", e->key,
+                               reply_error(r)));
         return;
     }
     kept_read(&k, r);
@@ -289,7 +279,7 @@ static void on_ready(void *arg)
 
     w->ready = true;
     w->told_lost = false;
-    if (w->results)
+    if (w->runs)
         look_at_all(w);
 }
 
@@ -299,8 +289,8 @@ static void on_refused(void *arg, const char *why)
     struct waiting *w = arg;
 
     w->refused = true;
-    complain(w->o, "%s: looking every second instead", why);
-    if (w->results)
+    (void)client_tell(w->client, 0, "%s: looking every second instead", why);
+    if (w->runs)
         look_at_all(w);
 }
 
@@ -316,7 +306,7 @@ static void on_message(void *arg, size_t i, const char *text, size_t len)
     else
         e->state[0] = '\0';
     kept_done(&k);
-    if (w->results)
+    if (w->runs)
         look_at(e);
 }
 
@@ -324,8 +314,8 @@ static void note_loss(struct waiting *w, const char *why)
 {
     snprintf(w->why, sizeof(w->why), "%s", why);
     if (!w->told_lost)
-        complain(w->o, "%s: connection lost: %s; trying again",
-                 client_url(w->client), why);
+        (void)client_tell(w->client, 0, "%s: connection lost: %s; trying again",
+                          client_url(w->client), why);
     w->told_lost = true;
 }
 
@@ -348,7 +338,7 @@ static void on_change(void *arg, bool up)
         return;
     }
     w->told_lost = false;
-    if (w->results)
+    if (w->runs)
         look_at_all(w);
 }
 
@@ -357,9 +347,10 @@ static int time_out(const struct waiting *w)
     char text[JOB_NAME_TEXT_MAX];
 
     if (w->count > 1)
-        return fail(w->o, TIMED_OUT, "timed out: %zu jobs are left", w->left);
-    return fail(w->o, TIMED_OUT, "%s: timed out",
-                job_name_format(&w->entries[0].name, text));
+        return client_tell(w->client, WAITING_TIMED_OUT,
+                           "timed out: %zu jobs are left", w->left);
+    return client_tell(w->client, WAITING_TIMED_OUT, "%s: timed out",
+                       job_name_format(&w->entries[0].name, text));
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -375,8 +366,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     if (now_ms >= w->give_up_at_ms)
         end(w, time_out(w));
     else if (now_ms - w->up_at_ms > AWAY_MAX_MS)
-        end(w, fail(w->o, EX_UNAVAILABLE, "%s: %s", client_url(w->client),
-                    w->why));
+        end(w, client_tell(w->client, EX_UNAVAILABLE, "%s: %s",
+                           client_url(w->client), w->why));
     else if (now_ms >= w->look_at_ms)
         look_at_all(w);
     set_tick(w);

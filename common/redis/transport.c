@@ -39,6 +39,7 @@ enum {
     ADDRS_MAX = 16,
     CHUNK_BYTES = 64 * 1024, /* of the stack */
     BURST_BYTES = 1 << 20,   /* per turn, so that others get theirs */
+    WRITE_PARTS = 128,       /* per call */
     COPY_BYTES = 1024,       /* up to this, cheaper than a writev entry */
     KEEPALIVE_IDLE_S = 15,   /* a peer that vanished is noticed in 30 s */
     KEEPALIVE_INTERVAL_S = 5,
@@ -315,6 +316,24 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/*
+ * As evbuffer_write, but a peer that went away is EPIPE and not a SIGPIPE: a
+ * library must not change what signals do in the program that uses it.
+ */
+static ssize_t write_some(struct evbuffer *out, int fd)
+{
+    struct evbuffer_iovec parts[WRITE_PARTS];
+    struct msghdr msg = {0};
+    int n = evbuffer_peek(out, -1, NULL, parts, WRITE_PARTS);
+
+    msg.msg_iov = parts; /* on Unix the same struct */
+    msg.msg_iovlen = (size_t)(n < WRITE_PARTS ? n : WRITE_PARTS);
+    ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
+    if (sent > 0)
+        (void)evbuffer_drain(out, (size_t)sent);
+    return sent;
+}
+
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
@@ -322,7 +341,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     unsigned life = t->life;
 
     t->writing = false;
-    if (evbuffer_write(t->out, fd) < 0 && !try_later(errno)) {
+    if (write_some(t->out, fd) < 0 && !try_later(errno)) {
         int err = errno;
         on_readable(fd, what, t); /* what was said before the end */
         if (t->life == life)
