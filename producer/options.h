@@ -65,6 +65,9 @@ struct options {
     int64_t next_count;
     bool paused;
 
+    const char *level, *key; /* of log and emit; NULL: not given */
+    bool subtask, subtasks, end, cancel;
+
     const char *dir, *handlers;
     int64_t port; /* -1: a free one, 0: none */
 };

@@ -42,6 +42,8 @@ static const char env[] =
     "  REDIS_URL       the same, looked at next; else redis://127.0.0.1:6379\n"
     "  REDISCLI_AUTH   password, if the URL has none\n"
     "  BELT_NAMESPACE  prefix of all keys, if there is no --namespace\n"
+    "  BELT_CONTROL_FD set by a worker for its handlers: where belt progress,\n"
+    "                  log and emit write\n"
     "  NO_COLOR        if not empty, nothing is bold\n";
 
 static const char payload[] =

@@ -93,6 +93,7 @@ void job_rewrite(const struct job *job, const struct job_change *changes,
 struct job_spec {
     const char *id; /* NULL: a fresh ULID */
     const char *type;
+    const char *queue;        /* of one that is pushed by a handler */
     struct json_span payload; /* carried as it is */
     int64_t created_at_ms;
     int64_t max_attempts, timeout_ms, keep_ms;

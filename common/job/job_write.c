@@ -167,6 +167,9 @@ static int check_spec(const struct job_spec *spec, struct errbuf *eb)
         rc = job_check_id(spec->id, strlen(spec->id), eb);
     if (rc != 0)
         return rc;
+    if (spec->queue != NULL && !text_is_name(spec->queue, strlen(spec->queue)))
+        return errbuf_set(eb, ERR_INVALID, "queue: %s: not a name",
+                          spec->queue);
     if (spec->created_at_ms < 0 || spec->max_attempts < 0 ||
         spec->timeout_ms < 0 || spec->keep_ms < 0 || spec->at_ms < 0 ||
         spec->in_ms < 0 || spec->expires_at_ms < 0)
@@ -265,6 +268,8 @@ int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
     buf_char(out, '{');
     put_id(out, spec->id != NULL ? spec->id : fresh);
     put_type(out, spec->type);
+    if (spec->queue != NULL)
+        buf_printf(out, ",\"queue\":\"%s\"", spec->queue);
     put_numbers(spec, out);
     rc = put_spans((const struct json_span[]){spec->backoff, spec->unique,
                                               spec->then, spec->meta,
