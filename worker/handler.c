@@ -46,6 +46,7 @@ struct handlers {
 static const struct handler_kind *const kinds[] = {
     &handler_exec_kind,
     &handler_builtin_kind,
+    &handler_http_kind,
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 

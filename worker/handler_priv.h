@@ -26,7 +26,8 @@ struct handler_kind {
     void (*free)(struct handler *h); /* frees state */
 };
 
-extern const struct handler_kind handler_exec_kind, handler_builtin_kind;
+extern const struct handler_kind handler_exec_kind, handler_builtin_kind,
+    handler_http_kind;
 
 struct handler {
     char *pattern; /* owned: a job type, or a glob */
