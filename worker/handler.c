@@ -63,6 +63,7 @@ static void handler_free(struct handler *h)
 {
     if (h->kind != NULL && h->kind->free != NULL)
         h->kind->free(h);
+    isolation_free(h->isolation);
     handler_keys_done(&h->keys);
     free(h->pattern);
     free(h->arg);
@@ -198,10 +199,16 @@ int handlers_add_with(struct handlers *hs, const char *type, const char *what,
         handler_keys_init(keys);
     }
     rc = init_kind(h, what, eb);
+    if (rc == 0)
+        rc = isolation_new(&h->keys, hs->carry, &h->isolation, eb);
     if (rc < 0) {
+        if (keys != NULL)
+            keys->wrong_line = h->keys.wrong_line;
         handler_free(h);
         return errbuf_wrap(eb, rc, "handler %s=%s", type, what);
     }
+    if (h->isolation != NULL)
+        h->carry = isolation_env(h->isolation);
     return insert(hs, h, eb);
 }
 

@@ -2,7 +2,8 @@
  * The environment of handler processes: clean, and about one job.
  *
  * The worker's own environment may hold credentials (BELT_REDIS_URL,
- * REDISCLI_AUTH), so nothing is taken over but a short list of harmless names.
+ * REDISCLI_AUTH), so nothing is taken over but a short list of harmless names,
+ * and what the keys of a handler ask for (isolation.c).
  *
  * Thread: env_carry in the main thread, before others start; the rest any.
  */
@@ -20,7 +21,7 @@
 #define PATH_DEFAULT "PATH=/usr/local/bin:/usr/bin:/bin"
 
 enum {
-    ENV_OF_JOB = 10,   /* variables that env_make adds at most */
+    ENV_OF_JOB = 11,   /* variables that env_make adds at most */
     ENV_JOB_TEXT = 768 /* their bytes: all have bounded lengths (job.h) */
 };
 
@@ -90,34 +91,46 @@ static void add(struct env *e, const char *fmt, ...)
     e->text += len + 1;
 }
 
-char **env_make(char *const *carry, const struct delivery *d,
-                int64_t deadline_wall_ms)
+static void add_job(struct env *e, const struct delivery *d,
+                    int64_t deadline_wall_ms)
 {
     const struct job *job = d->job;
-    struct env e = {0};
-    size_t slots = ENV_OF_JOB + 1, carried;
 
-    for (carried = 0; carry[carried] != NULL; carried++)
-        slots++;
-    e.v = mem_new(slots * sizeof(*e.v) + ENV_JOB_TEXT);
-    e.text = (char *)(e.v + slots);
-    e.end = e.text + ENV_JOB_TEXT;
-    for (; e.n < carried; e.n++)
-        e.v[e.n] = carry[e.n];
-
-    add(&e, "BELT_JOB_ID=%s", job->id);
-    add(&e, "BELT_JOB_TYPE=%s", job->type);
-    add(&e, "BELT_QUEUE=%s", d->queue);
-    add(&e, "BELT_ATTEMPT=%" PRId64, handler_instant(job->attempt, 1));
-    add(&e, "BELT_MAX_ATTEMPTS=%" PRId64, job->max_attempts);
-    add(&e, "BELT_RECOVERED=%u", job->recovered_count);
-    add(&e, "BELT_DEADLINE=%" PRId64 ".%03d", deadline_wall_ms / 1000,
+    add(e, "BELT_JOB_ID=%s", job->id);
+    add(e, "BELT_JOB_TYPE=%s", job->type);
+    add(e, "BELT_QUEUE=%s", d->queue);
+    add(e, "BELT_ATTEMPT=%" PRId64, handler_instant(job->attempt, 1));
+    add(e, "BELT_MAX_ATTEMPTS=%" PRId64, job->max_attempts);
+    add(e, "BELT_RECOVERED=%u", job->recovered_count);
+    add(e, "BELT_DEADLINE=%" PRId64 ".%03d", deadline_wall_ms / 1000,
         (int)(deadline_wall_ms % 1000));
-    add(&e, "BELT_CONTROL_FD=3");
     if (d->fence != 0)
-        add(&e, "BELT_FENCE=%" PRId64, d->fence);
+        add(e, "BELT_FENCE=%" PRId64, d->fence);
     if (job->traceparent[0] != '\0')
-        add(&e, "TRACEPARENT=%s", job->traceparent);
+        add(e, "TRACEPARENT=%s", job->traceparent);
+}
+
+char **env_make(char *const *carry, const char *tmp, const struct delivery *d,
+                int64_t deadline_wall_ms)
+{
+    const size_t tmp_size = tmp != NULL ? sizeof("TMPDIR=") + strlen(tmp) : 0;
+    size_t slots = ENV_OF_JOB + 1;
+    struct env e = {0};
+
+    for (size_t i = 0; carry[i] != NULL; i++)
+        slots++;
+    e.v = mem_new(slots * sizeof(*e.v) + ENV_JOB_TEXT + tmp_size);
+    e.text = (char *)(e.v + slots);
+    e.end = e.text + ENV_JOB_TEXT + tmp_size;
+    for (; *carry != NULL; carry++)
+        if (tmp == NULL || strncmp(*carry, "TMPDIR=", 7) != 0)
+            e.v[e.n++] = *carry;
+
+    if (tmp != NULL)
+        add(&e, "TMPDIR=%s", tmp);
+    if (d != NULL)
+        add_job(&e, d, deadline_wall_ms);
+    add(&e, "BELT_CONTROL_FD=3");
     assert(e.n < slots);
     e.v[e.n] = NULL;
     return e.v;

@@ -12,7 +12,7 @@
  *     running ─ limits, cancel ───► TERM sent ─ kill_after, hurry ─► KILL sent
  *        └───────────── process ended ─────┴──────────────────────────┘
  *                                          ▼
- *        kill the group ► guard forgets it ► reap ► drain ► verdict
+ *        kill the group ► guard forgets it ► reap ► drain ► verdict ► clean up
  *
  * The group is killed and forgotten by the guard before its leader is reaped:
  * until then its number cannot belong to anybody else.
@@ -28,17 +28,21 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
+#include "worker/cell.h"
 #include "worker/guard.h"
 #include "worker/handler_control.h"
 #include "worker/handler_priv.h"
 #include "worker/handler_stderr.h"
 #include "worker/spawn.h"
+#include "worker/usage.h"
 
 enum {
     SCRATCH = 32 * 1024,     /* half a pipe; small enough for the stack */
@@ -65,6 +69,9 @@ struct run {
     bool hurry;      /* a wake for cancel was seen */
     bool hangup;     /* the other end of a pipe was closed just now */
     int64_t next_ms; /* the timeout, then the KILL; then never */
+
+    struct cell cell;
+    struct exec_end end; /* once it was reaped */
 
     uint64_t out_bytes;
     struct stderr_log stderr_log;
@@ -294,18 +301,37 @@ static void wait_group(struct run *r)
     }
 }
 
-/* Returns false when someone else has taken the status. */
-static bool reap(struct run *r, siginfo_t *ret_info)
+static void account(struct run *r)
 {
-    int rc;
+    struct outcome *o = &r->d->outcome;
+    int64_t all_us = -1;
+
+    o->cpu_us = usage_of_child_cpu_us(&r->end.used);
+    o->peak_rss = usage_of_child_peak_rss(&r->end.used);
+    if (r->cell.cgroup.path != NULL) {
+        /* Also of what it did not wait for. */
+        all_us = cgroup_cpu_us(&r->cell.cgroup);
+        r->end.oom = cgroup_oom(&r->cell.cgroup);
+    }
+    if (all_us > o->cpu_us)
+        o->cpu_us = all_us;
+}
+
+/* Returns false when someone else has taken the status. */
+static bool reap(struct run *r)
+{
+    long rc;
 
     kill_group(r, SIGKILL);
     guard_remove(r->child.pid);
-    do
-        rc = waitid(P_PID, (id_t)r->child.pid, ret_info, WEXITED);
+    do /* which waitid(3) does not tell what it used */
+        rc = syscall(SYS_waitid, P_PID, (long)r->child.pid, &r->end.info,
+                     (long)WEXITED, &r->end.used);
     while (rc < 0 && errno == EINTR);
     close_fd(&r->child.pidfd);
     wait_group(r);
+    if (rc == 0)
+        account(r);
     return rc == 0;
 }
 
@@ -328,43 +354,11 @@ static void drain(struct run *r)
     wishes_end(&r->wishes);
 }
 
-static enum verdict verdict_of_exit(int code)
+/* What we stopped is judged by why we did. */
+static void judge(struct run *r, bool ended)
 {
-    switch (code) {
-    case 0:
-        return VERDICT_DONE;
-    case 65:  /* EX_DATAERR of sysexits */
-    case 100: /* permanent, as qmail's programs say it */
-        return VERDICT_DEAD;
-    case 99: /* qmail: do not go on, and no error */
-        return VERDICT_DISCARD;
-    case 126: /* shells: found, not executable */
-    case 127: /* shells: not found */
-        return VERDICT_PUT_OFF;
-    default: /* 75 (EX_TEMPFAIL) and 111 (qmail) say so, the rest means it */
-        return VERDICT_RETRY;
-    }
-}
-
-static void judge_signal(struct run *r, const siginfo_t *si)
-{
-    const char *abbrev = sigabbrev_np(si->si_status);
-
-    handler_fail(r->d, VERDICT_RETRY, "signal", "killed by signal %d (SIG%s)%s",
-                 si->si_status, abbrev != NULL ? abbrev : "?",
-                 si->si_code == CLD_DUMPED ? ", core dumped" : "");
-    r->d->outcome.crashed = true;
-}
-
-/* ended: si is valid. What we stopped is judged by why we did. */
-static void judge(struct run *r, bool ended, const siginfo_t *si)
-{
-    struct outcome *o = &r->d->outcome;
-    enum verdict v;
-
     if (ended)
-        o->exit_status =
-            si->si_code == CLD_EXITED ? si->si_status : 128 + si->si_status;
+        r->d->outcome.exit_status = exec_end_status(&r->end);
     if (r->stop == STOP_CANCEL)
         handler_stopped(r->d);
     else if (r->stop == STOP_TIMEOUT)
@@ -373,12 +367,8 @@ static void judge(struct run *r, bool ended, const siginfo_t *si)
         handler_fail_silent(r->d);
     else if (!ended)
         handler_fail(r->d, VERDICT_RETRY, "lost", "exit status is unknown");
-    else if (si->si_code != CLD_EXITED)
-        judge_signal(r, si);
-    else if ((v = verdict_of_exit(si->si_status)) != VERDICT_DONE)
-        handler_fail(r->d, v, "exit", "exit code %d", si->si_status);
     else
-        o->verdict = VERDICT_DONE;
+        exec_end_judge(r->d, &r->end);
 }
 
 /* Keeps of the outputs what the verdict calls for. */
@@ -413,30 +403,45 @@ static void keep_outputs(struct run *r)
     }
 }
 
-static int start(struct run *r, int *ret_errno)
+static int system_fail(struct errbuf *eb, int err)
+{
+    return errbuf_set(eb, ERR_SYSTEM, "%s", strerror(err));
+}
+
+/* In a cell that is open, with pipes that are. */
+static int start_in(struct run *r, int theirs[PIPES], struct errbuf *eb)
 {
     const struct handler *h = r->d->handler;
     int64_t timeout_ms = handler_timeout_ms(r->d);
     char path[PATH_MAX];
-    int theirs[PIPES], rc = ERR_SYSTEM;
+    int rc;
 
-    r->next_ms = handler_instant(clock_ms(), timeout_ms);
-    if (open_pipes(r, theirs) < 0) {
-        *ret_errno = errno;
-    } else if (spawn_find(r->what->argv[0], env_find(h->carry, "PATH"), path,
-                          sizeof(path)) < 0) {
-        *ret_errno = ENOENT;
-    } else {
-        char **env = env_make(h->carry, r->d,
-                              handler_instant(clock_wall_ms(), timeout_ms));
-        struct spawn s = {.path = path, .argv = r->what->argv, .envp = env};
+    if (spawn_find(r->what->argv[0], env_find(h->carry, "PATH"), path,
+                   sizeof(path)) < 0 ||
+        cell_path(&r->cell, path, sizeof(path)) < 0)
+        return system_fail(eb, ENOENT);
+    char **env = env_make(h->carry, cell_tmp(&r->cell), r->d,
+                          handler_instant(clock_wall_ms(), timeout_ms));
+    struct spawn s = {.path = path, .argv = r->what->argv, .envp = env};
 
-        memcpy(s.fds, theirs, sizeof(s.fds));
-        /* Most payloads fit into the pipe: one wake less for both. */
-        feed(r);
-        rc = spawn_start(&s, &r->child, ret_errno);
-        free(env);
-    }
+    memcpy(s.fds, theirs, sizeof(s.fds));
+    cell_equip(&r->cell, &s);
+    /* Most payloads fit into the pipe: one wake less for both. */
+    feed(r);
+    rc = spawn_start(&s, &r->child, eb);
+    free(env);
+    return rc;
+}
+
+static int start(struct run *r, struct errbuf *eb)
+{
+    int theirs[PIPES], rc;
+
+    r->next_ms = handler_instant(clock_ms(), handler_timeout_ms(r->d));
+    if (open_pipes(r, theirs) < 0)
+        rc = system_fail(eb, errno);
+    else
+        rc = start_in(r, theirs, eb);
     close_pipes(theirs);
     return rc;
 }
@@ -444,8 +449,7 @@ static int start(struct run *r, int *ret_errno)
 void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
 {
     struct run r; /* not zeroed: most of it is scratch space */
-    siginfo_t si;
-    int err;
+    struct errbuf eb;
 
     if (atomic_load(&d->cancel) != CANCEL_NONE) {
         handler_stopped(d);
@@ -456,22 +460,29 @@ void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
     r.cancel_fd = cancel_fd;
     r.sent = 0;
     r.stop = STOP_NONE;
-    r.hurry = r.hangup = false;
+    r.hurry = r.hangup = r.end.oom = false;
     r.out_bytes = 0;
     stderr_log_init(&r.stderr_log, d);
     wishes_init(&r.wishes, d);
-    if (start(&r, &err) < 0) {
-        close_pipes(r.fds);
+    if (cell_open(&r.cell, d->handler->isolation, &eb) < 0) {
         handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", what->argv[0],
-                     strerror(err));
+                     eb.text);
+        return;
+    }
+    if (start(&r, &eb) < 0) {
+        close_pipes(r.fds);
+        cell_close(&r.cell);
+        handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", what->argv[0],
+                     eb.text);
         return;
     }
     watch(&r);
-    bool ended = reap(&r, &si);
+    bool ended = reap(&r);
     drain(&r);
-    judge(&r, ended, &si);
+    judge(&r, ended);
     wishes_judge(&r.wishes);
     keep_outputs(&r);
+    cell_close(&r.cell);
 }
 
 static void run_exec(struct delivery *d, int cancel_fd)

@@ -159,3 +159,12 @@ int handler_keys_set(struct handler_keys *k, unsigned i, const char *value,
     }
     return 0;
 }
+
+int handler_keys_wrong(struct handler_keys *k, const char *name, int rc,
+                       struct errbuf *eb)
+{
+    for (unsigned i = 0; i < ROWS; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            k->wrong_line = k->lines[i];
+    return errbuf_wrap(eb, rc, "%s", name);
+}

@@ -40,6 +40,7 @@ struct handler_keys {
     char *dead_status, *retry_status;
 
     unsigned lines[HANDLER_KEYS_MAX]; /* by row: where it was said; 0: not */
+    unsigned wrong_line; /* of the key that the kind refused; 0: none, or all */
 };
 
 void handler_keys_init(struct handler_keys *k);
@@ -57,5 +58,12 @@ bool handler_keys_fits(unsigned i, const char *kind);
 /* ERR_INVALID with a text that does not name the key. */
 int handler_keys_set(struct handler_keys *k, unsigned i, const char *value,
                      struct errbuf *eb);
+
+/*
+ * For what its kind finds wrong with a key: puts the name of the key in front
+ * of the text, notes its line, and returns rc.
+ */
+int handler_keys_wrong(struct handler_keys *k, const char *name, int rc,
+                       struct errbuf *eb);
 
 #endif

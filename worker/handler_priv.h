@@ -1,9 +1,11 @@
 #ifndef WORKER_HANDLER_PRIV_H
 #define WORKER_HANDLER_PRIV_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -11,6 +13,7 @@
 #include "worker/delivery.h"
 #include "worker/handler.h"
 #include "worker/handler_keys.h"
+#include "worker/isolation.h"
 
 /* What the kinds of handlers share. For worker/handler* only. */
 
@@ -40,8 +43,11 @@ struct handler {
     struct handler_keys keys; /* owned */
     void *state;              /* owned by the kind */
 
-    char **argv;        /* exec: owned words, NULL at the end */
-    char *const *carry; /* exec: lent by the table: environment of all */
+    /* Of kinds that are processes. */
+    struct isolation *isolation; /* owned; NULL: no key asks for any */
+    char *const *carry;          /* lent: environment of all its processes */
+
+    char **argv; /* exec: owned words, NULL at the end */
 
     char *arg;        /* builtin: owned text behind the name, "" if none */
     int64_t sleep_ms; /* builtin:sleep: when the payload does not say */
@@ -58,6 +64,19 @@ struct exec_what {
 
 /* Runs one process for d, with the keys and limits of its handler. */
 void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what);
+
+/* How such a process has ended. */
+struct exec_end {
+    siginfo_t info; /* as waitid(2) has it */
+    struct rusage used;
+    bool oom; /* its cgroup had too little memory */
+};
+
+/* As a shell has it: the exit code, or 128 and the signal. */
+int exec_end_status(const struct exec_end *end);
+
+/* Fills verdict, class and message of d->outcome by that. */
+void exec_end_judge(struct delivery *d, const struct exec_end *end);
 
 /* Time limit of this attempt: the job's own, else the handler's. */
 int64_t handler_timeout_ms(const struct delivery *d);
@@ -88,11 +107,12 @@ void argv_free(char **argv);
 
 /*
  * The environment of handlers. env_carry returns what is taken over from
- * ours, owned, for argv_free. env_make returns that and the variables of one
- * delivery in one owned block, for free(); carry must outlive it.
+ * ours, owned, for argv_free. env_make returns that, TMPDIR unless tmp is NULL,
+ * and the variables of one delivery, unless that is NULL, in one owned block,
+ * for free(); carry and tmp must outlive it.
  */
 char **env_carry(void);
-char **env_make(char *const *carry, const struct delivery *d,
+char **env_make(char *const *carry, const char *tmp, const struct delivery *d,
                 int64_t deadline_wall_ms);
 
 /* Value of a variable, or "". */

@@ -200,8 +200,11 @@ static int add_wish(struct settings *s, struct handler_wish *w,
         limits.result_max = all.result_max;
     if (limits.stderr_max == SIZE_MAX)
         limits.stderr_max = all.stderr_max;
-    return handlers_add_with(s->o->handlers, w->type, w->what, &limits,
-                             &w->keys, eb);
+    int rc = handlers_add_with(s->o->handlers, w->type, w->what, &limits,
+                               &w->keys, eb);
+    if (rc != 0 && w->keys.wrong_line > 0)
+        w->from.line = w->keys.wrong_line;
+    return rc;
 }
 
 static int add_layer(struct settings *s, enum layer layer, struct errbuf *eb)
@@ -209,8 +212,10 @@ static int add_layer(struct settings *s, enum layer layer, struct errbuf *eb)
     int rc = add_dirs(s, layer, eb);
     for (size_t i = 0; i < s->handler_count && rc == 0; i++) {
         struct handler_wish *w = &s->handlers[i];
-        if (w->from.layer == layer)
-            rc = blame(s, "--handler", w->from, add_wish(s, w, eb), eb);
+        if (w->from.layer != layer)
+            continue;
+        rc = add_wish(s, w, eb); /* which may say where in the file */
+        rc = blame(s, "--handler", w->from, rc, eb);
     }
     return rc;
 }

@@ -10,7 +10,7 @@
  *
  * - The other threads run on, so the child must take no lock and touch none
  *   of their data: it makes raw system calls only, reads *s, which the
- *   sleeping caller owns, and writes one int and the caller's errno.
+ *   sleeping caller owns, and writes *h and the caller's errno.
  *   Everything that needs libc (searching PATH, building argv and envp) is
  *   done before, by the parent. syscall(3) is not intercepted by sanitizers,
  *   and functions marked SPAWN_RAW are not instrumented by them.
@@ -24,6 +24,12 @@
  * - The child joins its group, arms its death signal and is known to the
  *   guard before execve, and the caller wakes after execve: there is no
  *   moment at which handler code runs and could not be killed.
+ *
+ * What is asked of the system needs rights, so the child becomes another user
+ * after it has joined its cgroup, but before it enters its directory, which
+ * that user may not be allowed to. Linux takes the death signal back when
+ * credentials change, so it is armed after that. A program that runs with
+ * more rights by itself (setuid) loses it again: only the guard reaches that.
  *
  * The death signal belongs to the thread, not to the process: it fires when
  * the thread that called spawn_start ends. Pool threads wait for their child,
@@ -65,6 +71,7 @@ struct handover {
     const struct spawn *s;
     pid_t parent;
     volatile int err; /* errno of what failed in the child; 0: nothing */
+    const char *volatile step; /* what that was: constant; NULL: the program */
 };
 
 /*
@@ -76,7 +83,8 @@ extern int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 
 static int child_main(void *arg);
 
-int spawn_start(const struct spawn *s, struct child *ret_child, int *ret_errno)
+int spawn_start(const struct spawn *s, struct child *ret_child,
+                struct errbuf *eb)
 {
     char stack[CHILD_STACK] __attribute__((aligned(16)));
     struct handover h = {.s = s, .parent = getpid()};
@@ -97,8 +105,9 @@ int spawn_start(const struct spawn *s, struct child *ret_child, int *ret_errno)
                 continue;
             close(pidfd);
         }
-        *ret_errno = err;
-        return ERR_SYSTEM;
+        if (h.step != NULL)
+            return errbuf_set(eb, ERR_SYSTEM, "%s: %s", h.step, strerror(err));
+        return errbuf_set(eb, ERR_SYSTEM, "%s", strerror(err));
     }
     assert(pidfd >= 0);
     ret_child->pid = pid;
@@ -151,24 +160,65 @@ SPAWN_RAW static void child_signals(void)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, KERNEL_SIGSET);
 }
 
+/* Returns NULL, or the step that failed. */
+SPAWN_RAW static const char *child_user(const struct spawn_setup *u)
+{
+    long uid = (long)u->uid, gid = (long)u->gid;
+
+    if (syscall(SYS_setgroups, u->group_count, u->groups) < 0)
+        return "user (its groups)";
+    if (syscall(SYS_setresgid, gid, gid, gid) < 0)
+        return "user (its group)";
+    return syscall(SYS_setresuid, uid, uid, uid) < 0 ? "user" : NULL;
+}
+
+/* The same of all that was asked for. */
+SPAWN_RAW static const char *child_setup(const struct spawn_setup *u)
+{
+    /* 0 is whoever writes it. */
+    if (u->cgroup_procs >= 0 &&
+        syscall(SYS_write, (long)u->cgroup_procs, "0", 1L) < 0)
+        return "cgroup";
+    if (u->has_nice &&
+        syscall(SYS_setpriority, (long)PRIO_PROCESS, 0L, (long)u->nice) < 0)
+        return "nice";
+    for (unsigned i = 0; i < u->limit_count; i++) {
+        const struct spawn_limit *l = &u->limits[i];
+
+        if (syscall(SYS_prlimit64, 0L, (long)l->resource, &l->to, NULL) < 0)
+            return l->name;
+    }
+    return u->has_user ? child_user(u) : NULL;
+}
+
 SPAWN_RAW static int child_main(void *arg)
 {
     struct handover *h = arg;
     const struct spawn *s = h->s;
+    const char *step = "process group";
 
-    if (syscall(SYS_setpgid, 0L, 0L) < 0 ||
-        syscall(SYS_prctl, PR_SET_PDEATHSIG, (long)SIGKILL, 0L, 0L, 0L) < 0)
+    if (syscall(SYS_setpgid, 0L, 0L) < 0)
+        goto fail;
+    /* First of all that is big: a group's memory limit is to hold for it. */
+    if (s->setup != NULL && (step = child_setup(s->setup)) != NULL)
+        goto fail;
+    step = "death signal";
+    if (syscall(SYS_prctl, PR_SET_PDEATHSIG, (long)SIGKILL, 0L, 0L, 0L) < 0)
         goto fail;
     if (syscall(SYS_getppid) != h->parent)
         return 127; /* the death signal would come too late for us */
     guard_add((pid_t)syscall(SYS_getpid));
+    step = "descriptors";
     if (child_fds(s->fds) < 0)
         goto fail;
+    step = "dir";
     if (s->dir != NULL && syscall(SYS_chdir, s->dir) < 0)
         goto fail;
     child_signals();
+    step = NULL;
     syscall(SYS_execve, s->path, s->argv, s->envp);
 fail:
+    h->step = step;
     h->err = errno;
     return 127;
 }

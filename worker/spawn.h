@@ -1,13 +1,36 @@
 #ifndef WORKER_SPAWN_H
 #define WORKER_SPAWN_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "common/base/err.h"
 #include "common/base/thread.h"
 
-enum { SPAWN_FDS = 4 };
+enum { SPAWN_FDS = 4, SPAWN_LIMITS = 3 };
+
+/*
+ * What a child makes of itself before the new program begins. All of it was
+ * looked up before: the child can only make system calls.
+ */
+struct spawn_setup {
+    int cgroup_procs; /* open cgroup.procs of its cgroup; -1: stays in ours */
+    bool has_nice;
+    int nice; /* absolute */
+    struct spawn_limit {
+        const char *name;   /* constant, for errors */
+        int resource;       /* RLIMIT_* */
+        struct rlimit64 to; /* as the kernel has it */
+    } limits[SPAWN_LIMITS];
+    unsigned limit_count;
+    bool has_user; /* becomes that user, in these groups alone */
+    uid_t uid;
+    gid_t gid;
+    const gid_t *groups; /* borrowed */
+    size_t group_count;
+};
 
 /*
  * Starts one child process from a large threaded one.
@@ -21,7 +44,8 @@ struct spawn {
     const char *path; /* as for execve(2): no search */
     char *const *argv;
     char *const *envp;
-    const char *dir;    /* NULL: that of the worker */
+    const char *dir;                 /* NULL: that of the worker */
+    const struct spawn_setup *setup; /* NULL: nothing */
     int fds[SPAWN_FDS]; /* become stdin, stdout, stderr and 3; stay open here */
 };
 
@@ -32,12 +56,12 @@ struct child {
 
 /*
  * Starts it and tells the guard. Returns once the new program is in place;
- * ERR_SYSTEM, with errno in ret_errno, when it is not, and then nothing of
- * the child is left. The caller waits for the pid and removes the guard's
- * entry before that.
+ * ERR_SYSTEM, with a text that says which step failed and why, when it is not,
+ * and then nothing of the child is left. The caller waits for the pid and
+ * removes the guard's entry before that.
  */
 int spawn_start(const struct spawn *s, struct child *ret_child,
-                int *ret_errno) MAY_BLOCK;
+                struct errbuf *eb) MAY_BLOCK;
 
 /*
  * Writes the path of a command: itself if it has a slash, else the first

@@ -129,14 +129,14 @@ static void by_spawn_start(void)
 {
     struct spawn s = {.path = program, .argv = argv, .envp = no_env};
     struct child c;
+    struct errbuf eb;
     siginfo_t info;
-    int err;
 
     s.fds[1] = 1;
     s.fds[2] = 2;
     s.fds[3] = 2;
-    if (spawn_start(&s, &c, &err) != 0)
-        bench_fail("spawn_start: %s", strerror(err));
+    if (spawn_start(&s, &c, &eb) != 0)
+        bench_fail("spawn_start: %s", eb.text);
     if (waitid(P_PIDFD, (id_t)c.pidfd, &info, WEXITED) != 0 ||
         info.si_status != 0)
         bench_fail("%s did not end with 0", program);

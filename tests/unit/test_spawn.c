@@ -36,19 +36,27 @@ static void output_open(struct output *o)
     assert_true(o->null >= 0);
 }
 
-/* Starts argv with stdout into the pipe; 0 or errno. */
-static int start(struct output *o, char *const *argv, const char *dir,
-                 struct child *ret_child)
+/* Starts argv with stdout into the pipe; "" or the reason why not, lent. */
+static const char *start_with(struct output *o, char *const *argv,
+                              const char *dir, const struct spawn_setup *setup,
+                              struct child *ret_child)
 {
+    static struct errbuf eb;
     char *const envp[] = {NULL};
     struct spawn s = {.path = argv[0],
                       .argv = argv,
                       .envp = envp,
                       .dir = dir,
+                      .setup = setup,
                       .fds = {o->null, o->wr, o->wr, o->null}};
-    int err = 0;
 
-    return spawn_start(&s, ret_child, &err) == 0 ? 0 : err;
+    return spawn_start(&s, ret_child, &eb) == 0 ? "" : eb.text;
+}
+
+static const char *start(struct output *o, char *const *argv, const char *dir,
+                         struct child *ret_child)
+{
+    return start_with(o, argv, dir, NULL, ret_child);
 }
 
 /* Reads until every writer is gone, and reaps. Returns the exit code. */
@@ -90,11 +98,9 @@ static char *word(const char *s)
 static int run(struct output *o, char *const *argv, const char *dir)
 {
     struct child c;
-    int err;
 
     output_open(o);
-    err = start(o, argv, dir, &c);
-    assert_int_equal(err, 0);
+    assert_string_equal(start(o, argv, dir, &c), "");
     return finish(o, &c);
 }
 
@@ -186,7 +192,8 @@ static void crossed_descriptors_arrive_right(void **state)
     char *const argv[] = {word("/bin/sh"), word("-c"),
                           word("cat; echo err >&2; echo control >&3"), NULL};
     char *const envp[] = {NULL};
-    int saved = fcntl(0, F_DUPFD_CLOEXEC, 3), err = 0;
+    int saved = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    struct errbuf eb;
     struct spawn s = {.path = argv[0], .argv = argv, .envp = envp};
     struct output o;
     struct child c;
@@ -198,7 +205,7 @@ static void crossed_descriptors_arrive_right(void **state)
     s.fds[1] = 0; /* which the first one replaces */
     s.fds[2] = 0;
     s.fds[3] = 0;
-    assert_int_equal(spawn_start(&s, &c, &err), 0);
+    assert_int_equal(spawn_start(&s, &c, &eb), 0);
     assert_true(dup2(saved, 0) == 0);
     close(saved);
     assert_int_equal(finish(&o, &c), 0);
@@ -208,13 +215,12 @@ static void crossed_descriptors_arrive_right(void **state)
 static void failure_tells_why_and_leaves_nothing(void **state)
 {
     static const struct {
-        const char *path, *dir;
-        int err;
-    } rows[] = {{"/nowhere/x", NULL, ENOENT},
-                {"/tmp", NULL, EACCES},
-                {"/etc/passwd", NULL, EACCES},
-                {"/bin/true", "/nowhere", ENOENT},
-                {"/bin/true/x", NULL, ENOTDIR}};
+        const char *path, *dir, *why;
+    } rows[] = {{"/nowhere/x", NULL, "No such file or directory"},
+                {"/tmp", NULL, "Permission denied"},
+                {"/etc/passwd", NULL, "Permission denied"},
+                {"/bin/true", "/nowhere", "dir: No such file or directory"},
+                {"/bin/true/x", NULL, "Not a directory"}};
     struct output o;
 
     (void)state;
@@ -222,8 +228,8 @@ static void failure_tells_why_and_leaves_nothing(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct child c;
 
-        assert_int_equal(start(&o, ARGV(word(rows[i].path)), rows[i].dir, &c),
-                         rows[i].err);
+        assert_string_equal(
+            start(&o, ARGV(word(rows[i].path)), rows[i].dir, &c), rows[i].why);
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
         assert_int_equal(errno, ECHILD);
     }
@@ -243,9 +249,9 @@ static void shortage_of_descriptors_starts_nothing(void **state)
     getrlimit(RLIMIT_NOFILE, &old);
     few = (struct rlimit){.rlim_cur = 4, .rlim_max = old.rlim_max};
     setrlimit(RLIMIT_NOFILE, &few);
-    int err = start(&o, ARGV(word("/bin/true")), NULL, &c);
+    const char *why = start(&o, ARGV(word("/bin/true")), NULL, &c);
     setrlimit(RLIMIT_NOFILE, &old);
-    assert_int_equal(err, EMFILE);
+    assert_string_equal(why, "Too many open files");
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
     close(o.rd);
     close(o.wr);
@@ -258,7 +264,7 @@ static void *spawner_main(void *arg)
     struct child *c = arg;
 
     output_open(&o);
-    return start(&o, ARGV(word("/bin/sleep"), word("1000")), NULL, c) == 0
+    return start(&o, ARGV(word("/bin/sleep"), word("1000")), NULL, c)[0] == '\0'
                ? NULL
                : arg;
 }
@@ -346,7 +352,7 @@ static void play_handler_with_grandchild(int wr)
     if (start(&o,
               ARGV(word("/bin/sh"), word("-c"),
                    word("/bin/sleep 1000 & echo $$ $!; wait")),
-              NULL, &c) != 0)
+              NULL, &c)[0] != '\0')
         _exit(1);
 }
 

@@ -1,0 +1,24 @@
+#ifndef WORKER_USAGE_H
+#define WORKER_USAGE_H
+
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+/* What processes used: CPU time in us, memory in bytes; -1: not known. */
+
+/* Of a process that lives: of all its threads, without its children. */
+int64_t usage_cpu_us(pid_t pid);
+
+/* The most memory that a living process ever had resident. Opens a file. */
+int64_t usage_peak_rss(pid_t pid);
+
+/*
+ * The same of a child that spawn_start started and that was reaped with *ru:
+ * of it and of all that it waited for. Linux counts into a child's peak what
+ * we had when it began, so a peak that is not above ours is not known.
+ */
+int64_t usage_of_child_cpu_us(const struct rusage *ru);
+int64_t usage_of_child_peak_rss(const struct rusage *ru);
+
+#endif
