@@ -22,26 +22,6 @@
 #include "producer/out.h"
 
 #define AT(member) offsetof(struct options, member)
-#define AGE_MAX_MS (36500LL * 24 * 3600 * 1000)
-#define COUNT_TOP 1000000000LL
-#define BYTES_TOP (INT64_C(1) << 50)
-
-enum kind { COUNT, SIZE, AGE };
-
-/* The order of options.bounds. */
-static const struct bound {
-    const char *field, *flag;
-    enum kind kind;
-    int64_t min, max;
-    int64_t without; /* what holds if there is none; 0: no bound */
-} bounds[QUEUE_BOUNDS] = {
-    {"max_length", "--max-length", COUNT, 0, COUNT_TOP, 0},
-    {"max_bytes", "--max-bytes", SIZE, 1, BYTES_TOP, 0},
-    {"dead_max", "--dead-max", COUNT, 1, COUNT_TOP, 100000},
-    {"dead_max_age", "--dead-max-age", AGE, 1, AGE_MAX_MS, 7776000000LL},
-    {"dead_max_bytes", "--dead-max-bytes", SIZE, 1, BYTES_TOP, 268435456},
-};
-
 struct setting {
     const struct options *o; /* borrowed */
     struct client *client;   /* owned */
@@ -54,27 +34,6 @@ struct setting {
 static void on_nothing(void *arg, const struct reply *r);
 static void on_exec(void *arg, const struct reply *r);
 static void on_bounds(void *arg, const struct reply *r);
-
-static int read_bound(const struct bound *b, const char *text, int64_t *ret,
-                      struct errbuf *eb)
-{
-    int rc;
-
-    if (strcmp(text, "none") == 0) {
-        *ret = -1;
-        return 0;
-    }
-    if (b->kind == SIZE)
-        rc = text_parse_size(text, ret, eb);
-    else if (b->kind == AGE)
-        rc = text_parse_duration(text, ret, eb);
-    else
-        rc = text_parse_int(text, b->min, b->max, "N", ret, eb);
-    if (rc == 0 && (*ret < b->min || *ret > b->max))
-        rc = errbuf_set(eb, ERR_INVALID, "%s: too %s", text,
-                        *ret < b->min ? "small" : "big");
-    return rc == 0 ? 0 : errbuf_wrap(eb, rc, "%s", b->flag);
-}
 
 static void on_nothing(void *arg, const struct reply *r)
 {
@@ -108,7 +67,7 @@ static void send_fields(struct setting *s, bool gone)
     for (int i = 0; i < QUEUE_BOUNDS; i++) {
         if (!s->o->bounds[i] || (s->wanted[i] < 0) != gone)
             continue;
-        args_str(&a, bounds[i].field);
+        args_str(&a, queue_bounds[i].field);
         if (!gone)
             args_int(&a, s->wanted[i]);
         any = true;
@@ -150,7 +109,7 @@ static void ask_bounds(struct setting *s)
     args_str(&a, "HMGET");
     args_str(&a, s->keys.config);
     for (int i = 0; i < QUEUE_BOUNDS; i++)
-        args_str(&a, bounds[i].field);
+        args_str(&a, queue_bounds[i].field);
     client_call(s->client, &a, on_bounds, s);
     args_done(&a);
 }
@@ -173,7 +132,8 @@ static bool read_number(const char *text, int64_t *ret)
     return text && text_parse_int(text, 0, INT64_MAX, "", ret, NULL) == 0;
 }
 
-static void print_one(struct out *out, const struct bound *b, const char *text)
+static void print_one(struct out *out, const struct queue_bound *b,
+                      const char *text)
 {
     char shown[32];
     int64_t n = b->without;
@@ -182,7 +142,7 @@ static void print_one(struct out *out, const struct bound *b, const char *text)
     out_str(out, b->field);
     if (n == 0 && !there)
         out_str(out, "none");
-    else if (b->kind == AGE)
+    else if (b->kind == BOUND_AGE)
         out_str(out, text_format_duration(n, shown));
     else
         out_int(out, n);
@@ -204,7 +164,7 @@ static void print_all(const struct setting *s)
     struct out *out = out_new(s->o, columns);
 
     for (int i = 0; i < QUEUE_BOUNDS; i++)
-        print_one(out, &bounds[i], s->now[i]);
+        print_one(out, &queue_bounds[i], s->now[i]);
     out_end(out);
 }
 
@@ -236,9 +196,9 @@ static int run_set(const struct options *o)
     if (!text_is_name(o->args[0], strlen(o->args[0])))
         return fail(o, EX_USAGE, "%s: not the name of a queue", o->args[0]);
     for (int i = 0; i < QUEUE_BOUNDS; i++) {
-        if (o->bounds[i] &&
-            read_bound(&bounds[i], o->bounds[i], &s.wanted[i], &eb) != 0)
-            return fail(o, EX_USAGE, "%s", eb.text);
+        if (o->bounds[i] && queue_bound_read(&queue_bounds[i], o->bounds[i],
+                                             &s.wanted[i], &eb) != 0)
+            return fail(o, EX_USAGE, "--%s: %s", queue_bounds[i].name, eb.text);
     }
     int status = client_open(o, &s.client);
     if (status != 0)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/redis/queue_bounds.h"
 #include "producer/command.h"
 
 /* What a command line says. Texts are borrowed from argv and environ. */
@@ -15,8 +16,6 @@ struct text_list {
     const char **texts; /* owned array */
     int count;
 };
-
-enum { QUEUE_BOUNDS = 5 };
 
 struct options {
     const struct command *command; /* NULL: none was named */

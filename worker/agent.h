@@ -8,6 +8,7 @@
 #include "common/base/err.h"
 #include "common/base/text.h"
 #include "common/base/thread.h"
+#include "common/redis/queue_bounds.h"
 #include "common/redis/url.h"
 #include "worker/handler.h"
 
@@ -22,12 +23,21 @@ struct queue_spec {
     char name[NAME_MAX_LEN + 1];
     bool pattern;    /* name is a glob (fnmatch(3)) of names */
     unsigned weight; /* used if any queue was given one */
+    bool weighed;    /* it was */
 };
 
 /* A periodic job that the configuration asks for. */
 struct cron_config {
     char queue[NAME_MAX_LEN + 1];
     struct cron_entry *entry; /* owned */
+    unsigned file, line;      /* where it was read */
+};
+
+/* Bounds that the configuration asks for. */
+struct queue_config {
+    char name[NAME_MAX_LEN + 1];
+    bool said;                    /* any of them */
+    int64_t bounds[QUEUE_BOUNDS]; /* or QUEUE_BOUND_NONE, QUEUE_BOUND_UNSAID */
 };
 
 struct worker_config {
@@ -46,6 +56,8 @@ struct worker_config {
     struct handlers *handlers; /* borrowed */
     struct cron_config *crons; /* borrowed */
     unsigned cron_count;
+    struct queue_config *bounds; /* borrowed */
+    unsigned bound_count;
     char listen[LISTEN_MAX_LEN + 1]; /* where HTTP is answered; "": no */
 };
 

@@ -1,5 +1,5 @@
 /*
- * The configuration file: what flags say, without dashes.
+ * The configuration files: what flags say, without dashes.
  *
  * libconfuse parses; every option is a text to it, and each is set as soon as
  * it is read, by the same function as the flag, since only then the line is
@@ -7,8 +7,7 @@
  * too: CFGF_KEYSTRVAL takes them as texts once it has reported them. Only
  * what breaks the syntax ends it early, unknown sections among that.
  *
- * Thread: main, before all others. Callbacks get no argument of ours, so
- * there is one reader at a time, as with the library's lexer.
+ * Thread: one at a time: main before all others, later that of a reload.
  */
 #include "worker/config.h"
 
@@ -16,48 +15,70 @@
 #include <confuse.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "worker/config_cron.h"
+#include "worker/config_priv.h"
 #include "worker/config_text.h"
 #include "worker/options.h"
 
 enum {
     FILE_MAX = 1 << 20,
-    OPTS_MAX = SETTINGS_MAX + HANDLER_KEYS_MAX + 16, /* sections, kinds */
+    FILES_MAX = 1000, /* in all, so that a glob of everything ends */
 };
 
-struct reader {
-    struct settings *s;       /* borrowed */
-    struct handler_wish wish; /* the section handler that is read now */
-    unsigned handler_line;    /* of its kind; 0: none yet */
-    unsigned seen[OPTS_MAX];  /* lines of its limits, by row */
-    char *cron_name;          /* owned: title of the section cron */
-    struct cron_draft cron;   /* the section cron that is read now */
-    unsigned last_line;       /* of the last thing that was wrong */
-};
+#define INCLUDE "include"
 
-static struct reader *reading;
+struct reader *config_reading;
 
 static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
     __attribute__((format(printf, 2, 0)));
 static int on_key(cfg_t *cfg, cfg_opt_t *opt);
-static int on_handler_key(cfg_t *cfg, cfg_opt_t *opt);
-static int on_handler_end(cfg_t *cfg, cfg_opt_t *opt);
-static int on_cron_key(cfg_t *cfg, cfg_opt_t *opt);
-static int on_cron_end(cfg_t *cfg, cfg_opt_t *opt);
+static int on_include(cfg_t *cfg, cfg_opt_t *opt);
+
+void config_wrong(struct reader *r, unsigned line, const struct errbuf *eb)
+{
+    r->last_line = line;
+    settings_wrong(r->s, (struct source){LAYER_FILE, line, r->file}, eb);
+}
 
 static void wrong_at(void *arg, unsigned line, const struct errbuf *eb)
 {
-    struct reader *r = arg;
-    r->last_line = line;
-    settings_wrong(r->s, (struct source){LAYER_FILE, line}, eb);
+    config_wrong(arg, line, eb);
+}
+
+int config_blame(struct reader *r, const cfg_t *cfg, const char *key, int rc,
+                 struct errbuf *eb)
+{
+    if (rc != 0) {
+        (void)errbuf_wrap(eb, rc, "%s", key);
+        config_wrong(r, (unsigned)cfg->line, eb);
+    }
+    return 0;
+}
+
+int config_set_once(unsigned before, struct errbuf *eb)
+{
+    if (before == 0)
+        return 0;
+    return errbuf_set(eb, ERR_INVALID, "line %u says it already", before);
+}
+
+int config_set_once_at(const struct reader *r, struct source before,
+                       struct errbuf *eb)
+{
+    char text[PLACE_MAX];
+    if (before.layer != LAYER_FILE)
+        return 0;
+    return errbuf_set(eb, ERR_INVALID, "%s says it already",
+                      settings_place(r->s, before, r->file, text));
 }
 
 static int read_file(const char *path, struct buf *ret, struct errbuf *eb)
@@ -100,54 +121,71 @@ static bool is_text(struct reader *r, const struct buf *b)
     return false;
 }
 
-static cfg_opt_t text_opt(const char *name, cfg_validate_callback_t cb)
+cfg_opt_t config_text_opt(const char *name, cfg_validate_callback_t cb)
 {
     cfg_opt_t opt = CFG_STR(name, NULL, CFGF_NODEFAULT);
     opt.validcb = cb;
     return opt;
 }
 
-/* Rows of one section, or of all if it is NULL. Returns how many. */
+const cfg_t *config_last_section(cfg_opt_t *opt)
+{
+    const cfg_t *last = cfg_opt_getnsec(opt, 0);
+    for (unsigned i = 1; i < cfg_opt_size(opt); i++) {
+        const cfg_t *section = cfg_opt_getnsec(opt, i);
+        if (section->line >= last->line)
+            last = section;
+    }
+    return last;
+}
+
+/*
+ * Rows of one section, or of all if it is NULL. worker takes those of limits
+ * too, as it did before there was that section. Returns how many.
+ */
 static unsigned rows_of(const char *section, cfg_opt_t *opts)
 {
     const struct setting *row;
     unsigned n = 0;
     for (unsigned i = 0; (row = settings_row(i)) != NULL; i++) {
         if (row->section != NULL &&
-            (section == NULL || strcmp(section, row->section) == 0))
-            opts[n++] = text_opt(setting_key(row), on_key);
+            (section == NULL || strcmp(section, row->section) == 0 ||
+             (strcmp(section, "worker") == 0 &&
+              strcmp(row->section, "limits") == 0)))
+            opts[n++] = config_text_opt(setting_key(row), on_key);
     }
     return n;
 }
 
 static cfg_t *make_parser(void)
 {
-    cfg_opt_t root[OPTS_MAX] = {{0}}, worker[OPTS_MAX] = {{0}};
-    cfg_opt_t redis[OPTS_MAX] = {{0}}, handler[OPTS_MAX] = {{0}};
-    cfg_opt_t cron[CONFIG_CRON_KEYS + 1] = {{0}};
+    cfg_opt_t root[CONFIG_OPTS_MAX] = {{0}}, worker[CONFIG_OPTS_MAX] = {{0}};
+    cfg_opt_t redis[CONFIG_OPTS_MAX] = {{0}}, limits[CONFIG_OPTS_MAX] = {{0}};
+    cfg_opt_t handler[CONFIG_OPTS_MAX] = {{0}}, cron[CONFIG_OPTS_MAX] = {{0}};
+    cfg_opt_t retry[CONFIG_OPTS_MAX] = {{0}}, queue[CONFIG_OPTS_MAX] = {{0}};
     cfg_opt_t sections[] = {
         CFG_SEC("worker", worker, CFGF_NONE),
+        CFG_SEC("limits", limits, CFGF_NONE),
         CFG_SEC("redis", redis, CFGF_NONE),
         CFG_SEC("handler", handler, CFGF_MULTI | CFGF_TITLE),
         CFG_SEC("cron", cron, CFGF_MULTI | CFGF_TITLE),
+        CFG_SEC("retry", retry, CFGF_MULTI | CFGF_TITLE),
+        CFG_SEC("queue", queue, CFGF_MULTI | CFGF_TITLE),
     };
-    const struct setting *row;
-    sections[2].validcb = on_handler_end;
-    sections[3].validcb = on_cron_end;
-    for (int i = 0; i < CONFIG_CRON_KEYS; i++)
-        cron[i] = text_opt(config_cron_keys[i], on_cron_key);
+    sections[3].validcb = config_handler_end;
+    sections[4].validcb = config_cron_end;
+    sections[5].validcb = config_retry_end;
+    sections[6].validcb = config_queue_end;
     (void)rows_of("worker", worker);
+    (void)rows_of("limits", limits);
     (void)rows_of("redis", redis);
-    const char *name;
-    unsigned n = 0;
-    for (unsigned i = 0; (name = handlers_kind(i)) != NULL; i++)
-        handler[n++] = text_opt(name, on_handler_key);
-    for (unsigned i = 0; (row = settings_row(i)) != NULL; i++)
-        if (row->per_handler)
-            handler[n++] = text_opt(setting_key(row), on_handler_key);
-    for (unsigned i = 0; (name = handler_keys_name(i)) != NULL; i++)
-        handler[n++] = text_opt(name, on_handler_key);
-    memcpy(root + rows_of(NULL, root), sections, sizeof(sections));
+    config_handler_opts(handler);
+    config_cron_opts(cron);
+    config_retry_opts(retry);
+    config_queue_opts(queue);
+    unsigned n = rows_of(NULL, root);
+    root[n++] = config_text_opt(INCLUDE, on_include);
+    memcpy(root + n, sections, sizeof(sections));
     cfg_t *cfg = cfg_init(root, CFGF_KEYSTRVAL);
     if (cfg != NULL)
         cfg_set_error_function(cfg, on_error);
@@ -157,13 +195,14 @@ static cfg_t *make_parser(void)
 /* Reports the key, with what may have been meant. */
 static void unknown_key(cfg_t *cfg, const char *key, struct errbuf *eb)
 {
-    const char *names[OPTS_MAX], *near;
+    const char *names[CONFIG_OPTS_MAX], *near;
     bool at_top = strcmp(cfg_name(cfg), "root") == 0;
     cfg_opt_t *opt;
     unsigned n = 0;
     /* Unknown ones are added at the end, without a callback. */
     for (unsigned i = 0; (opt = cfg_getnopt(cfg, i)) != NULL; i++)
-        if (n < OPTS_MAX && (opt->validcb != NULL || opt->type == CFGT_SEC))
+        if (n < CONFIG_OPTS_MAX &&
+            (opt->validcb != NULL || opt->type == CFGT_SEC))
             names[n++] = cfg_opt_name(opt);
     near = text_nearest(key, names, n);
     (void)errbuf_set(eb, ERR_INVALID, "unknown key \"%s\"%s%s%s%s%s", key,
@@ -198,10 +237,10 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
     } else {
         (void)vsnprintf(eb.text, sizeof(eb.text), fmt, ap);
     }
-    wrong_at(reading, line, &eb);
+    config_wrong(config_reading, line, &eb);
 }
 
-static const struct setting *find_row(const char *key)
+const struct setting *config_find_row(const char *key)
 {
     const struct setting *row;
     for (unsigned i = 0; (row = settings_row(i)) != NULL; i++)
@@ -210,209 +249,49 @@ static const struct setting *find_row(const char *key)
     return NULL;
 }
 
-static const char *value_of(cfg_opt_t *opt)
+const char *config_value(cfg_opt_t *opt)
 {
     const char *value = cfg_opt_getnstr(opt, 0);
     assert(value != NULL);
     return value;
 }
 
-static int set_once(unsigned before, struct errbuf *eb)
-{
-    if (before == 0)
-        return 0;
-    return errbuf_set(eb, ERR_INVALID, "line %u says it already", before);
-}
-
-/* A key of worker or redis. Returns 0 always, so that the parser goes on. */
+/* A key of worker, limits or redis. */
 static int on_key(cfg_t *cfg, cfg_opt_t *opt)
 {
-    struct settings *s = reading->s;
+    struct reader *r = config_reading;
     const char *key = cfg_opt_name(opt);
-    const struct setting *row = find_row(key);
+    const struct setting *row = config_find_row(key);
     assert(row != NULL);
-    struct source *last = &s->from[setting_index(row)];
-    struct source from = {LAYER_FILE, (unsigned)cfg->line};
+    struct source from = {LAYER_FILE, (unsigned)cfg->line, r->file};
     struct errbuf eb;
-    int rc = set_once(last->layer == LAYER_FILE ? last->line : 0, &eb);
+    int rc = config_set_once_at(r, r->s->from[setting_index(row)], &eb);
     if (rc == 0)
-        rc = settings_set(s, row, value_of(opt), from, &eb);
-    if (rc != 0) {
-        (void)errbuf_wrap(&eb, rc, "%s", key);
-        wrong_at(reading, from.line, &eb);
-    }
-    return 0;
+        rc = settings_set(r->s, row, config_value(opt), from, &eb);
+    return config_blame(r, cfg, key, rc, &eb);
 }
 
-/* What the handler does: its kind is the key. */
-static int set_kind(struct reader *r, cfg_t *cfg, cfg_opt_t *opt,
-                    struct errbuf *eb)
+/* More files: they are read when this one has been. */
+static int on_include(cfg_t *cfg, cfg_opt_t *opt)
 {
-    struct handler_wish *w = &r->wish;
-    int rc = set_once(r->handler_line, eb);
-    if (rc != 0)
-        return rc;
-    r->handler_line = (unsigned)cfg->line;
-    w->from = (struct source){LAYER_FILE, r->handler_line};
-    w->type = mem_strdup(cfg_title(cfg));
-    w->what = mem_printf("%s:%s", cfg_opt_name(opt), value_of(opt));
-    return 0;
-}
-
-static int set_limit(struct reader *r, cfg_t *cfg, cfg_opt_t *opt,
-                     struct errbuf *eb)
-{
-    const struct setting *row = find_row(cfg_opt_name(opt));
-    assert(row != NULL && row->per_handler);
-    unsigned *line = &r->seen[setting_index(row)];
-    int rc = set_once(*line, eb);
-    if (rc != 0)
-        return rc;
-    *line = (unsigned)cfg->line;
-    r->s->limits = &r->wish.limits;
-    rc = row->set(r->s, value_of(opt), eb);
-    r->s->limits = &r->s->o->limits;
-    return rc;
-}
-
-static bool is_kind(const char *key)
-{
-    const char *name;
-    for (unsigned i = 0; (name = handlers_kind(i)) != NULL; i++)
-        if (strcmp(key, name) == 0)
-            return true;
-    return false;
-}
-
-/* Row of handler_keys, or -1. */
-static int find_handler_key(const char *key)
-{
-    const char *name;
-    for (unsigned i = 0; (name = handler_keys_name(i)) != NULL; i++)
-        if (strcmp(key, name) == 0)
-            return (int)i;
-    return -1;
-}
-
-static int set_handler_key(struct reader *r, cfg_t *cfg, cfg_opt_t *opt,
-                           unsigned row, struct errbuf *eb)
-{
-    unsigned *line = &r->wish.keys.lines[row];
-    int rc = handler_keys_is_list(row) ? 0 : set_once(*line, eb);
-    if (rc != 0)
-        return rc;
-    *line = (unsigned)cfg->line;
-    return handler_keys_set(&r->wish.keys, row, value_of(opt), eb);
-}
-
-static int on_handler_key(cfg_t *cfg, cfg_opt_t *opt)
-{
-    struct reader *r = reading;
-    const char *key = cfg_opt_name(opt);
-    int row = find_handler_key(key);
+    struct reader *r = config_reading;
+    const char *value = config_value(opt);
     struct errbuf eb;
-    int rc;
-    /* The library knows paths, as in 'handler=x|exec': not here. */
-    if (cfg_title(cfg) == NULL)
-        rc = errbuf_set(&eb, ERR_INVALID, "a key of handler only");
-    else if (is_kind(key))
-        rc = set_kind(r, cfg, opt, &eb);
-    else if (row >= 0)
-        rc = set_handler_key(r, cfg, opt, (unsigned)row, &eb);
-    else
-        rc = set_limit(r, cfg, opt, &eb);
-    if (rc != 0) {
-        (void)errbuf_wrap(&eb, rc, "%s", key);
-        wrong_at(r, (unsigned)cfg->line, &eb);
-    }
-    return 0;
-}
-
-static void next_handler(struct reader *r)
-{
-    r->wish = (struct handler_wish){.limits = LIMITS_UNSET};
-    handler_keys_init(&r->wish.keys);
-    r->handler_line = 0;
-    memset(r->seen, 0, sizeof(r->seen));
-}
-
-/* Keys that its kind does not know. */
-static void check_keys(struct reader *r)
-{
-    char *kind = mem_dup(r->wish.what, strcspn(r->wish.what, ":"));
-    const char *name;
-    struct errbuf eb;
-    for (unsigned i = 0; (name = handler_keys_name(i)) != NULL; i++) {
-        unsigned line = r->wish.keys.lines[i];
-        if (line == 0 || handler_keys_fits(i, kind))
-            continue;
-        (void)errbuf_set(&eb, ERR_INVALID, "%s: no key of a handler of kind %s",
-                         name, kind);
-        wrong_at(r, line, &eb);
-    }
-    free(kind);
-}
-
-static int on_handler_end(cfg_t *cfg, cfg_opt_t *opt)
-{
-    struct reader *r = reading;
-    struct errbuf eb;
-    (void)opt;
-    if (r->handler_line > 0) {
-        check_keys(r);
-        settings_wish(r->s, r->wish);
-    } else {
-        (void)errbuf_set(&eb, ERR_INVALID,
-                         "this handler has no kind, as exec or builtin");
-        wrong_at(r, (unsigned)cfg->line, &eb);
-        handler_keys_done(&r->wish.keys);
-    }
-    next_handler(r);
-    return 0;
-}
-
-/* ---- the section cron ---- */
-
-static int on_cron_key(cfg_t *cfg, cfg_opt_t *opt)
-{
-    struct reader *r = reading;
-    const char *key = cfg_opt_name(opt);
-    int at = config_cron_key(key);
-    struct errbuf eb;
-    int rc;
-    assert(at >= 0);
-    if (cfg_title(cfg) == NULL) /* a path, as for handlers */
-        rc = errbuf_set(&eb, ERR_INVALID, "a key of cron only");
-    else
-        rc = set_once(r->cron.lines[at], &eb);
+    int rc = 0;
+    if (!r->may_include)
+        rc = errbuf_set(&eb, ERR_INVALID,
+                        "only in the file that -c names, not in one of many");
+    else if (value[0] == '\0')
+        rc = errbuf_set(&eb, ERR_INVALID, "it names no file");
     if (rc == 0) {
-        r->cron.lines[at] = (unsigned)cfg->line;
-        if (r->cron_name == NULL)
-            r->cron_name = mem_strdup(cfg_title(cfg));
-        r->cron.values[at] = mem_strdup(value_of(opt));
-    } else {
-        (void)errbuf_wrap(&eb, rc, "%s", key);
-        wrong_at(r, (unsigned)cfg->line, &eb);
+        unsigned n = r->include_count++;
+        r->includes = mem_resize(r->includes, (n + 1) * sizeof(char *));
+        r->include_lines =
+            mem_resize(r->include_lines, (n + 1) * sizeof(unsigned));
+        r->includes[n] = mem_strdup(value);
+        r->include_lines[n] = (unsigned)cfg->line;
     }
-    return 0;
-}
-
-static int on_cron_end(cfg_t *cfg, cfg_opt_t *opt)
-{
-    struct reader *r = reading;
-    unsigned line = (unsigned)cfg->line;
-    const char *name = r->cron_name != NULL ? r->cron_name : "";
-    struct errbuf eb;
-    (void)opt;
-    int rc = cron_draft_add(&r->cron, name, &r->s->o->config, &line, &eb);
-    if (rc != 0) {
-        (void)errbuf_wrap(&eb, rc, "cron \"%s\"", name);
-        wrong_at(r, line, &eb);
-    }
-    cron_draft_done(&r->cron);
-    free(r->cron_name);
-    r->cron_name = NULL;
-    return 0;
+    return config_blame(r, cfg, INCLUDE, rc, &eb);
 }
 
 /* The library takes "" = x without a word. */
@@ -448,27 +327,144 @@ static int parse(struct buf *text, struct errbuf *eb)
     return rc;
 }
 
-void config_read(struct settings *s, const char *path)
+/* Reads one file, which errors call shown. */
+static void read_one(struct reader *r, const char *path, const char *shown)
 {
-    struct reader r = {.s = s};
     struct buf text = {0};
     struct errbuf eb;
-    next_handler(&r);
-    reading = &r;
+    r->file = settings_file(r->s, shown);
+    r->last_line = 0;
+    config_handler_begin(r);
+    config_queue_begin(r);
+    config_reading = r;
     int rc = read_file(path, &text, &eb);
-    if (rc == 0 && is_text(&r, &text) &&
-        config_text_prepare(text.data, wrong_at, &r) == 0)
+    if (rc == 0 && is_text(r, &text) &&
+        config_text_prepare(text.data, wrong_at, r) == 0)
         rc = parse(&text, &eb);
     /* An error of the file as a whole, or one behind the last of a line. */
     if (rc != 0)
-        wrong_at(&r, r.last_line, &eb);
-    free(r.wish.type); /* of a section that did not end */
-    free(r.wish.what);
-    handler_keys_done(&r.wish.keys);
-    cron_draft_done(&r.cron);
-    free(r.cron_name);
-    reading = NULL;
+        config_wrong(r, r->last_line, &eb);
+    free(r->wish.type); /* of a section that did not end */
+    free(r->wish.what);
+    handler_keys_done(&r->wish.keys);
+    cron_draft_done(&r->cron);
+    r->retry = (struct retry_policy){0};
+    memset(r->retry_lines, 0, sizeof(r->retry_lines));
+    config_reading = NULL;
     if (text.data != NULL)
         explicit_bzero(text.data, text.len);
     buf_done(&text);
+}
+
+/* ---- which files ---- */
+
+static bool is_passed_over(const char *path)
+{
+    const char *slash = strrchr(path, '/'),
+               *name = slash != NULL ? slash + 1 : path;
+    size_t n = strlen(name);
+    return n == 0 || name[0] == '.' || name[n - 1] == '~';
+}
+
+/*
+ * Reads the files that a pattern matches, by their names in order. In errors
+ * the pattern is in that line of the first file. Returns how many were read.
+ */
+static unsigned read_glob(struct reader *r, const char *pattern, unsigned line)
+{
+    struct errbuf eb;
+    unsigned n = 0;
+    glob_t g = {0};
+    int rc = glob(pattern, 0, NULL, &g);
+    if (rc != 0 && rc != GLOB_NOMATCH)
+        rc =
+            errbuf_set(&eb, ERR_SYSTEM, INCLUDE ": %s cannot be read", pattern);
+    else if (rc == GLOB_NOMATCH && strpbrk(pattern, "*?[") == NULL)
+        rc = errbuf_set(&eb, ERR_INVALID, INCLUDE ": there is no %s", pattern);
+    else if (r->s->file_count + g.gl_pathc > FILES_MAX)
+        rc = errbuf_set(&eb, ERR_TOO_BIG, INCLUDE ": %s: more than %d files",
+                        pattern, FILES_MAX);
+    else
+        rc = 0;
+    if (rc != 0) {
+        r->file = 0;
+        config_wrong(r, line, &eb);
+    }
+    for (size_t i = 0; i < g.gl_pathc && rc == 0; i++) {
+        if (is_passed_over(g.gl_pathv[i]))
+            continue;
+        read_one(r, g.gl_pathv[i], g.gl_pathv[i]);
+        n++;
+    }
+    globfree(&g);
+    return n;
+}
+
+/* Appends the directory of a file, with its slash; wildcards are escaped. */
+static void put_escaped(struct buf *b, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strchr("*?[\\", p[i]) != NULL)
+            buf_char(b, '\\');
+        buf_char(b, p[i]);
+    }
+}
+
+static void read_includes(struct reader *r)
+{
+    const char *path = r->s->config, *slash = strrchr(path, '/');
+    r->may_include = false;
+    for (unsigned i = 0; i < r->include_count; i++) {
+        struct buf pattern = {0};
+        if (r->includes[i][0] != '/' && slash != NULL)
+            put_escaped(&pattern, path, (size_t)(slash - path) + 1);
+        buf_str(&pattern, r->includes[i]);
+        (void)read_glob(r, pattern.data, r->include_lines[i]);
+        buf_done(&pattern);
+    }
+}
+
+static void read_directory(struct reader *r)
+{
+    const char *path = r->s->config;
+    struct buf pattern = {0};
+    struct errbuf eb;
+    put_escaped(&pattern, path, strlen(path));
+    buf_str(&pattern, "/*.conf");
+    if (read_glob(r, pattern.data, 0) == 0 && r->s->wrong_count == 0) {
+        r->file = 0;
+        (void)errbuf_set(&eb, ERR_INVALID, "no *.conf is in it");
+        config_wrong(r, 0, &eb);
+    }
+    buf_done(&pattern);
+}
+
+static void reader_done(struct reader *r)
+{
+    for (unsigned i = 0; i < r->include_count; i++)
+        free(r->includes[i]);
+    free(r->includes);
+    free(r->include_lines);
+}
+
+void config_read(struct settings *s)
+{
+    struct reader r = {.s = s};
+    struct stat st;
+    if (stat(s->config, &st) == 0 && S_ISDIR(st.st_mode)) {
+        (void)settings_file(s, s->config);
+        read_directory(&r);
+    } else {
+        r.may_include = true;
+        read_one(&r, s->config, s->config);
+        read_includes(&r);
+    }
+    reader_done(&r);
+}
+
+void config_read_file(struct settings *s, const char *path, const char *shown)
+{
+    struct reader r = {.s = s, .may_include = true};
+    read_one(&r, path, shown);
+    reader_done(&r);
 }

@@ -1,7 +1,7 @@
 /*
  * Section cron: from texts to a periodic job.
  *
- * Thread: main, before all others.
+ * Thread: one at a time, which reads the configuration.
  */
 #include "worker/config_cron.h"
 
@@ -9,9 +9,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/job/backoff_text.h"
 #include "common/job/cron_entry.h"
+#include "worker/options.h"
 
 #define COUNT_MAX 1000000000
 
@@ -116,18 +119,29 @@ static int read_paused(const char *text, bool *ret, struct errbuf *eb)
                       text);
 }
 
-/* JSON, or a word of a policy. */
 static int read_json(const char *text, struct json_span *ret, struct errbuf *eb)
 {
     *ret = (struct json_span){text, text != NULL ? strlen(text) : 0};
     return text == NULL ? 0 : json_check_member(text, strlen(text), eb);
 }
 
+/* As people write it, or JSON. w then borrows it from out. */
+static int read_backoff(const char *text, struct buf *out, struct cron_wish *w,
+                        struct errbuf *eb)
+{
+    if (text == NULL)
+        return 0;
+    int rc = backoff_from_text(text, out, eb);
+    if (rc == 0)
+        rc = json_check_member(out->data, out->len, eb);
+    w->backoff = out->data;
+    return rc;
+}
+
 static int read_wish(const struct cron_draft *d, struct cron_wish *w,
-                     struct errbuf *eb, unsigned *ret_line)
+                     struct buf *backoff, unsigned *ret_line, struct errbuf *eb)
 {
     char *const *v = d->values;
-    struct json_span backoff;
 
     for (int i = 0; i < 2; i++) {
         enum key needed = i == 0 ? SPEC : TYPE;
@@ -138,7 +152,7 @@ static int read_wish(const struct cron_draft *d, struct cron_wish *w,
     int rc = read_json(v[PAYLOAD], &w->payload, eb);
     if (rc != 0)
         return blame(d, PAYLOAD, rc, ret_line, eb);
-    rc = read_json(v[BACKOFF], &backoff, eb);
+    rc = read_backoff(v[BACKOFF], backoff, w, eb);
     if (rc != 0)
         return blame(d, BACKOFF, rc, ret_line, eb);
     rc = read_paused(v[PAUSED], &w->paused, eb);
@@ -149,7 +163,6 @@ static int read_wish(const struct cron_draft *d, struct cron_wish *w,
     w->type = v[TYPE];
     w->overlap = v[OVERLAP];
     w->catch_up = v[CATCH_UP];
-    w->backoff = v[BACKOFF];
     return read_numbers(d, w, ret_line, eb);
 }
 
@@ -171,14 +184,17 @@ static void find_line(const struct cron_draft *d, const char *text,
 }
 
 int cron_draft_add(const struct cron_draft *d, const char *name,
-                   struct worker_config *cfg, unsigned *ret_line,
+                   struct settings *s, unsigned file, unsigned *ret_line,
                    struct errbuf *eb)
 {
+    struct worker_config *cfg = &s->o->config;
     struct cron_wish w = {.catch_up_limit_ms = -1,
                           .source = "config",
                           .updated_at_ms = clock_wall_ms()};
     const char *queue = d->values[QUEUE] != NULL ? d->values[QUEUE] : "default";
-    struct cron_config c = {.entry = NULL};
+    struct cron_config c = {.line = *ret_line, .file = file};
+    char text[PLACE_MAX];
+    struct buf backoff = {0};
 
     if (!text_is_name(queue, strlen(queue))) {
         int rc =
@@ -186,19 +202,22 @@ int cron_draft_add(const struct cron_draft *d, const char *name,
         return blame(d, QUEUE, rc, ret_line, eb);
     }
     for (unsigned i = 0; i < cfg->cron_count; i++) {
-        if (strcmp(cfg->crons[i].queue, queue) == 0 &&
-            strcmp(cfg->crons[i].entry->name, name) == 0)
+        const struct cron_config *o = &cfg->crons[i];
+        const struct source at = {LAYER_FILE, o->line, o->file};
+        if (strcmp(o->queue, queue) == 0 && strcmp(o->entry->name, name) == 0)
             return errbuf_set(eb, ERR_INVALID,
-                              "there is one of this name already");
+                              "there is one of this name already, %s",
+                              settings_place(s, at, file, text));
     }
-    int rc = read_wish(d, &w, eb, ret_line);
+    int rc = read_wish(d, &w, &backoff, ret_line, eb);
+    if (rc == 0) {
+        rc = cron_entry_make(name, &w, &c.entry, eb);
+        if (rc != 0)
+            find_line(d, eb->text, ret_line);
+    }
+    buf_done(&backoff);
     if (rc != 0)
         return rc;
-    rc = cron_entry_make(name, &w, &c.entry, eb);
-    if (rc != 0) {
-        find_line(d, eb->text, ret_line);
-        return rc;
-    }
     memcpy(c.queue, queue, strlen(queue) + 1);
     cfg->crons =
         mem_resize(cfg->crons, (cfg->cron_count + 1) * sizeof(*cfg->crons));

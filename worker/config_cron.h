@@ -1,7 +1,7 @@
 #ifndef WORKER_CONFIG_CRON_H
 #define WORKER_CONFIG_CRON_H
 
-#include "worker/agent.h"
+#include "worker/settings.h"
 
 /*
  * The section cron of the configuration file: an entry as texts, key by key.
@@ -21,12 +21,12 @@ void cron_draft_done(struct cron_draft *d); /* and makes it empty again */
 int config_cron_key(const char *key);
 
 /*
- * Appends the entry of this name to those of cfg. ERR_INVALID says what is
- * wrong, with the line of the key through ret_line, which is left alone when
- * no key is to be blamed.
+ * Appends the entry of this name to those of s, read from that file and from
+ * *ret_line on. ERR_INVALID says what is wrong, with the line of the key
+ * through ret_line, which is left alone when no key is to be blamed.
  */
 int cron_draft_add(const struct cron_draft *d, const char *name,
-                   struct worker_config *cfg, unsigned *ret_line,
+                   struct settings *s, unsigned file, unsigned *ret_line,
                    struct errbuf *eb);
 
 #endif

@@ -35,8 +35,16 @@ static const struct handler_limits default_limits = {
     .stderr_max = 8 * 1024,
 };
 
+/* A policy, by its name; handlers point into it. */
+struct named_retry {
+    char *name; /* owned */
+    struct retry_policy policy;
+};
+
 struct handlers {
     struct handler_limits limits;
+    struct named_retry **retries; /* owned */
+    size_t retry_count;
     char **carry;         /* owned */
     struct handler **all; /* owned, exact names first */
     size_t count, exact;
@@ -78,9 +86,66 @@ void handlers_free(struct handlers *hs)
     for (size_t i = 0; i < hs->count; i++)
         handler_free(hs->all[i]);
     free(hs->all);
+    for (size_t i = 0; i < hs->retry_count; i++) {
+        free(hs->retries[i]->name);
+        free(hs->retries[i]);
+    }
+    free(hs->retries);
     argv_free(hs->carry);
     free(hs);
 }
+
+/* ---- retry policies ---- */
+
+/* The last one of that name, or NULL. */
+static const struct retry_policy *find_retry(const struct handlers *hs,
+                                             const char *name)
+{
+    for (size_t i = hs->retry_count; i > 0; i--)
+        if (strcmp(hs->retries[i - 1]->name, name) == 0)
+            return &hs->retries[i - 1]->policy;
+    return NULL;
+}
+
+void handlers_add_retry(struct handlers *hs, const char *name,
+                        const struct retry_policy *policy)
+{
+    struct named_retry *r = mem_new(sizeof(*r));
+
+    r->name = mem_strdup(name);
+    r->policy = *policy;
+    hs->retries =
+        mem_resize(hs->retries, (hs->retry_count + 1) * sizeof(*hs->retries));
+    hs->retries[hs->retry_count++] = r;
+}
+
+const char *handlers_retry_name(const struct handlers *hs, size_t i)
+{
+    return i < hs->retry_count ? hs->retries[i]->name : NULL;
+}
+
+int64_t handler_max_attempts(const struct delivery *d)
+{
+    const struct retry_policy *r =
+        d->handler != NULL ? d->handler->retry : NULL;
+
+    return !d->job->says_attempts && r != NULL && r->max_attempts > 0
+               ? r->max_attempts
+               : d->job->max_attempts;
+}
+
+void handler_backoff(const struct delivery *d, struct backoff *ret)
+{
+    const struct retry_policy *r =
+        d->handler != NULL ? d->handler->retry : NULL;
+
+    if (d->job->backoff.p == NULL && r != NULL && r->has_backoff)
+        *ret = r->backoff;
+    else if (backoff_parse(d->job->backoff, ret, NULL) != 0)
+        (void)backoff_parse((struct json_span){0}, ret, NULL);
+}
+
+/* ---- the table ---- */
 
 /* Whether it can be the type of a job: UTF-8 without control characters. */
 static bool is_type(const char *s)
@@ -102,6 +167,7 @@ static struct handler *handler_new(const struct handlers *hs, char *pattern,
     h->layer = hs->layer;
     h->limits = hs->limits;
     handler_keys_init(&h->keys);
+    h->retry = find_retry(hs, "default");
     h->carry = hs->carry;
     return h;
 }
@@ -197,6 +263,13 @@ int handlers_add_with(struct handlers *hs, const char *type, const char *what,
     if (keys != NULL) {
         h->keys = *keys;
         handler_keys_init(keys);
+    }
+    if (h->keys.retry != NULL &&
+        (h->retry = find_retry(hs, h->keys.retry)) == NULL) {
+        rc = errbuf_set(eb, ERR_INVALID, "handler %s: no retry policy \"%s\"",
+                        type, h->keys.retry);
+        handler_free(h);
+        return rc;
     }
     rc = init_kind(h, what, eb);
     if (rc == 0)

@@ -1,11 +1,13 @@
 #ifndef WORKER_HANDLER_H
 #define WORKER_HANDLER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/err.h"
 #include "common/base/thread.h"
+#include "common/job/backoff.h"
 #include "worker/delivery.h"
 
 /*
@@ -25,6 +27,13 @@ struct handler_limits {
     int64_t cancel_kill_after_ms; /* of a cancelled job; default 500 ms */
     size_t result_max;            /* bytes of stdout kept; default 64 KiB */
     size_t stderr_max; /* bytes of stderr kept on failure; default 8 KiB */
+};
+
+/* When its failed jobs run again, as far as their envelopes do not say. */
+struct retry_policy {
+    int64_t max_attempts; /* 0: not said */
+    bool has_backoff;
+    struct backoff backoff;
 };
 
 /* limits may be NULL: the defaults. The environment is read here. */
@@ -47,6 +56,17 @@ int handlers_add(struct handlers *hs, const char *spec, struct errbuf *eb);
 int handlers_add_with(struct handlers *hs, const char *type, const char *what,
                       const struct handler_limits *limits,
                       struct handler_keys *keys, struct errbuf *eb);
+
+/*
+ * Gives the table a policy: handlers that are added later have it if their
+ * keys name it, and if it is "default" if they name none. A second one of that
+ * name replaces it for those.
+ */
+void handlers_add_retry(struct handlers *hs, const char *name,
+                        const struct retry_policy *policy);
+
+/* Name of the i-th policy; NULL behind the last. */
+const char *handlers_retry_name(const struct handlers *hs, size_t i);
 
 /* Name of the i-th kind, "exec"; NULL behind the last. */
 const char *handlers_kind(unsigned i);
@@ -72,6 +92,14 @@ const char *handlers_pattern(const struct handlers *hs, size_t i);
 const struct handler *handlers_find(const struct handlers *hs,
                                     const char *type);
 const char *handler_pattern(const struct handler *h);
+
+/*
+ * After how many attempts d's job is dead, and how long it waits between them:
+ * as its envelope says, else its handler's policy, else as for any job. Any
+ * thread that owns d.
+ */
+int64_t handler_max_attempts(const struct delivery *d);
+void handler_backoff(const struct delivery *d, struct backoff *ret);
 
 /*
  * Runs d->handler for d->job and fills d->outcome, times excepted (verdict,

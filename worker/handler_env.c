@@ -100,7 +100,7 @@ static void add_job(struct env *e, const struct delivery *d,
     add(e, "BELT_JOB_TYPE=%s", job->type);
     add(e, "BELT_QUEUE=%s", d->queue);
     add(e, "BELT_ATTEMPT=%" PRId64, handler_instant(job->attempt, 1));
-    add(e, "BELT_MAX_ATTEMPTS=%" PRId64, job->max_attempts);
+    add(e, "BELT_MAX_ATTEMPTS=%" PRId64, handler_max_attempts(d));
     add(e, "BELT_RECOVERED=%u", job->recovered_count);
     add(e, "BELT_DEADLINE=%" PRId64 ".%03d", deadline_wall_ms / 1000,
         (int)(deadline_wall_ms % 1000));

@@ -385,7 +385,8 @@ static int belt_headers(struct call *c, int64_t deadline_wall_ms)
         rc = header(c, "Belt-Attempt: %" PRId64,
                     handler_instant(job->attempt, 1));
     if (rc == 0)
-        rc = header(c, "Belt-Max-Attempts: %" PRId64, job->max_attempts);
+        rc = header(c, "Belt-Max-Attempts: %" PRId64,
+                    handler_max_attempts(c->d));
     if (rc == 0)
         rc = header(c, "Belt-Deadline: %" PRId64 ".%03d",
                     deadline_wall_ms / 1000, (int)(deadline_wall_ms % 1000));

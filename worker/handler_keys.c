@@ -87,6 +87,14 @@ const char *handler_keys_name(unsigned i)
     return i < ROWS ? rows[i].name : NULL;
 }
 
+unsigned handler_keys_line(const struct handler_keys *k, const char *name)
+{
+    for (unsigned i = 0; i < ROWS; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return k->lines[i];
+    return 0;
+}
+
 bool handler_keys_is_list(unsigned i)
 {
     return rows[i].how == LIST;

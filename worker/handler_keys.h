@@ -49,6 +49,9 @@ void handler_keys_done(struct handler_keys *k);
 /* Name of the i-th row; NULL behind the last. */
 const char *handler_keys_name(unsigned i);
 
+/* Line of the key of that name; 0: it was not said. */
+unsigned handler_keys_line(const struct handler_keys *k, const char *name);
+
 /* Whether it may be given more than once. */
 bool handler_keys_is_list(unsigned i);
 

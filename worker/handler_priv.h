@@ -40,8 +40,9 @@ struct handler {
     handler_run_fn run;
     const struct handler_kind *kind;
     struct handler_limits limits;
-    struct handler_keys keys; /* owned */
-    void *state;              /* owned by the kind */
+    struct handler_keys keys;         /* owned */
+    const struct retry_policy *retry; /* lent by the table, or NULL */
+    void *state;                      /* owned by the kind */
 
     /* Of kinds that are processes. */
     struct isolation *isolation; /* owned; NULL: no key asks for any */

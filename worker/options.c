@@ -7,7 +7,7 @@
  * file and environment is collected, so that it can be mended in one go.
  * Handlers come last of all: they start from limits that may come behind.
  *
- * Thread: main, before all others.
+ * Thread: one at a time: main before all others, later that of a reload.
  */
 #include "worker/options.h"
 
@@ -18,7 +18,10 @@
 #include "common/base/mem.h"
 #include "common/job/cron_entry.h"
 #include "worker/config.h"
+#include "worker/queue_list.h"
 #include "worker/settings.h"
+
+enum { RETRIES_SHOWN = 64 }; /* policies among which one may be meant */
 
 void options_help(FILE *out)
 {
@@ -82,7 +85,7 @@ static const struct setting *find_flag(const char *arg, size_t len,
 static int read_flags(int argc, char **argv, struct settings *s, bool early,
                       bool *given, struct errbuf *eb)
 {
-    struct source from = {LAYER_FLAG, 0};
+    struct source from = {.layer = LAYER_FLAG};
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i], *value = NULL;
         const char *eq = strncmp(arg, "--", 2) == 0 ? strchr(arg, '=') : NULL;
@@ -110,7 +113,7 @@ static int read_flags(int argc, char **argv, struct settings *s, bool early,
 /* What a flag says already is not looked at. */
 static void read_environment(struct settings *s, const bool *given)
 {
-    struct source from = {LAYER_ENV, 0};
+    struct source from = {.layer = LAYER_ENV};
     const struct setting *row;
     for (unsigned i = 0; (row = settings_row(i)) != NULL; i++) {
         const char *value = NULL;
@@ -163,7 +166,7 @@ static int find_redis(struct settings *s, struct errbuf *eb)
     /* The texts were parsed when they were set: it is a variable. */
     int rc = url_resolve(text, NULL, url, eb);
     if (rc != 0) {
-        settings_wrong(s, (struct source){LAYER_ENV, 0}, eb);
+        settings_wrong(s, (struct source){.layer = LAYER_ENV}, eb);
         return 0;
     }
     if (s->password_file == NULL)
@@ -171,6 +174,75 @@ static int find_redis(struct settings *s, struct errbuf *eb)
     rc = url_resolve(text, s->password_file, url, eb);
     return blame(s, "--password-file", source_of(s, "--password-file"), rc, eb);
 }
+
+/* ---- queues ---- */
+
+static struct queue_spec *find_queue(struct worker_config *cfg,
+                                     const char *name)
+{
+    for (unsigned i = 0; i < cfg->queue_count; i++)
+        if (strcmp(cfg->queues[i].name, name) == 0)
+            return &cfg->queues[i];
+    return NULL;
+}
+
+/* Serves the queue of a section, or gives its weight to one of the list. */
+static int serve(struct settings *s, const struct queue_wish *w,
+                 struct errbuf *eb)
+{
+    struct worker_config *cfg = &s->o->config;
+    struct queue_spec *q = find_queue(cfg, w->name);
+    char text[PLACE_MAX];
+    if (q == NULL)
+        return queue_list_put(cfg, w->name, w->pattern, w->weight, eb);
+    if (w->weight == 0)
+        return 0;
+    if (q->weighed)
+        return errbuf_set(
+            eb, ERR_INVALID, "weight: %s says it already",
+            settings_place(s, source_of(s, "--queues"), w->from.file, text));
+    q->weight = (unsigned)w->weight;
+    q->weighed = cfg->weighted = true;
+    return 0;
+}
+
+static void keep_bounds(struct worker_config *cfg, const struct queue_wish *w)
+{
+    struct queue_config q = {.said = false};
+    for (int i = 0; i < QUEUE_BOUNDS; i++) {
+        q.bounds[i] = w->bounds[i];
+        q.said = q.said || q.bounds[i] != QUEUE_BOUND_UNSAID;
+    }
+    if (!q.said)
+        return;
+    memcpy(q.name, w->name, strlen(w->name) + 1);
+    cfg->bounds =
+        mem_resize(cfg->bounds, (cfg->bound_count + 1) * sizeof(*cfg->bounds));
+    cfg->bounds[cfg->bound_count++] = q;
+}
+
+/*
+ * What the sections of queues say. Whom flags or the environment tell its
+ * queues serves those; else those of the list come first, if the file has one.
+ */
+static void read_queues(struct settings *s)
+{
+    enum layer list = source_of(s, "--queues").layer;
+    if (list == LAYER_DEFAULT && s->queue_count > 0)
+        s->o->config.queue_count = 0;
+    for (size_t i = 0; i < s->queue_count; i++) {
+        const struct queue_wish *w = &s->queues[i];
+        struct errbuf eb;
+        int rc = list <= LAYER_FILE ? serve(s, w, &eb) : 0;
+        keep_bounds(&s->o->config, w);
+        if (rc != 0) {
+            (void)errbuf_wrap(&eb, rc, "queue \"%s\"", w->name);
+            settings_wrong(s, w->from, &eb);
+        }
+    }
+}
+
+/* ---- handlers ---- */
 
 static int add_dirs(struct settings *s, enum layer layer, struct errbuf *eb)
 {
@@ -184,12 +256,57 @@ static int add_dirs(struct settings *s, enum layer layer, struct errbuf *eb)
     return 0;
 }
 
+/* Two files may say the same. */
+static int check_twice(const struct settings *s, const struct handler_wish *w,
+                       struct errbuf *eb)
+{
+    char text[PLACE_MAX];
+    for (const struct handler_wish *other = s->handlers;
+         w->from.layer == LAYER_FILE && other < w; other++) {
+        if (other->from.layer == LAYER_FILE &&
+            strcmp(other->type, w->type) == 0)
+            return errbuf_set(
+                eb, ERR_INVALID, "handler %s: there is one for it already, %s",
+                w->type, settings_place(s, other->from, w->from.file, text));
+    }
+    return 0;
+}
+
+/* Whether there is the policy that a handler names; blames its line if not. */
+static bool has_policy(struct settings *s, struct handler_wish *w)
+{
+    const char *names[RETRIES_SHOWN], *name = w->keys.retry, *near;
+    struct source from = w->from;
+    struct errbuf eb;
+    unsigned n = 0;
+    if (name == NULL)
+        return true;
+    for (size_t i = 0; i < s->retry_count; i++) {
+        if (strcmp(s->retries[i].name, name) == 0)
+            return true;
+        if (n < RETRIES_SHOWN)
+            names[n++] = s->retries[i].name;
+    }
+    near = text_nearest(name, names, n);
+    (void)errbuf_set(&eb, ERR_INVALID, "retry: no policy \"%s\"%s%s%s", name,
+                     near != NULL ? ", did you mean " : "",
+                     near != NULL ? near : "", near != NULL ? "?" : "");
+    from.line = handler_keys_line(&w->keys, "retry");
+    settings_wrong(s, from, &eb);
+    return false;
+}
+
 static int add_wish(struct settings *s, struct handler_wish *w,
                     struct errbuf *eb)
 {
     struct handler_limits limits = w->limits, all = s->o->limits;
     if (w->type == NULL)
         return handlers_add(s->o->handlers, w->what, eb);
+    int rc = check_twice(s, w, eb);
+    if (rc != 0)
+        return rc;
+    if (!has_policy(s, w))
+        return 0;
     if (limits.timeout_ms < 0)
         limits.timeout_ms = all.timeout_ms;
     if (limits.kill_after_ms < 0)
@@ -200,8 +317,8 @@ static int add_wish(struct settings *s, struct handler_wish *w,
         limits.result_max = all.result_max;
     if (limits.stderr_max == SIZE_MAX)
         limits.stderr_max = all.stderr_max;
-    int rc = handlers_add_with(s->o->handlers, w->type, w->what, &limits,
-                               &w->keys, eb);
+    rc = handlers_add_with(s->o->handlers, w->type, w->what, &limits, &w->keys,
+                           eb);
     if (rc != 0 && w->keys.wrong_line > 0)
         w->from.line = w->keys.wrong_line;
     return rc;
@@ -225,6 +342,9 @@ static int build_handlers(struct settings *s, struct errbuf *eb)
     struct options *o = s->o;
     o->handlers = handlers_new(&o->limits);
     o->config.handlers = o->handlers;
+    for (size_t i = 0; i < s->retry_count; i++)
+        handlers_add_retry(o->handlers, s->retries[i].name,
+                           &s->retries[i].policy);
     int rc = add_layer(s, LAYER_FILE, eb);
     handlers_override(o->handlers);
     if (rc == 0)
@@ -237,7 +357,7 @@ static int build_handlers(struct settings *s, struct errbuf *eb)
                     s->config != NULL ? ", or name them here" : "");
     if (s->config == NULL)
         return rc;
-    settings_wrong(s, (struct source){LAYER_FILE, 0}, eb);
+    settings_wrong(s, (struct source){.layer = LAYER_FILE}, eb);
     return 0;
 }
 
@@ -260,11 +380,13 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
     int rc = read_flags(argc, argv, &s, true, given, eb);
     if (rc == 0 && !ret->help && !ret->version) {
         if (s.config != NULL)
-            config_read(&s, s.config);
+            config_read(&s);
         read_environment(&s, given);
         rc = read_flags(argc, argv, &s, false, given, eb);
         if (rc == 0)
             rc = find_redis(&s, eb);
+        if (rc == 0)
+            read_queues(&s);
         if (rc == 0)
             rc = build_handlers(&s, eb);
         if (rc == 0)
@@ -277,6 +399,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
 void options_done(struct options *o)
 {
     free(o->config.queues);
+    free(o->config.bounds);
     for (unsigned i = 0; i < o->config.cron_count; i++)
         cron_entry_free(o->config.crons[i].entry);
     free(o->config.crons);

@@ -120,8 +120,7 @@ static int64_t retry_delay(const struct slot *s, int64_t attempt)
     if (asked_ms >= 0)
         return asked_ms < JOB_DURATION_MAX_MS ? asked_ms : JOB_DURATION_MAX_MS;
     double jitter = (double)random_below(1 << 20) / (1 << 20);
-    if (backoff_parse(s->d->job->backoff, &policy, NULL) != 0)
-        (void)backoff_parse((struct json_span){0}, &policy, NULL);
+    handler_backoff(s->d, &policy);
     return backoff_delay(&policy, attempt, jitter);
 }
 
@@ -173,7 +172,7 @@ static void fail(struct work *w, struct slot *s)
     int64_t attempt = job->attempt + (is_attempt(o) ? 1 : 0);
     int64_t crashes = job->crashes + (o->crashed ? 1 : 0);
     bool expired = o->verdict == VERDICT_EXPIRE;
-    if (o->verdict == VERDICT_RETRY && attempt < job->max_attempts &&
+    if (o->verdict == VERDICT_RETRY && attempt < handler_max_attempts(s->d) &&
         (!o->crashed || crashes < CRASHES_MAX)) {
         int64_t delay = retry_delay(s, attempt);
         add_failed(w, s, SETTLE_RETRY, delay, attempt, crashes);

@@ -4,7 +4,7 @@
  * Defaults are set through the same functions as all other values, so that
  * what --help shows is what holds.
  *
- * Thread: main, before all others.
+ * Thread: one at a time, which reads the configuration.
  */
 #include "worker/settings.h"
 
@@ -296,6 +296,7 @@ static int set_version(struct settings *s, const char *value, struct errbuf *eb)
     }
 #define IN_NO_FILE .section = NULL
 #define IN_WORKER .section = "worker"
+#define IN_LIMITS .section = "limits"
 #define IN_REDIS .section = "redis"
 
 static const struct setting rows[] = {
@@ -322,26 +323,26 @@ static const struct setting rows[] = {
     ROW("--lease", "D", set_lease,
         "how long it may be silent before its jobs are given to others",
         IN_WORKER, .def = "15s"),
-    ROW("--timeout", "D", set_timeout, "of one attempt", IN_WORKER,
+    ROW("--timeout", "D", set_timeout, "of one attempt", IN_LIMITS,
         .def = "30m", .per_handler = true),
     ROW("--kill-after", "D", set_kill_after, "from TERM to KILL of a handler",
-        IN_WORKER, .def = "10s", .per_handler = true),
+        IN_LIMITS, .def = "10s", .per_handler = true),
     ROW("--cancel-kill-after", "D", set_cancel_kill_after,
-        "the same, of a job that was cancelled", IN_WORKER, .def = "500ms",
+        "the same, of a job that was cancelled", IN_LIMITS, .def = "500ms",
         .per_handler = true),
     ROW("--drain-timeout", "D", set_drain_timeout,
-        "how long running jobs may go on after TERM", IN_WORKER, .def = "30s"),
+        "how long running jobs may go on after TERM", IN_LIMITS, .def = "30s"),
     ROW("--max-window", "N", set_max_window, "jobs held, running and waiting",
-        IN_WORKER, .def = "10000"),
+        IN_LIMITS, .def = "10000"),
     ROW("--max-window-bytes", "SIZE", set_max_window_bytes,
-        "bytes of jobs held", IN_WORKER, .def = "64m"),
-    ROW("--max-bytes", "SIZE", set_max_job_bytes, "of one envelope", IN_WORKER,
+        "bytes of jobs held", IN_LIMITS, .def = "64m"),
+    ROW("--max-bytes", "SIZE", set_max_job_bytes, "of one envelope", IN_LIMITS,
         .def = "1m"),
-    ROW("--max-result", "SIZE", set_result_max, "of one result", IN_WORKER,
+    ROW("--max-result", "SIZE", set_result_max, "of one result", IN_LIMITS,
         .def = "64k", .per_handler = true),
     ROW("--max-recoveries", "N", set_max_recoveries,
         "dead workers within three days that make a job dead, 0: never",
-        IN_WORKER, .def = "3"),
+        IN_LIMITS, .def = "3"),
     ROW("--delivery", "MODE", set_delivery, "at-least-once or at-most-once",
         IN_WORKER, .def = "at-least-once"),
     ROW("--fence", NULL, set_fence, "every job has a BELT_FENCE", IN_WORKER),
@@ -372,7 +373,7 @@ void settings_init(struct settings *s, struct options *o)
     o->config.queues = mem_new(QUEUES_MAX * sizeof(*o->config.queues));
     o->limits.stderr_max = 8 * 1024;
     for (unsigned i = 0; i < ROWS; i++) {
-        struct source def = {LAYER_DEFAULT, 0};
+        struct source def = {.layer = LAYER_DEFAULT};
         struct errbuf eb;
         int rc = rows[i].def != NULL
                      ? settings_set(s, &rows[i], rows[i].def, def, &eb)
@@ -392,6 +393,15 @@ void settings_done(struct settings *s)
         handler_keys_done(&s->handlers[i].keys);
     }
     free(s->handlers);
+    for (size_t i = 0; i < s->retry_count; i++)
+        free(s->retries[i].name);
+    free(s->retries);
+    for (size_t i = 0; i < s->queue_count; i++)
+        free(s->queues[i].name);
+    free(s->queues);
+    for (unsigned i = 0; i < s->file_count; i++)
+        free(s->files[i]);
+    free(s->files);
     replace_text(&s->config, NULL);
     replace_text(&s->url, NULL);
     replace_text(&s->password_file, NULL);
@@ -430,24 +440,63 @@ void settings_wish(struct settings *s, struct handler_wish wish)
     s->handlers[s->handler_count++] = wish;
 }
 
+void settings_retry(struct settings *s, struct retry_wish wish)
+{
+    s->retries = mem_resize(s->retries, (s->retry_count + 1) * sizeof(wish));
+    s->retries[s->retry_count++] = wish;
+}
+
+void settings_queue(struct settings *s, struct queue_wish wish)
+{
+    s->queues = mem_resize(s->queues, (s->queue_count + 1) * sizeof(wish));
+    s->queues[s->queue_count++] = wish;
+}
+
+unsigned settings_file(struct settings *s, const char *name)
+{
+    s->files = mem_resize(s->files, (s->file_count + 1) * sizeof(char *));
+    s->files[s->file_count] = mem_strdup(name);
+    return s->file_count++;
+}
+
+const char *settings_place(const struct settings *s, struct source at,
+                           unsigned file, char out[PLACE_MAX])
+{
+    if (at.file == file)
+        (void)snprintf(out, PLACE_MAX, "line %u", at.line);
+    else
+        (void)snprintf(out, PLACE_MAX, "%s:%u", s->files[at.file], at.line);
+    return out;
+}
+
+/* Whether the i-th thing that is wrong stands behind that place. */
+static bool is_behind(const struct settings *s, unsigned i, unsigned file,
+                      unsigned line)
+{
+    return s->wrong[i].file != file ? s->wrong[i].file > file
+                                    : s->wrong[i].line > line;
+}
+
 void settings_wrong(struct settings *s, struct source from,
                     const struct errbuf *eb)
 {
-    unsigned line = from.layer == LAYER_FILE ? from.line : UINT_MAX;
+    bool of_file = from.layer == LAYER_FILE;
+    unsigned file = of_file ? from.file : UINT_MAX, line = from.line;
     unsigned at = s->wrong_count++;
     struct buf text = {0};
     if (at >= WRONG_MAX)
         return;
     /* One line each, whatever the values hold. */
-    if (from.layer == LAYER_FILE)
-        safe_append(&text, s->config, strlen(s->config));
-    if (from.layer == LAYER_FILE && line > 0)
+    if (of_file)
+        safe_append(&text, s->files[file], strlen(s->files[file]));
+    if (of_file && line > 0)
         buf_printf(&text, ":%u", line);
-    if (from.layer == LAYER_FILE)
+    if (of_file)
         buf_str(&text, ": ");
     safe_append(&text, eb->text, strlen(eb->text));
-    for (; at > 0 && s->wrong[at - 1].line > line; at--)
+    for (; at > 0 && is_behind(s, at - 1, file, line); at--)
         s->wrong[at] = s->wrong[at - 1];
+    s->wrong[at].file = file;
     s->wrong[at].line = line;
     s->wrong[at].text = buf_take(&text);
 }

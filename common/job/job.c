@@ -149,8 +149,10 @@ int job_read(const char *text, size_t len, struct job *job, unsigned *ret_has,
     memset(job, 0, offsetof(struct job, recovered_ms));
     job->id[0] = job->type[0] = job->traceparent[0] = '\0';
     job->payload = (struct json_span){.p = "null", .len = 4};
-    job->max_attempts = JOB_MAX_ATTEMPTS_DEFAULT;
     int rc = json_scan_object(text, len, on_member, &r, eb);
+    job->says_attempts = job->max_attempts > 0;
+    if (!job->says_attempts)
+        job->max_attempts = JOB_MAX_ATTEMPTS_DEFAULT;
     if (rc == 0 && ret_has != NULL)
         *ret_has = r.has;
     return rc;

@@ -36,7 +36,8 @@ struct job {
 
     int64_t created_at_ms; /* 0: unknown */
     int64_t attempt;       /* attempts already made */
-    int64_t max_attempts;
+    int64_t max_attempts;  /* the default unless says_attempts */
+    bool says_attempts;
     int64_t timeout_ms;    /* 0: the handler's */
     int64_t expires_at_ms; /* 0: never; not to be started at or after it */
     int64_t at_ms;         /* 0: at once; not to be started before it */

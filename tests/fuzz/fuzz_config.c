@@ -161,7 +161,7 @@ static void read_text(struct settings *s, struct options *o, const char *text,
     *o = (struct options){0};
     settings_init(s, o);
     s->config = mem_strdup("FILE");
-    config_read(s, write_file(text, size));
+    config_read_file(s, write_file(text, size), "FILE");
 }
 
 /* A good file with something behind it that does not end is not good. */

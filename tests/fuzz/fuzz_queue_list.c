@@ -26,7 +26,8 @@ static void check(const struct worker_config *cfg)
         assert(n >= 1 && n <= NAME_MAX_LEN);
         assert(q->pattern != text_is_name(q->name, n));
         assert(q->weight >= 1 && q->weight <= 1000);
-        assert(q->weight == 1 || cfg->weighted);
+        assert(q->weight == 1 || q->weighed);
+        assert(!q->weighed || cfg->weighted);
         for (unsigned k = 0; k < i; k++)
             assert(strcmp(cfg->queues[k].name, q->name) != 0);
     }
@@ -40,7 +41,7 @@ static void check_again(const struct worker_config *cfg)
 
     for (unsigned i = 0; i < cfg->queue_count; i++) {
         buf_printf(&text, "%s%s", i > 0 ? "," : "", cfg->queues[i].name);
-        if (cfg->weighted)
+        if (cfg->queues[i].weighed)
             buf_printf(&text, ":%u", cfg->queues[i].weight);
     }
     int rc = queue_list_add(&again, text.data, NULL);

@@ -307,7 +307,7 @@ static void example_has_every_key(void **state)
             p[4] = ' ';
     settings_init(&s, &o);
     s.config = mem_strdup(conf_file(c, "belt.conf", text));
-    config_read(&s, s.config);
+    config_read(&s);
     if (s.wrong_count > 0)
         fail_msg("%s", s.wrong[0].text);
     for (unsigned i = 0; (row = settings_row(i)) != NULL; i++)

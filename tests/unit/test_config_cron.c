@@ -69,7 +69,7 @@ static void what_is_wrong_is_said_by_line(void **state)
          "FILE:4: spec: line 3 says it already\n"},
         {"cron 'n' { spec = '@daily' type = t }\n"
          "cron 'n' { spec = '@daily' type = t }\n",
-         "FILE:3: cron \"n\": there is one of this name already\n"},
+         "FILE:3: cron \"n\": there is one of this name already, line 2\n"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct conf *c = *state;
