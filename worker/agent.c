@@ -92,6 +92,8 @@ static void take_outcome(struct agent *a, struct delivery *d, int64_t now_us)
     }
     if (d->outcome.verdict != VERDICT_NONE)
         window_done(&a->window, d->outcome.run_us, now_us);
+    if (d->log != NULL)
+        lane_log_ended(d->lane, d);
     lane_judge_cancelled(d->lane, d);
     enum verdict v = d->outcome.verdict;
     ledger_set_state(&d->lane->ledger, s,
@@ -106,6 +108,8 @@ static void take_note(struct agent *a, const struct note *n, int64_t now_us)
 {
     if (n->kind == NOTE_ENDED)
         take_outcome(a, n->d, now_us);
+    else if (n->d->slot != NULL && n->kind == NOTE_LOG)
+        lane_note_log(n->d->lane, n->d);
     else if (n->d->slot != NULL)
         lane_note(n->d->lane, n->d, n->kind);
 }

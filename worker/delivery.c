@@ -45,10 +45,13 @@ void delivery_free(struct delivery *d)
         return;
     if (d->noted)
         LIST_REMOVE(d, by);
+    if (d->logging)
+        LIST_REMOVE(d, by_log);
     if (d->progress != NULL)
         mutex_done(&d->progress->mu);
     free(d->progress);
     pushes_free(d->pushes);
+    run_log_free(d->log);
     job_free(d->job);
     buf_done(&d->outcome.message);
     buf_done(&d->outcome.result);

@@ -10,6 +10,7 @@
 #include "common/base/err.h"
 #include "common/base/thread.h"
 #include "common/job/job.h"
+#include "worker/run_log.h"
 
 /*
  * One delivery of a job to this worker: what travels through the channels.
@@ -58,7 +59,13 @@ struct outcome {
 };
 
 /* What goes through the outcomes channel, oldest first; the end is the last. */
-enum note_kind { NOTE_STARTED, NOTE_PROGRESS, NOTE_ENDED, NOTE_KINDS };
+enum note_kind {
+    NOTE_STARTED,
+    NOTE_PROGRESS,
+    NOTE_LOG,
+    NOTE_ENDED,
+    NOTE_KINDS
+};
 
 struct note {
     enum note_kind kind;
@@ -114,15 +121,20 @@ struct delivery {
     struct pool *pool;             /* borrowed: whose thread runs it */
     struct note notes[NOTE_KINDS]; /* filled in when they are sent */
     struct progress *progress; /* owned; made by its thread before the note */
+    struct run_log *log;       /* owned; the same */
+    int64_t ahead_ms;          /* Redis' clock less ours, for the log */
 
     /* Loop thread only. */
     struct lane *lane;
-    struct slot *slot;       /* NULL: dropped by its lane */
-    bool noted;              /* its lane has news of it to tell */
-    bool news[NOTE_KINDS];   /* which */
-    bool started;            /* it was told that it did */
-    int64_t told_ms;         /* when progress was told last; 0: never */
-    LIST_ENTRY(delivery) by; /* of the lane's noted */
+    struct slot *slot;           /* NULL: dropped by its lane */
+    bool noted;                  /* its lane has news of it to tell */
+    bool news[NOTE_KINDS];       /* which */
+    bool started;                /* it was told that it did */
+    int64_t told_ms;             /* when progress was told last; 0: never */
+    LIST_ENTRY(delivery) by;     /* of the lane's noted */
+    bool logging;                /* its lane has lines of it to tell */
+    int64_t logged_ms;           /* when some were told last; 0: never */
+    LIST_ENTRY(delivery) by_log; /* of the lane's logging */
 };
 LIST_HEAD(delivery_list, delivery);
 

@@ -143,8 +143,9 @@ static int on_log(struct wishes *c, const struct message *m)
     if (text == NULL)
         return ERR_INVALID;
     if (++c->logged <= LINES_LOGGED)
-        pool_log(c->d, level, "log", text,
-                 n < MESSAGE_LOGGED ? n : MESSAGE_LOGGED);
+        pool_log_own(c->d, level, "log", text,
+                     n < MESSAGE_LOGGED ? n : MESSAGE_LOGGED);
+    pool_keep(c->d, level, "log", text, n, false);
     free(text);
     return 0;
 }

@@ -6,20 +6,16 @@
 #include <stdint.h>
 
 #include "common/base/buf.h"
-#include "worker/handler_priv.h"
+#include "worker/handler_lines.h"
 
 /*
  * Turns the stderr of one run into log lines with the job's id, and keeps its
  * tail. Pool thread.
  */
 struct stderr_log {
-    struct delivery *d; /* borrowed */
-    struct buf tail;    /* the last bytes; the owner takes or frees it */
+    struct run_lines lines;
+    struct buf tail; /* the last bytes; the owner takes or frees it */
     size_t tail_max;
-    int64_t lines; /* ended so far */
-    bool in_line;
-    size_t len;
-    char line[4096]; /* the line that has not ended; longer ones are cut */
 };
 
 void stderr_log_init(struct stderr_log *s, struct delivery *d);

@@ -86,6 +86,8 @@ static void judge(struct lane *lane, struct slot *s)
     d->lane = lane;
     d->fence = cfg->fence ? s->fence : 0;
     d->tell_start = tells_start(lane, d->job);
+    if (d->job->keep_ms > 0)
+        d->ahead_ms = lane_now_ms(lane) - clock_wall_ms();
     d->good_until_ms = lane->good_until_ms;
     d->envelope_max = cfg->max_job_bytes;
     memcpy(d->queue, lane->keys.queue, sizeof(d->queue));

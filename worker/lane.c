@@ -75,6 +75,7 @@ struct lane *lane_new(struct agent *a, const struct queue_spec *q,
     lane->weight = q->weight;
     keys_init(&lane->keys, a->cfg->ns, q->name);
     ledger_init(&lane->ledger);
+    lane_logs_init(&lane->logs);
     lane->renew_timer = event_new(a->base, -1, 0, on_renew_timer, lane);
     lane->promote_timer = event_new(a->base, -1, 0, on_promote_timer, lane);
     lane->reap_timer = event_new(a->base, -1, 0, on_reap_timer, lane);
@@ -306,6 +307,7 @@ static void on_rebound(void *arg, int err, const struct reply *r)
              F_STR("lane", lane->id), F_INT("jobs", (int64_t)count));
     lane->cancelling.told = CANCEL_UNTOLD; /* what was fetched is unheard */
     lane_adopt(lane, r, settles, count);
+    lane_log_again(lane);
     lane_note_again(lane);
     start_work(lane);
 }

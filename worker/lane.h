@@ -8,6 +8,7 @@
 #include "worker/agent_priv.h"
 #include "worker/histogram.h"
 #include "worker/ledger.h"
+#include "worker/logs.h"
 #include "worker/marks.h"
 
 /*
@@ -76,8 +77,9 @@ struct lane {
     struct batch *unacked, *unacked_last; /* owned, oldest first */
     struct cancelling cancelling;
     struct delivery_list noted; /* news of them are to be told */
-    uint64_t front_number;      /* of the slot that others wait behind */
-    int64_t front_since_us;     /* since when it is that one */
+    struct lane_logs logs;
+    uint64_t front_number;  /* of the slot that others wait behind */
+    int64_t front_since_us; /* since when it is that one */
 
     unsigned fetches;       /* under way */
     unsigned fetching_n;    /* jobs they may bring */

@@ -40,10 +40,10 @@ static struct news *begin(struct work *w, const struct slot *s,
     if (job->keep_ms <= 0)
         return NULL;
     if (w->keeps == NULL) {
-        w->keeps = mem_new(w->max * sizeof(*w->keeps));
+        w->keeps = mem_new(2 * w->max * sizeof(*w->keeps));
         w->news = mem_new(w->max * sizeof(*w->news));
     }
-    struct news *n = &w->news[w->call.keep_count];
+    struct news *n = &w->news[w->news_count++];
     say_text(n, "state", state);
     say_text(n, "type", job->type);
     say_text(n, "worker", w->lane->agent->id);
@@ -73,6 +73,14 @@ static void finish(struct work *w, const struct slot *s, struct news *n,
                                                           .publish = publish,
                                                           .fields = n->fields,
                                                           .field_count = n->n};
+}
+
+/* The log goes when its news go. */
+static void finish_log(struct work *w, const struct slot *s)
+{
+    if (may_have_log(s->d))
+        w->keeps[w->call.keep_count++] = (struct settle_keep){
+            .id = s->d->job->id, .log = true, .ttl_ms = s->d->job->keep_ms};
 }
 
 void work_tell_wait(struct work *w, const struct slot *s, const char *state,
@@ -132,4 +140,5 @@ void work_tell_end(struct work *w, const struct slot *s, const char *state,
     if (o->exit_status >= 0 || done)
         say_number(n, "exit", o->exit_status >= 0 ? o->exit_status : 0);
     finish(w, s, n, job->keep_ms, state);
+    finish_log(w, s);
 }

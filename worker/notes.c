@@ -63,6 +63,7 @@ void lane_forget_notes(struct lane *lane)
 {
     while (!LIST_EMPTY(&lane->noted))
         forget(LIST_FIRST(&lane->noted));
+    lane_forget_logs(lane);
     (void)event_del(lane->note_timer);
 }
 
@@ -170,6 +171,7 @@ void lane_send_notes(struct lane *lane)
 {
     while (!LIST_EMPTY(&lane->noted) && send_some(lane))
         continue;
+    lane_send_logs(lane); /* behind the news that their jobs started */
 }
 
 void on_note_timer(evutil_socket_t fd, short what, void *arg)

@@ -235,11 +235,16 @@ static size_t cut(const char *text, size_t max)
     return n;
 }
 
+bool pool_keeps(const struct delivery *d)
+{
+    return d->pool != NULL && d->job->keep_ms > 0;
+}
+
 void pool_progress(struct delivery *d, double percent, const char *message)
 {
     struct progress *g = d->progress;
 
-    if (d->pool == NULL || d->job->keep_ms <= 0)
+    if (!pool_keeps(d))
         return;
     if (g == NULL) {
         g = d->progress = mem_new(sizeof(*g));
@@ -270,8 +275,26 @@ void pool_take_progress(struct delivery *d, double *ret_percent,
     mutex_unlock(&g->mu);
 }
 
+void pool_keep(struct delivery *d, enum log_level level, const char *source,
+               const char *text, size_t n, bool more)
+{
+    if (!pool_keeps(d))
+        return;
+    if (d->log == NULL)
+        d->log = run_log_new(d->job->attempt + 1, d->ahead_ms);
+    if (run_log_add(d->log, level, source, text, n, more))
+        send_note(d->pool, d, NOTE_LOG);
+}
+
 void pool_log(struct delivery *d, enum log_level level, const char *source,
               const char *text, size_t n)
+{
+    pool_log_own(d, level, source, text, n);
+    pool_keep(d, level, source, text, n, false);
+}
+
+void pool_log_own(const struct delivery *d, enum log_level level,
+                  const char *source, const char *text, size_t n)
 {
     LOG_AT(level, source, F_STR("job", d->job->id), F_STR("type", d->job->type),
            F_STR("queue", d->queue), F_MEM("message", text, n));

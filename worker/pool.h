@@ -16,7 +16,8 @@
  *     loop ── jobs: deliveries ──► pool threads ── outcomes: notes ──► loop
  *
  * NOTE_ENDED hands a delivery back. Before it came NOTE_STARTED, if the
- * delivery has tell_start, and any number of NOTE_PROGRESS, one at a time.
+ * delivery has tell_start, and any number of NOTE_PROGRESS and NOTE_LOG, one
+ * of each at a time.
  *
  * After each send to outcomes a thread writes to wake_fd unless a wake is
  * already on its way (coalesced), so that the loop may sleep in epoll.
@@ -72,12 +73,21 @@ void pool_cancel(struct pool *p, struct delivery *d, enum cancel why);
 void pool_progress(struct delivery *d, double percent, const char *message);
 
 /*
- * Logs a line that a run of d wrote, tagged with the job. For the handler of
- * d, in its thread, which bounds how many come; source is a constant that says
- * where it was written: "stderr", "log".
+ * Logs a line that a run of d wrote, tagged with the job, in the worker's own
+ * log and in the one that is kept of the job. For the handler of d, in its
+ * thread, which bounds how many come; source is a constant that says where it
+ * was written: "stderr", "log". The other two do one of both: pool_keep has a
+ * bound of its own, takes any bytes, and says with more that the line goes on
+ * in the next piece (a last one may not have ended). pool_keeps: whether there
+ * is any use in it.
  */
 void pool_log(struct delivery *d, enum log_level level, const char *source,
               const char *text, size_t n);
+void pool_log_own(const struct delivery *d, enum log_level level,
+                  const char *source, const char *text, size_t n);
+void pool_keep(struct delivery *d, enum log_level level, const char *source,
+               const char *text, size_t n, bool more);
+bool pool_keeps(const struct delivery *d);
 
 /*
  * The same as the loop gets it, once NOTE_PROGRESS has come: copies it, and

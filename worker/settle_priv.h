@@ -33,7 +33,8 @@ struct work {
     struct buf *envelopes; /* one for each add */
     unsigned add_room;
     struct settle_keep *keeps;
-    struct news *news; /* one for each keep */
+    struct news *news; /* of those that are no log */
+    unsigned news_count;
     struct settle_unlock *unlocks;
     struct unique *locks; /* one for each unlock */
     const char **marks;

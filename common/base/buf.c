@@ -103,6 +103,29 @@ void buf_json_string(struct buf *b, const char *s, size_t n)
     buf_char(b, '"');
 }
 
+void buf_base64(struct buf *b, const char *s, size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "abcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *p = (const unsigned char *)s;
+
+    buf_reserve(b, (n + 2) / 3 * 4);
+    for (; n >= 3; p += 3, n -= 3) {
+        const char four[] = {
+            digits[p[0] >> 2], digits[(p[0] & 3) << 4 | p[1] >> 4],
+            digits[(p[1] & 15) << 2 | p[2] >> 6], digits[p[2] & 63]};
+        buf_append(b, four, sizeof(four));
+    }
+    if (n > 0) {
+        const unsigned second = n > 1 ? p[1] : 0;
+        char four[] = {digits[p[0] >> 2], digits[(p[0] & 3) << 4 | second >> 4],
+                       '=', '='};
+        if (n > 1)
+            four[2] = digits[(second & 15) << 2];
+        buf_append(b, four, sizeof(four));
+    }
+}
+
 char *buf_take(struct buf *b)
 {
     buf_reserve(b, 0);

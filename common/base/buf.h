@@ -31,6 +31,9 @@ void buf_printf(struct buf *b, const char *fmt, ...)
  */
 void buf_json_string(struct buf *b, const char *s, size_t n);
 
+/* Appends s in base64 (RFC 4648), padded. */
+void buf_base64(struct buf *b, const char *s, size_t n);
+
 /* Returns the bytes, owned by the caller, and leaves the buffer empty. */
 char *buf_take(struct buf *b);
 

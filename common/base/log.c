@@ -40,6 +40,11 @@ void log_setup(enum log_level least, enum log_format format)
     line_format = format;
 }
 
+const char *log_level_name(enum log_level level)
+{
+    return level_names[level];
+}
+
 static int find(const char *s, const char *const *names, int n)
 {
     for (int i = 0; i < n; i++)

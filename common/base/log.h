@@ -57,6 +57,8 @@ struct log_field {
 
 /* Before any other thread starts. Defaults: LOG_LVL_INFO, LOG_LOGFMT. */
 void log_setup(enum log_level least, enum log_format format);
+/* Lends its name. */
+const char *log_level_name(enum log_level level);
 /* "debug" "info" "warn" "error"; "logfmt" "json". */
 int log_level_parse(const char *s, enum log_level *ret, struct errbuf *eb);
 int log_format_parse(const char *s, enum log_format *ret, struct errbuf *eb);

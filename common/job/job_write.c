@@ -411,29 +411,6 @@ int job_complete_follower(const char *raw, size_t len, const char *queue,
     return complete(raw, len, &c, out, NULL, eb);
 }
 
-static void put_base64(struct buf *out, const char *raw, size_t len)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                 "abcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *p = (const unsigned char *)raw;
-
-    buf_reserve(out, (len + 2) / 3 * 4);
-    for (; len >= 3; p += 3, len -= 3) {
-        const char four[] = {
-            digits[p[0] >> 2], digits[(p[0] & 3) << 4 | p[1] >> 4],
-            digits[(p[1] & 15) << 2 | p[2] >> 6], digits[p[2] & 63]};
-        buf_append(out, four, sizeof(four));
-    }
-    if (len > 0) {
-        const unsigned second = len > 1 ? p[1] : 0;
-        char four[] = {digits[p[0] >> 2], digits[(p[0] & 3) << 4 | second >> 4],
-                       '=', '='};
-        if (len > 1)
-            four[2] = digits[(second & 15) << 2];
-        buf_append(out, four, sizeof(four));
-    }
-}
-
 void job_build_invalid(const char *raw, size_t len, size_t raw_max,
                        const char *why, int64_t now_ms, struct buf *out)
 {
@@ -449,7 +426,7 @@ void job_build_invalid(const char *raw, size_t len, size_t raw_max,
     buf_json_string(out, why, strlen(why));
     put_int(out, "at", now_ms);
     buf_str(out, "},\"raw\":\"");
-    put_base64(out, raw, kept);
+    buf_base64(out, raw, kept);
     buf_char(out, '"');
     if (kept < len)
         put_int(out, "raw_bytes", (int64_t)len);

@@ -2,8 +2,8 @@
 -- KEYS 1 active (list)  2 leases (zset)  3 retry (zset)  4 dead (zset)
 --      5 config (hash)  6 stats (hash)  7 stats of the minute
 --      8 lanes (hash)  9 ready (list)  10 scheduled (zset)  11 outbox (list)
---      12 cancelled (zset)  13... hashes of kept jobs, one for each "keep",
---      then locks, one for each "unlock"
+--      12 cancelled (zset)  13... hashes of kept jobs, or their logs (list),
+--      one for each "keep", then locks, one for each "unlock"
 -- ARGV 1 lane id
 --      2 c: how many jobs from the front are settled cumulatively
 --      3 reference of the last of them, "" if c is 0
@@ -12,7 +12,8 @@
 --      8 u: number of unlocks             9 m: number of marks
 --      s references; a times (where, delay in ms, envelope), where is "retry",
 --      "dead", "scheduled", "ready" or "outbox"; k times (ttl in ms, state to
---      be published or "", number of fields and values, those...); u times the
+--      be published or "", number of fields and values, those..., or 0 of a
+--      log, which expires when its news do); u times the
 --      id that holds the lock; m times an id that goes from cancelled; x times
 --      (counter, n)
 -- A reference is "v" and the bytes of the job, or, above 1 KiB, "s", the
@@ -92,7 +93,7 @@ end
 
 redis.call('ZREM', leases, '') -- harmless: from here on maxmemory allows us
 if not redis.call('ZSCORE', leases, ARGV[1]) then return { 'FENCED' } end
-if math.max(c, s, a, k, u, m) > 1000 then
+if math.max(c, s, a, k / 2, u, m) > 1000 then
   return redis.error_reply('ERR settle takes at most 1000 jobs')
 end
 if c > 0 then
@@ -134,8 +135,9 @@ local dead_bytes, deaths = 0, 0
 i = i + 3 * a
 for j = 1, k do
   local key, n = KEYS[12 + j], tonumber(ARGV[i + 2])
+  if n == 0 then redis.pcall('PEXPIRE', key, ARGV[i]) end -- a log
   -- What is no hash holds no news, and must not hold up all other jobs.
-  if type(redis.pcall('HDEL', key, 'due_at', 'ended_at', 'progress', 'message',
+  if n > 0 and type(redis.pcall('HDEL', key, 'due_at', 'ended_at', 'progress', 'message',
     'result', 'error', 'exit')) == 'number' then -- of earlier news
     redis.call('HSET', key, unpack(ARGV, i + 3, i + 2 + n))
     redis.call('PEXPIRE', key, ARGV[i])

@@ -85,6 +85,11 @@ bool keys_job(const struct keys *k, const char *id, char out[KEY_MAX])
     return put(out, "%s:{%s}:job:%s", k->ns, k->queue, id);
 }
 
+bool keys_log(const struct keys *k, const char *id, char out[KEY_MAX])
+{
+    return put(out, "%s:{%s}:log:%s", k->ns, k->queue, id);
+}
+
 bool keys_unique(const struct keys *k, const char *key, char out[KEY_MAX])
 {
     return put(out, "%s:{%s}:unique:%s", k->ns, k->queue, key);

@@ -33,6 +33,8 @@ bool keys_active(const struct keys *k, const char *lane, char out[KEY_MAX]);
 void keys_stats_minute(const struct keys *k, int64_t wall_ms,
                        char out[KEY_MAX]);
 bool keys_job(const struct keys *k, const char *id, char out[KEY_MAX]);
+/* The lines that its runs wrote, and the channel on which that is told. */
+bool keys_log(const struct keys *k, const char *id, char out[KEY_MAX]);
 /* The lock of a unique key, the envelope that a debounce may still replace,
  * and the note that a push with this id has come. */
 bool keys_unique(const struct keys *k, const char *key, char out[KEY_MAX]);

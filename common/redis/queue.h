@@ -199,6 +199,7 @@ struct settle_add {
 };
 struct settle_keep {
     const char *id;
+    bool log; /* its log, which has no fields, and not its news */
     int64_t ttl_ms;
     const char *publish;        /* a state to be published; NULL: none */
     const struct bytes *fields; /* names and values in turn */

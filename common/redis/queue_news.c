@@ -60,6 +60,49 @@ int queue_note_result(int err, const struct reply *r, struct errbuf *eb)
     return queue_check_ok(err, r, "note", eb);
 }
 
+/* ---- log ---- */
+
+struct log_keys {
+    char log[KEY_MAX], news[KEY_MAX];
+};
+
+int queue_log(struct conn *c, const struct keys *k, const char *lane,
+              const struct log_job *jobs, unsigned n, conn_reply_cb cb,
+              void *arg)
+{
+    struct args a = {0};
+    struct log_keys *lk = mem_new((n + 1) * sizeof(*lk));
+
+    assert(n <= QUEUE_BATCH_MAX);
+    script_args(&a, SCRIPT_log, 1 + 2 * (int)n);
+    args_str(&a, k->leases);
+    for (unsigned i = 0; i < n; i++) {
+        (void)keys_log(k, jobs[i].id, lk[i].log); /* a valid id fits */
+        (void)keys_job(k, jobs[i].id, lk[i].news);
+        args_str(&a, lk[i].log);
+        args_str(&a, lk[i].news);
+    }
+    args_str(&a, lane);
+    args_int(&a, LOG_LINES_MAX);
+    args_int(&a, LOG_BYTES_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        args_str(&a, jobs[i].run);
+        args_int(&a, QUEUE_NEWS_TTL_MS);
+        args_int(&a, jobs[i].first);
+        args_int(&a, jobs[i].count);
+        for (unsigned l = 0; l < jobs[i].count; l++)
+            args_mem(&a, jobs[i].lines[l].p, jobs[i].lines[l].len);
+    }
+    int rc = queue_send(c, SCRIPT_log, &a, cb, arg);
+    free(lk);
+    return rc;
+}
+
+int queue_log_result(int err, const struct reply *r, struct errbuf *eb)
+{
+    return queue_check_ok(err, r, "log", eb);
+}
+
 /* ---- cancel ---- */
 
 int queue_cancel(struct conn *c, const struct keys *k, const char *const *ids,

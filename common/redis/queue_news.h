@@ -28,6 +28,28 @@ int queue_note(struct conn *c, const struct keys *k, const char *lane,
 /* ERR_MISSING: NOSCRIPT. */
 int queue_note_result(int err, const struct reply *r, struct errbuf *eb);
 
+/* ---- log: lines that runs wrote ---- */
+
+enum { LOG_LINES_MAX = 1000, LOG_BYTES_MAX = 256 * 1024 }; /* of a job */
+
+/* Lines of one run; all pointers are borrowed for the call. */
+struct log_job {
+    const char *id;
+    const char *run; /* a name that no other run of any job has */
+    int64_t first;   /* number of the first among all of the run, from 1 */
+    const struct bytes *lines; /* JSON objects without the brace in front */
+    unsigned count;
+};
+
+/*
+ * At most QUEUE_BATCH_MAX jobs. What was appended before is not again, so it
+ * may be sent once more on a guess.
+ */
+int queue_log(struct conn *c, const struct keys *k, const char *lane,
+              const struct log_job *jobs, unsigned n, conn_reply_cb cb,
+              void *arg) ON_LOOP;
+int queue_log_result(int err, const struct reply *r, struct errbuf *eb);
+
 /* ---- cancel: marks of jobs that are to be cancelled ---- */
 
 #define QUEUE_MARK_MS (INT64_C(7) * 24 * 3600 * 1000) /* a mark counts */

@@ -65,7 +65,10 @@ static void settle_keys(struct args *a, const struct keys *k,
     args_str(a, k->outbox);
     args_str(a, k->cancelled);
     for (unsigned i = 0; i < s->keep_count; i++) {
-        keys_job(k, s->keeps[i].id, *names);
+        if (s->keeps[i].log)
+            keys_log(k, s->keeps[i].id, *names);
+        else
+            keys_job(k, s->keeps[i].id, *names);
         args_str(a, *names++);
     }
     for (unsigned i = 0; i < s->unlock_count; i++) {

@@ -21,6 +21,7 @@
     X(release)                                                                 \
     X(promote)                                                                 \
     X(note)                                                                    \
+    X(log)                                                                     \
     X(renew)                                                                   \
     X(rebind)                                                                  \
     X(leave)                                                                   \

@@ -98,6 +98,14 @@ static int send_note(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
     return queue_note(c, keys(), lane, &note, 1, cb, arg);
 }
 
+static int send_log(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
+{
+    struct log_job one = {
+        .id = "1", .run = "r", .first = 1, .lines = &job, .count = 1};
+
+    return queue_log(c, keys(), lane, &one, 1, cb, arg);
+}
+
 static int send_tick(struct conn *c, conn_reply_cb cb, void *arg) ON_LOOP
 {
     struct tick_job one = {.id = "1", .envelope = job};
@@ -190,6 +198,8 @@ int call_send(struct conn *c, unsigned kind, const char *marker,
         return queue_cancel(c, k, &ids, 1, cb, arg);
     case 26:
         return queue_marks(c, k, 10, cb, arg);
+    case 27:
+        return send_log(c, cb, arg);
     default:
         return send_get(c, marker, cb, arg);
     }
@@ -415,6 +425,7 @@ size_t call_read(int err, const struct reply *r)
     (void)is_read(queue_settle_result(err, r, &eb), err, &eb);
     (void)is_read(queue_release_result(err, r, &eb), err, &eb);
     (void)is_read(queue_note_result(err, r, &eb), err, &eb);
+    (void)is_read(queue_log_result(err, r, &eb), err, &eb);
     read_marks(err, r);
     return bytes;
 }

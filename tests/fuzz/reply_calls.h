@@ -7,7 +7,7 @@
  * The calls of fuzz_reply: each verb of a queue, as workers and producers send
  * it, and what must hold for whatever it is answered.
  */
-enum { CALL_KINDS = 27, CALL_PLAIN = 0 };
+enum { CALL_KINDS = 28, CALL_PLAIN = 0 };
 
 /*
  * Sends a call of kind % CALL_KINDS. A plain one is GET marker. Contract of

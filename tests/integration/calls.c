@@ -112,6 +112,13 @@ const struct call calls[] = {
      "@job:a @unique:a @job:b @leases | L j1 60000 5 2 state active '' 60000 "
      "'' 2 progress 9",
      "OK", ""},
+    {"log", SCRIPT_log,
+     LANE
+     "RPUSH @active:L " J(1) "\nHSET @job:a log_run r:0 log_lines 2 "
+                             "log_bytes 20\nRPUSH @log:a {`n`:1,} {`n`:2,}",
+     "@log:a @job:a @log:b @job:b | L 3 30 r 60000 2 3 x} y} z} "
+     "s 60000 1 1 x}",
+     "OK", ""},
     {"renew", SCRIPT_renew,
      LANE
      "RPUSH @active:L " J(1) "\nRPUSH @ready " J(2) "\nZADD @retry 1 " J(3),

@@ -65,6 +65,12 @@ static const struct row good[SCRIPT_COUNT] = {
                      SCRIPT_note,
                      "@job:a @unique:a | L j1 60000 5 2 state active", "OK",
                      "EXISTS @unique:a => 0\nHGET @job:a state => active"},
+    [SCRIPT_log] = {"log",
+                    LANE "RPUSH @active:L {`id`:`j1`}\n"
+                         "HSET @job:a state active",
+                    SCRIPT_log,
+                    "@log:a @job:a | L 1000 9000 r.1 60000 1 1 `m`:1}", "OK",
+                    "LRANGE @log:a 0 -1 => {`n`:1,`m`:1}"},
     [SCRIPT_renew] = {"renew",
                       LANE "RPUSH @active:L {`id`:`j1`}\n"
                            "RPUSH @ready {`id`:`j2`}",
@@ -152,7 +158,7 @@ static void a_full_redis_works_off_its_jobs(void **state)
     (void)state;
     for (int s = 0; s < SCRIPT_COUNT; s++) {
         if (s == SCRIPT_push || s == SCRIPT_push_one || s == SCRIPT_import ||
-            s == SCRIPT_tick)
+            s == SCRIPT_tick || s == SCRIPT_log)
             continue;
         print_message("  %s\n", good[s].name);
         (void)table_clear(NULL);
@@ -184,6 +190,18 @@ static void a_full_redis_refuses_a_push(void **state)
     table_do("CONFIG SET maxmemory 0");
     table_check("LRANGE @ready 0 -1 => x\nZSCORE @cron:due n => 5\n"
                 "HGET @cron n => {}");
+}
+
+/* What a job says is not worth the memory that is left for jobs. */
+static void a_full_redis_refuses_lines_of_a_log(void **state)
+{
+    const struct row *row = &good[SCRIPT_log];
+    (void)state;
+    table_do(row->before);
+    table_do("CONFIG SET maxmemory 1");
+    table_call(SCRIPT_log, row->args, "OOM *");
+    table_do("CONFIG SET maxmemory 0");
+    table_check("EXISTS @log:a => 0\nHGETALL @job:a => state active");
 }
 
 static void stragglers_are_given_back_in_a_full_redis(void **state)
@@ -233,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FULL(a_full_redis_works_off_its_jobs),
         FULL(a_full_redis_refuses_a_push),
+        FULL(a_full_redis_refuses_lines_of_a_log),
         FULL(stragglers_are_given_back_in_a_full_redis),
         TEST(planted_counters_stop_nothing),
         TEST(a_config_of_another_type_stops_no_settle),

@@ -1,6 +1,6 @@
 /*
  * Claims about the scripts by which lanes tell what their jobs do, and by which
- * people stop them: note and cancel.
+ * people stop them: note, log and cancel.
  */
 #include "tests/integration/table.h"
 
@@ -62,6 +62,109 @@ static void note_lets_go_of_the_lock_of_a_started_job(void **state)
     ROWS(rows);
 }
 
+#define LOG                                                                    \
+    "HSET @job:a state active log_run r:4 log_lines 6 log_bytes 18\n"          \
+    "RPUSH @log:a {`n`:5,b} {`n`:6,c}\n"
+
+static void log_appends_lines_with_their_numbers(void **state)
+{
+    static const struct row rows[] = {
+        {"the first of a job, which expire with its news",
+         LANE "HSET @job:a state active\nPEXPIRE @job:a 90000", SCRIPT_log,
+         "@log:a @job:a | L 1000 9000 r 60000 1 2 a} b}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:1,a} {`n`:2,b}\n"
+         "HGETALL @job:a => state active log_run r:0 log_lines 2 log_bytes 18\n"
+         "TTL @log:a => 90"},
+        {"of a job without news, which begin with it", LANE, SCRIPT_log,
+         "@log:a @job:a | L 1000 9000 r 60000 1 1 a}", "OK",
+         "LLEN @log:a => 1\nTTL @log:a => 60\nTTL @job:a => 60"},
+        {"more of the same run", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 1000 9000 r 60000 3 1 d}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:5,b} {`n`:6,c} {`n`:7,d}\n"
+         "HMGET @job:a log_run log_lines log_bytes => r:4 7 27"},
+        {"of the next run", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 1000 9000 s 60000 1 1 d}", "OK",
+         "LINDEX @log:a -1 => {`n`:7,d}\nHGET @job:a log_run => s:6"},
+        {"lines that are missing leave out their numbers", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 1000 9000 r 60000 103 1 d}", "OK",
+         "LINDEX @log:a -1 => {`n`:107,d}\nHGET @job:a log_lines => 107"},
+        {"of several jobs", LANE, SCRIPT_log,
+         "@log:a @job:a @log:b @job:b | L 1000 9000 r 60000 1 1 a} s 60000 1 2 "
+         "b} c}",
+         "OK", "LLEN @log:a => 1\nLLEN @log:b => 2"},
+        {"without a lease", LOG, SCRIPT_log,
+         "@log:a @job:a | L 1000 9000 r 60000 3 1 d}", "FENCED",
+         "LLEN @log:a => 2"},
+        {"keys that do not fit", LANE, SCRIPT_log, "@log:a | L 1000 9000",
+         "ERR log *", "EXISTS @log:a => 0"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void log_appends_no_line_twice(void **state)
+{
+    static const struct row rows[] = {
+        {"all were there", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 1000 9000 r 60000 1 2 b} c}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:5,b} {`n`:6,c}"},
+        {"some were there", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 1000 9000 r 60000 2 2 c} d}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:5,b} {`n`:6,c} {`n`:7,d}"},
+        {"some had fallen out of it", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 2 9000 r 60000 1 3 b} c} d}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:6,c} {`n`:7,d}"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void log_is_bounded(void **state)
+{
+    static const struct row rows[] = {
+        {"in lines, the oldest go", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 3 9000 r 60000 3 2 d} e}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:6,c} {`n`:7,d} {`n`:8,e}\n"
+         "HGET @job:a log_bytes => 27"},
+        {"in bytes", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 1000 18 r 60000 3 1 d}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:6,c} {`n`:7,d}"},
+        {"in one call: all that was there goes", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 2 9000 r 60000 3 3 d} e} f}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:8,e} {`n`:9,f}\n"
+         "HMGET @job:a log_lines log_bytes => 9 18"},
+        {"a line that is longer is there alone", LANE LOG, SCRIPT_log,
+         "@log:a @job:a | L 1000 12 r 60000 3 2 d} 0123456789}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:8,0123456789}"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void log_passes_over_what_is_none(void **state)
+{
+    static const struct row rows[] = {
+        {"news of another type", LANE "SET @job:a x", SCRIPT_log,
+         "@log:a @job:a @log:b @job:b | L 1000 9000 r 60000 1 1 a} r 60000 1 1 "
+         "b}",
+         "OK", "EXISTS @log:a => 0\nLLEN @log:b => 1"},
+        {"a log of another type", LANE "SET @log:a x", SCRIPT_log,
+         "@log:a @job:a @log:b @job:b | L 1000 9000 r 60000 1 1 a} r 60000 1 1 "
+         "b}",
+         "OK", "EXISTS @job:a => 0\nLLEN @log:b => 1"},
+        {"the log of an older job",
+         LANE "HSET @job:a state ready\n"
+              "RPUSH @log:a {`n`:9,x}",
+         SCRIPT_log, "@log:a @job:a | L 1000 9000 r 60000 1 1 a}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:1,a}"},
+        {"numbers that are none", LANE LOG "HSET @job:a log_lines x",
+         SCRIPT_log, "@log:a @job:a | L 1000 9000 r 60000 1 1 a}", "OK",
+         "LRANGE @log:a 0 -1 => {`n`:1,a}"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
 static void cancel_marks_ids(void **state)
 {
     static const struct row rows[] = {
@@ -117,6 +220,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(note_tells_how_a_job_stands),
         TEST(note_lets_go_of_the_lock_of_a_started_job),
+        TEST(log_appends_lines_with_their_numbers),
+        TEST(log_appends_no_line_twice),
+        TEST(log_is_bounded),
+        TEST(log_passes_over_what_is_none),
         TEST(cancel_marks_ids),
         TEST(cancel_is_refused_when_there_are_too_many),
     };

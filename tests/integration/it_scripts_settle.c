@@ -81,7 +81,7 @@ static void more_than_a_thousand_are_refused(void **state)
          "ERR settle takes at most 1000 jobs*", UNCHANGED},
         {"by value", HELD, SCRIPT_settle, "L 0 '' 1001 0 0 0 0 0",
          "ERR settle takes at most 1000 jobs*", UNCHANGED},
-        {"kept", HELD, SCRIPT_settle, "L 0 '' 0 0 1001 0 0 0",
+        {"kept", HELD, SCRIPT_settle, "L 0 '' 0 0 2001 0 0 0",
          "ERR settle takes at most 1000 jobs*", UNCHANGED},
         {"unlocked", HELD, SCRIPT_settle, "L 0 '' 0 0 0 0 1001 0",
          "ERR settle takes at most 1000 jobs*", UNCHANGED},
@@ -272,6 +272,13 @@ static void kept_jobs_are_hashes_that_expire(void **state)
          SCRIPT_settle,
          "@job:a | L 1 va 0 0 1 0 0 0 60000 '' 4 state retry due_at 9",
          "OK NOW", "HGETALL @job:a => type t state retry due_at 9"},
+        {"a log expires with them",
+         HELD "RPUSH @log:a x\nPEXPIRE @log:a 90000000", SCRIPT_settle,
+         "@job:a @log:a @log:b | L 1 va 0 0 3 0 0 0 60000 done 2 state done "
+         "60000 '' 0 60000 '' 0",
+         "OK NOW",
+         "HGETALL @job:a => state done\nTTL @log:a => 60\n"
+         "LRANGE @log:a 0 -1 => x\nEXISTS @log:b => 0"},
         {"what is no hash is passed over: the others go on",
          HELD "SET @job:a strange", SCRIPT_settle,
          "@job:a @job:b | L 2 vb 0 0 2 1 0 0 60000 done 2 state done 60000 '' "

@@ -37,6 +37,7 @@ static const char *const script_keys[SCRIPT_COUNT] = {
     [SCRIPT_release] = "@active:$1 @leases @ready @stats @minute",
     [SCRIPT_promote] = "@scheduled @retry @ready @stats @minute",
     [SCRIPT_note] = "@leases",
+    [SCRIPT_log] = "@leases",
     [SCRIPT_renew] = "@leases @active:$1 @config @ready @scheduled @retry "
                      "@lanes @cron:due @outbox",
     [SCRIPT_rebind] = "@leases @lanes @reaped @config @active:$1 @active:$2",
