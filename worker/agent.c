@@ -197,6 +197,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- birth and death ---- */
 
+unsigned worker_subtask_threads(const struct worker_config *cfg)
+{
+    return cfg->subtask_threads != 0 ? cfg->subtask_threads : cfg->threads;
+}
+
 static void name_agent(struct agent *a)
 {
     char ulid[ULID_LEN + 1];
@@ -232,7 +237,14 @@ static int begin(struct agent *a, struct errbuf *eb)
     a->jobs = chan_new(most);
     a->outcomes = chan_new(NOTE_KINDS * (most + cfg->threads));
     window_init(&a->window, cfg->threads, cfg->max_window);
+    a->subtasks = subtask_pool_new(
+        &(struct subtask_config){.threads = worker_subtask_threads(cfg),
+                                 .window = cfg->subtask_window,
+                                 .parents = cfg->threads,
+                                 .results_max = cfg->subtask_results,
+                                 .handlers = cfg->handlers});
     struct pool_config pc = {.threads = cfg->threads,
+                             .subtasks = a->subtasks,
                              .jobs = a->jobs,
                              .outcomes = a->outcomes,
                              .wake_fd = a->wake_fd};
@@ -314,6 +326,7 @@ static void end_pool(struct agent *a)
                 delivery_free(n->d);
         }
     }
+    subtask_pool_free(a->subtasks);
     chan_free(a->jobs);
     chan_free(a->outcomes);
     if (a->wake_fd >= 0)

@@ -49,6 +49,10 @@ struct worker_config {
     bool weighted; /* else strict order */
 
     unsigned threads, max_window;
+    /* Of sub-tasks: threads, 0: as many; unfinished ones of a job, 0: see
+     * subtask.h; bytes of their results. */
+    unsigned subtask_threads, subtask_window;
+    size_t subtask_results;
     size_t max_window_bytes, max_job_bytes;
     int64_t lease_ms, drain_timeout_ms;
     unsigned max_recoveries; /* 0: never given up */
@@ -60,6 +64,9 @@ struct worker_config {
     unsigned bound_count;
     char listen[LISTEN_MAX_LEN + 1]; /* where HTTP is answered; "": no */
 };
+
+/* Sub-tasks that run at a time. */
+unsigned worker_subtask_threads(const struct worker_config *cfg);
 
 /*
  * Runs until a signal (or, with burst, empty queues) ends it. Returns the

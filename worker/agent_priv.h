@@ -7,6 +7,7 @@
 #include "worker/agent.h"
 #include "worker/host.h"
 #include "worker/pool.h"
+#include "worker/subtask.h"
 #include "worker/window.h"
 
 /*
@@ -29,11 +30,12 @@ struct agent {
     struct host host;
     char id[96]; /* name-pid-random: a lane adds its number */
 
-    struct event_base *base;      /* owned */
-    struct chan *jobs, *outcomes; /* owned */
-    struct pool *pool;            /* owned */
-    int wake_fd;                  /* owned eventfd: outcomes are there */
-    struct event *on_wake;        /* owned, like all events */
+    struct event_base *base;       /* owned */
+    struct chan *jobs, *outcomes;  /* owned */
+    struct pool *pool;             /* owned */
+    struct subtask_pool *subtasks; /* owned */
+    int wake_fd;                   /* owned eventfd: outcomes are there */
+    struct event *on_wake;         /* owned, like all events */
     struct event *signals[4];
     struct event *tick, *full_timer, *stop_timer;
 

@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/job/then.h"
+#include "worker/subtask_priv.h"
 
 struct delivery *delivery_new(struct job *job)
 {
@@ -52,6 +53,7 @@ void delivery_free(struct delivery *d)
     free(d->progress);
     pushes_free(d->pushes);
     run_log_free(d->log);
+    subtask_free(d->part);
     job_free(d->job);
     buf_done(&d->outcome.message);
     buf_done(&d->outcome.result);

@@ -102,6 +102,8 @@ struct handler;
 struct lane;
 struct pool;
 struct slot;
+struct subtask;
+struct subtasks;
 
 struct delivery {
     struct job *job;               /* owned */
@@ -116,6 +118,11 @@ struct delivery {
     size_t envelope_max;   /* bytes of one that it may push */
     struct pushes *pushes; /* owned; NULL: none */
     _Atomic int cancel;    /* enum cancel */
+    /* Borrowed: the same for this one and others at once; NULL: none. */
+    const _Atomic int *cancel_all;
+    int64_t begun_boot_ms;     /* clock_boot_ms() of its start; 0: not begun */
+    struct subtasks *subtasks; /* owned: of this run; NULL: none. Its thread */
+    struct subtask *part;      /* owned: what it is a part of; NULL: a job */
 
     bool tell_start;               /* somebody wants to know that it started */
     struct pool *pool;             /* borrowed: whose thread runs it */

@@ -24,6 +24,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "worker/handler_priv.h"
+#include "worker/subtask.h"
 
 #define WILDCARDS "*?[\\"
 
@@ -405,6 +406,7 @@ const char *handler_pattern(const struct handler *h)
 void handler_run(struct delivery *d, int cancel_fd)
 {
     d->handler->run(d, cancel_fd);
+    subtasks_finish(d, cancel_fd);
     delivery_judge_pushes(d);
     assert(d->outcome.verdict != VERDICT_NONE);
 }

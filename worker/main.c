@@ -45,14 +45,19 @@ static int answer(struct options *o)
     return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }
 
+/* Of a handler that runs: five pipes while it starts, what tells of its end, of
+ * a cancel and of sub-tasks. */
+enum { RUN_FDS = 13 };
+
 /*
- * Two connections a queue, eight descriptors a running handler, and some of
- * our own: with fewer the worker would only seem to work.
+ * Two connections a queue, those of each running handler, and some of our own:
+ * with fewer the worker would only seem to work.
  */
 static int want_descriptors(const struct worker_config *cfg, struct errbuf *eb)
 {
     struct rlimit l;
-    rlim_t need = 48 + 2 * (rlim_t)cfg->queue_count + 8 * (rlim_t)cfg->threads;
+    rlim_t runs = (rlim_t)cfg->threads + worker_subtask_threads(cfg);
+    rlim_t need = 48 + 2 * (rlim_t)cfg->queue_count + RUN_FDS * runs;
     if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= need)
         return 0;
     if (l.rlim_max >= need) {
@@ -83,7 +88,8 @@ int main(int argc, char **argv)
     (void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
     /* Before any thread exists, since it forks. */
     if (want_descriptors(&o.config, &eb) != 0 ||
-        guard_start(o.config.threads, &eb) != 0) {
+        guard_start(o.config.threads + worker_subtask_threads(&o.config),
+                    &eb) != 0) {
         LOG_ERROR("start", F_STR("error", eb.text));
         options_done(&o);
         return EX_OSERR;

@@ -39,16 +39,20 @@ struct runner {
     pthread_t thread;
     int cancel_fd; /* owned eventfd, non-blocking */
 
-    struct mutex mu;                /* guards what follows */
-    const struct delivery *current; /* what it runs now; only its id and type
-                                     * are read through it, and never change */
-    int64_t since_ms;               /* of current */
-    bool woken;                     /* cancel_fd was written for current */
+    struct mutex mu;          /* guards what follows */
+    struct delivery *current; /* what it runs now; only its id, type and
+                               * cancel_all, which never change, and cancel
+                               * are used through it */
+    int64_t since_ms;         /* of current */
+    bool woken;               /* cancel_fd was written for current */
 };
 
 struct pool {
     struct chan *jobs, *outcomes; /* borrowed */
     int wake_fd;                  /* borrowed */
+    void (*ended)(struct delivery *d);
+    struct subtask_pool *subtasks; /* borrowed */
+    const char *name;
     atomic_bool wake_pending;
     atomic_uint busy, begun;
     unsigned threads; /* started */
@@ -82,7 +86,8 @@ static int start_thread(struct runner *r)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     if (err == 0) {
-        snprintf(name, sizeof(name), "belt-pool-%u", r->number % 10000);
+        snprintf(name, sizeof(name), "%.9s-%u", r->pool->name,
+                 r->number % 10000);
         pthread_setname_np(r->thread, name);
     }
     return err;
@@ -97,6 +102,9 @@ struct pool *pool_start(const struct pool_config *cfg, struct errbuf *eb)
     p->jobs = cfg->jobs;
     p->outcomes = cfg->outcomes;
     p->wake_fd = cfg->wake_fd;
+    p->ended = cfg->ended;
+    p->subtasks = cfg->subtasks;
+    p->name = cfg->name != NULL ? cfg->name : "belt-pool";
     p->runners = mem_new(cfg->threads * sizeof(*p->runners));
     for (made = 0; made < cfg->threads; made++) {
         struct runner *r = &p->runners[made];
@@ -186,28 +194,60 @@ unsigned pool_begun(const struct pool *p)
     return atomic_load(&p->begun);
 }
 
-void pool_cancel(struct pool *p, struct delivery *d, enum cancel why)
+static void set_cancel(_Atomic int *cancel, int why)
 {
     int none = CANCEL_NONE;
-    uint64_t one = 1;
 
     assert(why != CANCEL_NONE);
-    atomic_compare_exchange_strong(&d->cancel, &none, (int)why);
+    atomic_compare_exchange_strong(cancel, &none, why);
+}
+
+static void wake_locked(struct runner *r) REQUIRES(r->mu);
+
+static void wake_locked(struct runner *r)
+{
+    uint64_t one = 1;
+
+    r->woken = true;
+    if (write(r->cancel_fd, &one, sizeof(one)) < 0)
+        assert(errno == EAGAIN);
+}
+
+void pool_cancel(struct pool *p, struct delivery *d, enum cancel why)
+{
+    set_cancel(&d->cancel, (int)why);
     for (unsigned i = 0; i < p->threads; i++) {
         struct runner *r = &p->runners[i];
         bool found;
 
         mutex_lock(&r->mu);
         found = r->current == d;
-        if (found) {
-            r->woken = true;
-            if (write(r->cancel_fd, &one, sizeof(one)) < 0)
-                assert(errno == EAGAIN);
-        }
+        if (found)
+            wake_locked(r);
         mutex_unlock(&r->mu);
         if (found)
             return;
     }
+}
+
+void pool_cancel_all(struct pool *p, _Atomic int *all, enum cancel why)
+{
+    set_cancel(all, (int)why);
+    for (unsigned i = 0; i < p->threads; i++) {
+        struct runner *r = &p->runners[i];
+
+        mutex_lock(&r->mu);
+        if (r->current != NULL && r->current->cancel_all == all) {
+            set_cancel(&r->current->cancel, atomic_load(all));
+            wake_locked(r);
+        }
+        mutex_unlock(&r->mu);
+    }
+}
+
+struct subtask_pool *pool_subtasks(const struct delivery *d)
+{
+    return d->pool != NULL ? d->pool->subtasks : NULL;
 }
 
 /* The channel has room for it, so this does not wait. */
@@ -318,12 +358,15 @@ static bool begin(struct runner *r, struct delivery *d, int64_t wall_ms,
 
     if (!is_good(d, boot_ms))
         return false;
+    d->begun_boot_ms = boot_ms;
     if (d->expires_boot_ms != 0 && boot_ms >= d->expires_boot_ms &&
         atomic_load(&d->cancel) == CANCEL_NONE) {
         delivery_expire(d);
         return false;
     }
     mutex_lock(&r->mu);
+    if (d->cancel_all != NULL && atomic_load(d->cancel_all) != CANCEL_NONE)
+        set_cancel(&d->cancel, atomic_load(d->cancel_all));
     cancelled = atomic_load(&d->cancel) != CANCEL_NONE;
     if (!cancelled) {
         r->since_ms = d->outcome.started_at_ms = wall_ms;
@@ -374,7 +417,10 @@ static void *thread_main(void *arg)
 
     while (chan_recv(p->jobs, &item, CHAN_FOREVER) == 0) {
         run_one(r, item);
-        send_note(p, item, NOTE_ENDED);
+        if (p->ended != NULL)
+            p->ended(item);
+        else
+            send_note(p, item, NOTE_ENDED);
     }
     return NULL;
 }

@@ -21,14 +21,23 @@
  *
  * After each send to outcomes a thread writes to wake_fd unless a wake is
  * already on its way (coalesced), so that the loop may sleep in epoll.
+ *
+ * The sub-tasks of those runs are run by a second pool (subtask.h), which has
+ * no outcomes: what ends goes to a function.
  */
 struct pool;
+struct subtask_pool;
 
 struct pool_config {
     unsigned threads;
+    const char *name;      /* of its threads, with their number behind it */
     struct chan *jobs;     /* borrowed; closing it ends the threads */
     struct chan *outcomes; /* borrowed; with room for all notes of all */
     int wake_fd;           /* borrowed eventfd, non-blocking */
+    /* Instead of the last two: takes each delivery, in the thread that ran it,
+     * when no pool_cancel_all can reach it any more. */
+    void (*ended)(struct delivery *d);
+    struct subtask_pool *subtasks; /* borrowed: what its runs may use; NULL */
 };
 
 /*
@@ -64,6 +73,16 @@ unsigned pool_running(const struct pool *p, struct pool_run *ret, unsigned max);
  * d must not have come back through outcomes. Loop thread.
  */
 void pool_cancel(struct pool *p, struct delivery *d, enum cancel why);
+
+/*
+ * Sets *all, if it is not set yet, and wakes every thread that runs a delivery
+ * whose cancel_all it is; those that have not begun come back unrun. Any
+ * thread, as long as no such delivery is freed meanwhile but by ended.
+ */
+void pool_cancel_all(struct pool *p, _Atomic int *all, enum cancel why);
+
+/* The sub-tasks that a run of d may have; NULL: it can have none. */
+struct subtask_pool *pool_subtasks(const struct delivery *d);
 
 /*
  * Says how far d is, 0 to 100, and perhaps what it does: its newest such news

@@ -96,6 +96,20 @@ static int set_threads(struct settings *s, const char *value, struct errbuf *eb)
     return set_unsigned(value, 1, 1000, "threads", &s->o->config.threads, eb);
 }
 
+static int set_subtask_threads(struct settings *s, const char *value,
+                               struct errbuf *eb)
+{
+    return set_unsigned(value, 1, 1000, "threads",
+                        &s->o->config.subtask_threads, eb);
+}
+
+static int set_subtask_window(struct settings *s, const char *value,
+                              struct errbuf *eb)
+{
+    return set_unsigned(value, 1, 10000, "sub-tasks",
+                        &s->o->config.subtask_window, eb);
+}
+
 static int set_max_window(struct settings *s, const char *value,
                           struct errbuf *eb)
 {
@@ -127,6 +141,12 @@ static int set_max_window_bytes(struct settings *s, const char *value,
                                 struct errbuf *eb)
 {
     return set_size(value, 1024, 1LL << 32, &s->o->config.max_window_bytes, eb);
+}
+
+static int set_subtask_results(struct settings *s, const char *value,
+                               struct errbuf *eb)
+{
+    return set_size(value, 1024, 1LL << 32, &s->o->config.subtask_results, eb);
 }
 
 static int set_max_job_bytes(struct settings *s, const char *value,
@@ -340,6 +360,13 @@ static const struct setting rows[] = {
         .def = "1m"),
     ROW("--max-result", "SIZE", set_result_max, "of one result", IN_LIMITS,
         .def = "64k", .per_handler = true),
+    ROW("--subtask-threads", "N", set_subtask_threads,
+        "sub-tasks that run at once (as many as threads)", IN_WORKER),
+    ROW("--subtask-window", "N", set_subtask_window,
+        "unfinished sub-tasks of one job (four times their threads, 64)",
+        IN_LIMITS),
+    ROW("--subtask-results", "SIZE", set_subtask_results,
+        "bytes of results that wait for one job", IN_LIMITS, .def = "64m"),
     ROW("--max-recoveries", "N", set_max_recoveries,
         "dead workers within three days that make a job dead, 0: never",
         IN_LIMITS, .def = "3"),

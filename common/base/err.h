@@ -22,7 +22,8 @@
     X(ERR_REDIS, "redis error")                                                \
     X(ERR_FENCED, "lease lost")                                                \
     X(ERR_FULL, "queue full")                                                  \
-    X(ERR_HELD, "unique key held by another job")
+    X(ERR_HELD, "unique key held by another job")                              \
+    X(ERR_AGAIN, "not now")
 
 enum err_index {
 #define ERR_INDEX(name, text) name##_INDEX,

@@ -35,6 +35,9 @@ static const struct {
     {"max-window-bytes", "3m"},
     {"max-bytes", "2k"},
     {"max-result", "5k"},
+    {"subtask-threads", "3"},
+    {"subtask-window", "17"},
+    {"subtask-results", "9m"},
     {"max-recoveries", "5"},
     {"delivery", "at-most-once"},
     {"fence", "true"},
@@ -88,6 +91,9 @@ static bool same(const struct options *x, const struct options *y)
            a->max_window_bytes == b->max_window_bytes &&
            a->max_job_bytes == b->max_job_bytes && a->lease_ms == b->lease_ms &&
            a->drain_timeout_ms == b->drain_timeout_ms &&
+           a->subtask_threads == b->subtask_threads &&
+           a->subtask_window == b->subtask_window &&
+           a->subtask_results == b->subtask_results &&
            a->max_recoveries == b->max_recoveries &&
            a->at_most_once == b->at_most_once && a->burst == b->burst &&
            a->fence == b->fence && x->log_level == y->log_level &&
