@@ -54,6 +54,7 @@ struct handlers {
 
 static const struct handler_kind *const kinds[] = {
     &handler_exec_kind,
+    &handler_command_kind,
     &handler_builtin_kind,
     &handler_http_kind,
 };

@@ -18,8 +18,10 @@ int exec_end_status(const struct exec_end *end)
     return si->si_code == CLD_EXITED ? si->si_status : 128 + si->si_status;
 }
 
-static enum verdict verdict_of_exit(int code)
+static enum verdict verdict_of_exit(int code, bool plain)
 {
+    if (code != 0 && plain)
+        return VERDICT_RETRY;
     switch (code) {
     case 0:
         return VERDICT_DONE;
@@ -81,7 +83,7 @@ void exec_end_judge(struct delivery *d, const struct exec_end *end)
 
     if (end->info.si_code != CLD_EXITED)
         judge_signal(d, end);
-    else if ((v = verdict_of_exit(code)) != VERDICT_DONE)
+    else if ((v = verdict_of_exit(code, end->plain)) != VERDICT_DONE)
         handler_fail(d, v, "exit", "exit code %d", code);
     else
         d->outcome.verdict = VERDICT_DONE;

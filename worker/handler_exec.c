@@ -39,8 +39,8 @@
 #include "worker/cell.h"
 #include "worker/guard.h"
 #include "worker/handler_control.h"
+#include "worker/handler_output.h"
 #include "worker/handler_priv.h"
-#include "worker/handler_stderr.h"
 #include "worker/spawn.h"
 #include "worker/usage.h"
 
@@ -49,7 +49,8 @@ enum {
     DRAIN_MAX = 1024 * 1024, /* the largest pipe of an unprivileged process */
     HANGUP_MS = 2,           /* between closing a pipe and the end */
     GROUP_WAIT_MS = 100,     /* killed processes that are still there */
-    MESSAGE_LINE_MAX = 200   /* of stderr's last line, in a failure's message */
+    EXIT_NOT_STARTED = 126,  /* as shells have it */
+    EXIT_NOT_FOUND = 127
 };
 
 /* Pipes of a run, in the order of the child's descriptors. */
@@ -73,8 +74,7 @@ struct run {
     struct cell cell;
     struct exec_end end; /* once it was reaped */
 
-    uint64_t out_bytes;
-    struct stderr_log stderr_log;
+    struct run_output output;
     struct wishes wishes;
     char scratch[SCRATCH];
 };
@@ -142,13 +142,9 @@ static size_t take(struct run *r, int *fd)
 
 static size_t take_out(struct run *r)
 {
-    struct buf *result = &r->d->outcome.result;
-    size_t room = r->d->handler->limits.result_max - result->len;
     size_t n = take(r, &r->fds[OUT]);
 
-    if (n > 0 && room > 0)
-        buf_append(result, r->scratch, n < room ? n : room);
-    r->out_bytes += n;
+    run_output_out(&r->output, r->scratch, n);
     return n;
 }
 
@@ -156,7 +152,7 @@ static size_t take_err(struct run *r)
 {
     size_t n = take(r, &r->fds[ERR]);
 
-    stderr_log_feed(&r->stderr_log, r->scratch, n);
+    run_output_err(&r->output, r->scratch, n);
     return n;
 }
 
@@ -371,38 +367,6 @@ static void judge(struct run *r, bool ended)
         exec_end_judge(r->d, &r->end);
 }
 
-/* Keeps of the outputs what the verdict calls for. */
-static void keep_outputs(struct run *r)
-{
-    struct outcome *o = &r->d->outcome;
-    const char *line;
-    size_t n;
-
-    stderr_log_end(&r->stderr_log);
-    if (o->verdict == VERDICT_SNOOZE) { /* neither a result nor a failure */
-        buf_done(&o->result);
-        buf_done(&r->stderr_log.tail);
-        return;
-    }
-    if (o->verdict == VERDICT_DONE) {
-        o->result_truncated = r->out_bytes > o->result.len;
-        if (o->result_truncated)
-            LOG_WARN("result_truncated", F_STR("job", r->d->job->id),
-                     F_INT("bytes", (int64_t)r->out_bytes),
-                     F_INT("kept", (int64_t)o->result.len));
-        buf_done(&r->stderr_log.tail);
-        return;
-    }
-    buf_done(&o->result);
-    o->stderr_tail = r->stderr_log.tail;
-    n = stderr_log_last_line(&r->stderr_log, &line);
-    if (n > 0) {
-        buf_str(&o->message, ": ");
-        buf_append(&o->message, line,
-                   n < MESSAGE_LINE_MAX ? n : MESSAGE_LINE_MAX);
-    }
-}
-
 static int system_fail(struct errbuf *eb, int err)
 {
     return errbuf_set(eb, ERR_SYSTEM, "%s", strerror(err));
@@ -418,17 +382,24 @@ static int start_in(struct run *r, int theirs[PIPES], struct errbuf *eb)
 
     if (spawn_find(r->what->argv[0], env_find(h->carry, "PATH"), path,
                    sizeof(path)) < 0 ||
-        cell_path(&r->cell, path, sizeof(path)) < 0)
+        cell_path(&r->cell, path, sizeof(path)) < 0) {
+        r->d->outcome.exit_status = EXIT_NOT_FOUND;
         return system_fail(eb, ENOENT);
-    char **env = env_make(h->carry, cell_tmp(&r->cell), r->d,
+    }
+    char **env = env_make(r->what->carry != NULL ? r->what->carry : h->carry,
+                          cell_tmp(&r->cell), r->d,
                           handler_instant(clock_wall_ms(), timeout_ms));
     struct spawn s = {.path = path, .argv = r->what->argv, .envp = env};
 
     memcpy(s.fds, theirs, sizeof(s.fds));
     cell_equip(&r->cell, &s);
+    if (r->what->dir != NULL)
+        s.dir = r->what->dir;
     /* Most payloads fit into the pipe: one wake less for both. */
     feed(r);
     rc = spawn_start(&s, &r->child, eb);
+    if (rc < 0)
+        r->d->outcome.exit_status = EXIT_NOT_STARTED;
     free(env);
     return rc;
 }
@@ -446,6 +417,17 @@ static int start(struct run *r, struct errbuf *eb)
     return rc;
 }
 
+/* A handler is broken here then; a command just fails, as in a shell. */
+static void not_started(struct run *r, const struct errbuf *eb)
+{
+    struct outcome *o = &r->d->outcome;
+
+    if (!r->what->is_command)
+        o->exit_status = -1;
+    handler_fail(r->d, r->what->is_command ? VERDICT_RETRY : VERDICT_PUT_OFF,
+                 "spawn", "%s: %s", r->what->argv[0], eb->text);
+}
+
 void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
 {
     struct run r; /* not zeroed: most of it is scratch space */
@@ -461,8 +443,8 @@ void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
     r.sent = 0;
     r.stop = STOP_NONE;
     r.hurry = r.hangup = r.end.oom = false;
-    r.out_bytes = 0;
-    stderr_log_init(&r.stderr_log, d);
+    r.end.plain = what->is_command;
+    run_output_init(&r.output, d, what->is_command);
     wishes_init(&r.wishes, d);
     if (cell_open(&r.cell, d->handler->isolation, &eb) < 0) {
         handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", what->argv[0],
@@ -472,8 +454,7 @@ void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
     if (start(&r, &eb) < 0) {
         close_pipes(r.fds);
         cell_close(&r.cell);
-        handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", what->argv[0],
-                     eb.text);
+        not_started(&r, &eb);
         return;
     }
     watch(&r);
@@ -481,13 +462,14 @@ void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
     drain(&r);
     judge(&r, ended);
     wishes_judge(&r.wishes);
-    keep_outputs(&r);
+    run_output_keep(&r.output);
     cell_close(&r.cell);
 }
 
 static void run_exec(struct delivery *d, int cancel_fd)
 {
-    const struct exec_what what = {d->handler->argv, d->job->payload};
+    const struct exec_what what = {.argv = d->handler->argv,
+                                   .input = d->job->payload};
 
     exec_run(d, cancel_fd, &what);
 }

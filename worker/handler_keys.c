@@ -41,6 +41,8 @@ static const struct row rows[] = {
     {"cgroup-memory", PROCESSES, SIZE, AT(cgroup_memory), 1 << 20, INT64_MAX},
     {"cgroup-cpu", PROCESSES, COUNT, AT(cgroup_cpu), 1, 100000},
     {"cgroup-pids", PROCESSES, COUNT, AT(cgroup_pids), 1, 1 << 22},
+    {"allow-env", "command", TEXT, AT(allow_env), 0, 0},
+    {"allow-dir", "command", TEXT, AT(allow_dir), 0, 0},
     {"processes", "process", COUNT, AT(processes), 1, 1000},
     {"max-jobs", "process", COUNT, AT(max_jobs), 0, INT64_MAX},
     {"max-rss", "process", SIZE, AT(max_rss), 0, INT64_MAX},

@@ -28,6 +28,8 @@ struct handler_keys {
     char *cgroup;
     int64_t cgroup_memory, cgroup_cpu, cgroup_pids; /* 0: no limit */
 
+    char *allow_env, *allow_dir; /* of kind command: globs, or NULL */
+
     /* Of kind process. */
     int64_t processes;         /* 0: as many as threads */
     int64_t max_jobs, max_rss; /* 0: no limit */

@@ -29,6 +29,7 @@ struct handler_kind {
     void (*free)(struct handler *h); /* frees state */
 };
 
+extern const struct handler_kind handler_command_kind;
 extern const struct handler_kind handler_exec_kind, handler_builtin_kind,
     handler_http_kind;
 
@@ -61,6 +62,14 @@ void handler_exec_init_path(struct handler *h, const char *path);
 struct exec_what {
     char *const *argv;      /* NULL at the end */
     struct json_span input; /* for its stdin */
+    char *const *carry;     /* instead of that of the handler; or NULL */
+    const char *dir;        /* the same */
+    /*
+     * It knows nothing of us: any exit code but 0, or that it cannot be
+     * started, is a plain failure; its stdout is logged too, and of a long one
+     * the end is kept.
+     */
+    bool is_command;
 };
 
 /* Runs one process for d, with the keys and limits of its handler. */
@@ -70,7 +79,8 @@ void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what);
 struct exec_end {
     siginfo_t info; /* as waitid(2) has it */
     struct rusage used;
-    bool oom; /* its cgroup had too little memory */
+    bool oom;   /* its cgroup had too little memory */
+    bool plain; /* exit codes other than 0 mean nothing but a failure */
 };
 
 /* As a shell has it: the exit code, or 128 and the signal. */

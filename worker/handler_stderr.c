@@ -10,11 +10,12 @@
 
 #include <string.h>
 
-void stderr_log_init(struct stderr_log *s, struct delivery *d)
+void stderr_log_init(struct stderr_log *s, struct delivery *d,
+                     const char *source, size_t tail_max)
 {
-    run_lines_init(&s->lines, d, "stderr");
+    run_lines_init(&s->lines, d, source);
     s->tail = (struct buf){0};
-    s->tail_max = d->handler->limits.stderr_max;
+    s->tail_max = tail_max;
 }
 
 static void keep_tail(struct stderr_log *s, const char *p, size_t n)

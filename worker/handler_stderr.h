@@ -18,7 +18,9 @@ struct stderr_log {
     size_t tail_max;
 };
 
-void stderr_log_init(struct stderr_log *s, struct delivery *d);
+/* source: a constant, "stderr", or "stdout" for that of a command. */
+void stderr_log_init(struct stderr_log *s, struct delivery *d,
+                     const char *source, size_t tail_max);
 void stderr_log_feed(struct stderr_log *s, const char *p, size_t n);
 
 /* After the last byte: logs what is open, and cuts the tail to its size. */

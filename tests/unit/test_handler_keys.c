@@ -30,6 +30,8 @@ static const struct {
     {"cgroup-memory", "2g", "x"},
     {"cgroup-cpu", "100", "0"},
     {"cgroup-pids", "16", "0"},
+    {"allow-env", "CI LC_*", ""},
+    {"allow-dir", "/srv/*", ""},
     {"processes", "1000", "1001"},
     {"max-jobs", "0", "-1"},
     {"max-rss", "512m", "1t"},
