@@ -14,6 +14,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/safe.h"
+#include "common/base/text.h"
 #include "producer/age.h"
 #include "producer/client.h"
 #include "producer/complain.h"
@@ -55,6 +56,8 @@ static const struct column columns[] = {
     {"started", FOR_PEOPLE, true}, {"started_at", FOR_PROGRAMS, true},
     {"ended", FOR_PEOPLE, true},   {"ended_at", FOR_PROGRAMS, true},
     {"worker", FOR_ALL, false},    {"lane", FOR_PROGRAMS, false},
+    {"cpu", FOR_PEOPLE, true},     {"cpu_ms", FOR_PROGRAMS, true},
+    {"memory", FOR_PEOPLE, true},  {"peak_rss", FOR_PROGRAMS, true},
     {"exit", FOR_PROGRAMS, true},  {"error", FOR_ALL, false},
     {"kept", FOR_PROGRAMS, false}, {0},
 };
@@ -114,6 +117,20 @@ static const char *state_now(const struct query *q, const struct entry *e)
     return k->values[KEPT_state];
 }
 
+/* What its last run used: "1.2s" and "50.1M", and the numbers for programs. */
+static void out_usage(struct query *q, const struct kept *k)
+{
+    const int64_t cpu_ms = kept_int(k, KEPT_cpu_ms, -1);
+    const int64_t rss = kept_int(k, KEPT_peak_rss, -1);
+    char text[32];
+
+    out_str(q->out, cpu_ms < 0 ? NULL : text_format_duration(cpu_ms, text));
+    kept_out_number(q->out, k, KEPT_cpu_ms);
+    (void)snprintf(text, sizeof(text), "%.1fM", (double)rss / (1024 * 1024));
+    out_str(q->out, rss < 0 ? NULL : text);
+    kept_out_number(q->out, k, KEPT_peak_rss);
+}
+
 static void print_kept(struct query *q, const struct entry *e)
 {
     const struct kept *k = &e->kept;
@@ -130,6 +147,7 @@ static void print_kept(struct query *q, const struct entry *e)
     out_instant(q, kept_int(k, KEPT_ended_at, 0));
     kept_out(q->out, k, KEPT_worker);
     kept_out(q->out, k, KEPT_lane);
+    out_usage(q, k);
     kept_out_number(q->out, k, KEPT_exit);
     if (k->values[KEPT_error])
         failure_append_text(k->values[KEPT_error], k->lens[KEPT_error], &error);
@@ -166,7 +184,8 @@ static void print_found(struct query *q, const struct entry *e)
     out_instant(q, dead ? f->at_ms : 0);
     out_worker(q->out, f->lane);
     out_str(q->out, f->lane[0] != '\0' ? f->lane : NULL);
-    out_none(q->out);
+    for (int i = 0; i < 5; i++) /* nobody has told: its usage, its exit */
+        out_none(q->out);
     failure_append(f->job, &error);
     out_error(q, &error);
     buf_done(&error);

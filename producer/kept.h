@@ -27,7 +27,9 @@
     X(message)                                                                 \
     X(result)                                                                  \
     X(error)                                                                   \
-    X(exit)
+    X(exit)                                                                    \
+    X(cpu_ms)                                                                  \
+    X(peak_rss)
 
 enum kept_field {
 #define KEPT_ENUM(name) KEPT_##name,

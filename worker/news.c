@@ -53,6 +53,10 @@ static struct news *begin(struct work *w, const struct slot *s,
     if (o->started_at_ms > 0) /* by Redis' clock, as all other instants */
         say_number(n, "started_at",
                    o->started_at_ms + w->now_ms - clock_wall_ms());
+    if (o->cpu_us >= 0)
+        say_number(n, "cpu_ms", (o->cpu_us + 500) / 1000);
+    if (o->peak_rss >= 0)
+        say_number(n, "peak_rss", o->peak_rss);
     return n;
 }
 

@@ -7,8 +7,8 @@
 
 /* What the files of settling share. Loop thread only. */
 enum {
-    NEWS_FIELDS = 20, /* names and values of a kept job */
-    NEWS_NUMBERS = 6,
+    NEWS_FIELDS = 24, /* names and values of a kept job */
+    NEWS_NUMBERS = 8,
     COUNTS_MAX = 160 /* different counters of one call */
 };
 

@@ -25,7 +25,7 @@ for j = 2, #KEYS, 2 do
   if ttl ~= '0' then
     if age ~= '' then
       redis.pcall('HDEL', news, 'due_at', 'progress', 'message', 'result',
-        'error', 'exit', 'ended_at')
+        'error', 'exit', 'cpu_ms', 'peak_rss', 'ended_at')
       redis.pcall('HSET', news, 'started_at', string.format('%.0f', now - age))
     end
     if n > 0 then redis.pcall('HSET', news, unpack(ARGV, i + 4, i + 3 + n)) end

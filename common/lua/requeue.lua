@@ -74,7 +74,8 @@ for i = 1, moved do
     redis.call('DEL', news)
   elseif ARGV[a + 4] == '1' then
     redis.call('HDEL', news, 'due_at', 'worker', 'lane', 'started_at',
-      'ended_at', 'progress', 'message', 'result', 'error', 'exit')
+      'ended_at', 'progress', 'message', 'result', 'error', 'exit', 'cpu_ms',
+      'peak_rss')
     redis.call('HSET', news, 'state', 'ready')
     if of_dead then redis.call('HSET', news, 'attempt', 0) end
     redis.call('PEXPIRE', news, 7776000000)

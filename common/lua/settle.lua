@@ -138,7 +138,7 @@ for j = 1, k do
   if n == 0 then redis.pcall('PEXPIRE', key, ARGV[i]) end -- a log
   -- What is no hash holds no news, and must not hold up all other jobs.
   if n > 0 and type(redis.pcall('HDEL', key, 'due_at', 'ended_at', 'progress', 'message',
-    'result', 'error', 'exit')) == 'number' then -- of earlier news
+    'result', 'error', 'exit', 'cpu_ms', 'peak_rss')) == 'number' then -- of earlier news
     redis.call('HSET', key, unpack(ARGV, i + 3, i + 2 + n))
     redis.call('PEXPIRE', key, ARGV[i])
   end
