@@ -32,6 +32,7 @@
 #include "producer/connect.h"
 #include "producer/lines.h"
 #include "producer/progress.h"
+#include "producer/push_job.h"
 #include "producer/sender.h"
 
 enum { BAD_SHOWN = 20, CONFLICTS_SHOWN = 20, TICK_US = 100 * 1000 };
@@ -81,12 +82,6 @@ static void trim(const char **p, size_t *n)
         --*n;
 }
 
-/* Whether push_one is needed, which alone heeds these. */
-static bool is_one(const struct push_one *p)
-{
-    return p->at_ms || p->in_ms || p->keep || p->unique;
-}
-
 static int append_payload(const struct bulk *b, const char *p, size_t n,
                           struct buf *out, struct push_one *one,
                           struct errbuf *eb)
@@ -101,15 +96,8 @@ static int append_payload(const struct bulk *b, const char *p, size_t n,
         .keep_ms = o->keep_ms,
     };
 
-    push_options_apply(b->for_all, b->now_ms, &spec);
-    *one = (struct push_one){
-        .at_ms = spec.at_ms,
-        .in_ms = spec.in_ms,
-        .keep = spec.keep_ms > 0,
-        .type = spec.type,
-        .created_at_ms = spec.created_at_ms,
-    };
-    return job_build(&spec, (size_t)o->max_bytes, out, eb);
+    return push_job_build(&spec, b->for_all, (size_t)o->max_bytes, out, one,
+                          eb);
 }
 
 static int append_envelope(struct bulk *b, const char *p, size_t n,
@@ -153,7 +141,7 @@ static void take_line(struct bulk *b, const char *p, size_t n)
                         : append_envelope(b, p, n, out, &one, &eb);
     if (rc != 0)
         tell_bad(b, eb.text);
-    else if (is_one(&one))
+    else if (push_job_is_one(&one))
         sender_add_one(b->sender, number, &one);
     else
         sender_add(b->sender, number);

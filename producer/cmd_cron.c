@@ -15,7 +15,7 @@
 #include "producer/complain.h"
 #include "producer/cron_client.h"
 #include "producer/payload.h"
-#include "producer/push_options.h"
+#include "producer/push_flags.h"
 
 #define AT(member) offsetof(struct options, member)
 #define DAY_MS (24LL * 3600 * 1000)
@@ -105,7 +105,7 @@ static int run_add(const struct options *o)
     struct errbuf eb;
     int status, rc;
 
-    if (push_options_read(o, &p, &eb) != 0)
+    if (push_flags_read(o, &p, &eb) != 0)
         status = fail(o, EX_USAGE, "%s", eb.text);
     else if ((rc = payload_build(o->args + 3, o->arg_count - 3,
                                  CRON_ENTRY_MAX_BYTES, &payload, &eb)) != 0)

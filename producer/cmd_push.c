@@ -2,7 +2,7 @@
  * belt push: put a job, or a file of jobs, at the end of a queue.
  *
  * One job costs one connection and, once Redis knows the script, one round
- * trip: the name of the queue travels in front of the push.
+ * trip.
  *
  * Thread: main, which is also the loop.
  */
@@ -21,7 +21,8 @@
 #include "producer/connect.h"
 #include "producer/out.h"
 #include "producer/payload.h"
-#include "producer/push_options.h"
+#include "producer/push_flags.h"
+#include "producer/push_job.h"
 #include "producer/push_wait.h"
 
 #define AT(member) offsetof(struct options, member)
@@ -32,91 +33,9 @@ enum { ATTEMPTS_MAX = 1000000, SIZE_MAX_BYTES = 64 << 20 };
 struct push {
     const struct options *o;    /* borrowed */
     const struct push_one *one; /* borrowed */
-    struct conn *conn;          /* borrowed */
-    struct keys keys;
-    bool answered;
-    int status; /* once answered */
     struct push_one_result result;
+    int status;
 };
-
-static void on_pushed(void *arg, int err, const struct reply *r);
-static void on_pushed_one(void *arg, int err, const struct reply *r);
-static void on_news(void *arg, int err, const struct reply *r);
-static void on_listed(void *arg, int err, const struct reply *r);
-
-/* A plain one goes as many do. */
-static int send_job(struct push *p, struct conn *conn) ON_LOOP
-{
-    const struct push_one *one = p->one;
-
-    if (one->at_ms || one->in_ms || one->unique || one->keep)
-        return queue_push_one(conn, &p->keys, one, on_pushed_one, p);
-    return queue_push(conn, &p->keys, one->front, &one->envelope, 1, on_pushed,
-                      p);
-}
-
-static void send_all(struct push *p, struct client *client)
-{
-    struct conn *conn = client_conn(client);
-    struct args a = {0};
-
-    loop_role_assert();
-    p->conn = conn;
-    args_str(&a, "SADD");
-    args_str(&a, p->keys.queues);
-    args_str(&a, p->keys.queue);
-    int rc = conn_call(conn, &a, clock_ms() + QUEUE_DEADLINE_MS, false,
-                       on_listed, p);
-    args_done(&a);
-    if (rc == 0)
-        rc = send_job(p, conn);
-    if (rc != 0) {
-        p->answered = true;
-        p->status = fail(p->o, EX_UNAVAILABLE, "%s: not sent: %s",
-                         client_url(client), client_down_why(client));
-    }
-}
-
-/* The set of queues is for people; a push does not depend on it. */
-static void on_listed(void *arg, int err, const struct reply *r)
-{
-    loop_role_assert();
-    const struct push *p = arg;
-
-    if (err == 0 && reply_is_error(r))
-        complain(p->o, "%s: %s", p->keys.queues, reply_error(r));
-}
-
-static void end(struct push *p, int rc, int64_t depth, const struct errbuf *eb)
-{
-    const char *queue = p->keys.queue;
-
-    p->answered = true;
-    if (rc == ERR_UNKNOWN)
-        p->status = fail(p->o, EX_TEMPFAIL,
-                         "outcome unknown: the connection was lost before "
-                         "Redis answered; the job may be in %s or not",
-                         queue);
-    else if (rc == ERR_REFUSED)
-        p->status = fail(p->o, EX_TEMPFAIL, "not pushed: connection lost");
-    else if (rc == ERR_FULL)
-        p->status =
-            fail(p->o, EX_TEMPFAIL, "not pushed: %s is full: %lld jobs wait",
-                 queue, (long long)depth);
-    else if (rc != 0)
-        p->status =
-            fail(p->o, client_push_status(rc, eb), "not pushed: %s", eb->text);
-}
-
-static void on_pushed(void *arg, int err, const struct reply *r)
-{
-    loop_role_assert();
-    struct push_result pushed = {0};
-    struct errbuf eb;
-    int rc = queue_push_result(err, r, &pushed, &eb);
-
-    end(arg, rc, pushed.depth, &eb);
-}
 
 /* What is said when another job has the key, or this one was there. */
 static void tell_other(struct push *p)
@@ -146,37 +65,6 @@ static void tell_other(struct push *p)
     }
 }
 
-static void on_pushed_one(void *arg, int err, const struct reply *r)
-{
-    loop_role_assert();
-    struct push *p = arg;
-    struct errbuf eb;
-    int rc = queue_push_one_result(err, r, &p->result, &eb);
-
-    if (rc == 0 && p->result.state == PUSH_REPLACED &&
-        p->result.holder[0] != '\0' &&
-        queue_push_replaced(p->conn, &p->keys, p->one, p->result.holder,
-                            on_news, p) == 0)
-        return;
-    end(p, rc, p->result.depth, &eb);
-    if (rc == 0)
-        tell_other(p);
-}
-
-/* The job is what it is to be, whatever becomes of its news. */
-static void on_news(void *arg, int err, const struct reply *r)
-{
-    loop_role_assert();
-    struct push *p = arg;
-    struct errbuf eb;
-
-    if (queue_push_replaced_result(err, r, &eb) != 0)
-        complain(p->o, "what is kept of %s may be out of date: %s",
-                 p->result.holder, eb.text);
-    end(p, 0, 0, NULL);
-    tell_other(p);
-}
-
 /* Of one job: no array. What is not plain has a member that says so. */
 static void print_json(const char *queue, const char *id, enum push_state state)
 {
@@ -196,16 +84,28 @@ static void print_id(const struct push *p)
         p->result.holder[0] != '\0' ? p->result.holder : p->one->id;
 
     if (p->o->format == OUT_TABLE) {
-        printf("%s/%s\n", p->keys.queue, id);
+        printf("%s/%s\n", p->o->queue, id);
     } else if (p->o->format != OUT_TSV) {
-        print_json(p->keys.queue, id, p->result.state);
+        print_json(p->o->queue, id, p->result.state);
     } else {
         struct out *out = out_new(p->o, columns);
-        out_str(out, p->keys.queue);
+        out_str(out, p->o->queue);
         out_str(out, id);
         out_row(out);
         out_end(out);
     }
+}
+
+static void push(struct push *p, struct client *client)
+{
+    struct push_outcome outcome;
+    struct keys keys;
+
+    keys_init(&keys, p->o->ns, p->o->queue);
+    p->status = push_job(client, &keys, p->one, &outcome);
+    p->result = outcome.result;
+    if (p->status == 0)
+        tell_other(p);
 }
 
 static int deliver(const struct options *o, const struct push_one *one)
@@ -217,12 +117,9 @@ static int deliver(const struct options *o, const struct push_one *one)
 
     if (status != 0)
         return status;
-    keys_init(&p.keys, o->ns, o->queue);
     p.status = push_wait_begin(o, client, one->id, &w);
     if (p.status == 0)
-        send_all(&p, client);
-    while (p.status == 0 && !p.answered)
-        client_turn(client, true);
+        push(&p, client);
     if (p.status == 0 && w)
         p.status = push_wait_end(o, client, w, &p.result);
     else if (p.status == 0)
@@ -254,20 +151,12 @@ static int build(const struct options *o, const struct push_options *options,
         .timeout_ms = o->timeout_ms,
         .keep_ms = o->keep_ms || !o->wait ? o->keep_ms : PUSH_WAIT_KEEP_MS,
     };
-
-    push_options_apply(options, spec.created_at_ms, &spec);
-    int rc = job_build(&spec, (size_t)o->max_bytes, envelope, eb);
-    if (rc != 0)
-        return rc;
+    const char *id = one->id;
+    int rc =
+        push_job_build(&spec, options, (size_t)o->max_bytes, envelope, one, eb);
     one->front = o->front;
-    one->envelope = (struct bytes){envelope->data, envelope->len};
-    one->at_ms = spec.at_ms;
-    one->in_ms = spec.in_ms;
-    one->unique = spec.unique.p ? &options->unique : NULL;
-    one->keep = spec.keep_ms > 0;
-    one->type = spec.type;
-    one->created_at_ms = spec.created_at_ms;
-    return 0;
+    one->id = id;
+    return rc;
 }
 
 static int push_one(const struct options *o, const struct push_options *options)
@@ -299,8 +188,8 @@ static int run_bulk(const struct options *o, const struct push_options *options)
     if (o->id || o->front || o->unique)
         return fail(o, EX_USAGE,
                     "--id, --front and --unique are not for --ndjson");
-    if (!o->type && (o->max_attempts || o->timeout_ms || o->keep_ms ||
-                     push_options_given(o)))
+    if (!o->type &&
+        (o->max_attempts || o->timeout_ms || o->keep_ms || push_flags_given(o)))
         return fail(o, EX_USAGE,
                     "without --type each line of --ndjson has its own members "
                     "like max_attempts, timeout, keep, in and backoff");
@@ -330,7 +219,7 @@ static int run_push(const struct options *o)
     struct push_options options;
     struct errbuf eb;
     int status;
-    int rc = push_options_read(o, &options, &eb);
+    int rc = push_flags_read(o, &options, &eb);
 
     if (rc != 0)
         status = fail(o, rc == ERR_INVALID ? EX_USAGE : payload_status(rc),

@@ -1,28 +1,20 @@
 /*
- * Push options: from flags to members of an envelope.
+ * Push options: from words to members of an envelope.
  *
- * Only what a flag has of its own is read here: the forms of --backoff,
- * --unique and --expires. Whether a member is right is said by those who read
- * it, when the envelope is built, so that a flag takes what an envelope takes.
+ * Only what people write otherwise than an envelope has it is read here: the
+ * forms of backoff, unique and expires. Whether a member is right is said by
+ * those who read it, when the envelope is built, so that an option takes what
+ * an envelope takes.
  *
- * Thread: main.
+ * Thread: any.
  */
 #include "producer/push_options.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/mem.h"
 #include "common/base/text.h"
-#include "common/job/backoff_text.h"
 #include "common/job/json.h"
-#include "producer/payload.h"
-
-bool push_options_given(const struct options *o)
-{
-    return o->in_ms || o->at || o->expires || o->unique || o->until ||
-           o->on_conflict || o->backoff || o->then.count || o->meta.count;
-}
 
 void push_options_done(struct push_options *p)
 {
@@ -30,33 +22,6 @@ void push_options_done(struct push_options *p)
     buf_done(&p->then);
     buf_done(&p->meta);
     buf_done(&p->unique_json);
-}
-
-/* ---- when ---- */
-
-static int read_times(const struct options *o, struct push_options *p,
-                      struct errbuf *eb)
-{
-    int rc = 0;
-
-    p->in_ms = o->in_ms;
-    if (o->at && o->in_ms)
-        return errbuf_set(eb, ERR_INVALID, "--in and --at: one of them");
-    if (o->at)
-        rc = text_parse_instant(o->at, &p->at_ms, eb);
-    if (rc != 0)
-        return errbuf_wrap(eb, rc, "--at");
-    if (!o->expires ||
-        text_parse_instant(o->expires, &p->expires_at_ms, NULL) == 0)
-        return 0;
-    if (text_parse_duration(o->expires, &p->expires_in_ms, NULL) == 0 &&
-        p->expires_in_ms > 0 && p->expires_in_ms <= JOB_DURATION_MAX_MS)
-        return 0;
-    return errbuf_set(eb, ERR_INVALID,
-                      "--expires: \"%.64s\" is neither a duration like 90s or "
-                      "12h, up to 366d, nor an instant like "
-                      "2026-11-26T08:30:00Z",
-                      o->expires);
 }
 
 /* ---- unique ---- */
@@ -86,133 +51,87 @@ static int check_word(const char *flag, const char *word,
                       words[2] ? words[2] : "");
 }
 
-static void put_unique(struct buf *out, const struct options *o, size_t key_len,
-                       int64_t ttl_ms)
+static void put_unique(struct buf *out, const struct push_unique *u,
+                       size_t key_len, int64_t ttl_ms)
 {
-    bool plain = !ttl_ms && !o->until && !o->on_conflict;
+    bool plain = !ttl_ms && !u->until && !u->on_conflict;
 
     if (!plain)
         buf_str(out, "{\"key\":");
-    buf_json_string(out, o->unique, key_len);
+    buf_json_string(out, u->unique, key_len);
     if (ttl_ms)
         buf_printf(out, ",\"until\":\"time\",\"ttl\":%lld", (long long)ttl_ms);
-    else if (o->until)
-        buf_printf(out, ",\"until\":\"%s\"", o->until);
-    if (o->on_conflict)
-        buf_printf(out, ",\"on_conflict\":\"%s\"", o->on_conflict);
+    else if (u->until)
+        buf_printf(out, ",\"until\":\"%s\"", u->until);
+    if (u->on_conflict)
+        buf_printf(out, ",\"on_conflict\":\"%s\"", u->on_conflict);
     if (!plain)
         buf_char(out, '}');
 }
 
-static int read_unique(const struct options *o, struct push_options *p,
-                       struct errbuf *eb)
+static int check_words(const struct push_unique *u, struct errbuf *eb)
 {
     static const char *const untils[] = {"done", "started", NULL};
     static const char *const conflicts[] = {"skip", "replace", "error", NULL};
-    int64_t ttl_ms = 0;
 
-    if (!o->unique && (o->until || o->on_conflict))
-        return errbuf_set(eb, ERR_INVALID,
-                          "--until and --on-conflict belong to --unique");
-    int rc = check_word("--until", o->until, untils, eb);
+    if (!u->unique && (u->until || u->on_conflict))
+        return errbuf_set(eb, ERR_INVALID, "%s and %s belong to %s",
+                          u->names[PUSH_UNTIL], u->names[PUSH_ON_CONFLICT],
+                          u->names[PUSH_UNIQUE]);
+    int rc = check_word(u->names[PUSH_UNTIL], u->until, untils, eb);
     if (rc == 0)
-        rc = check_word("--on-conflict", o->on_conflict, conflicts, eb);
-    if (rc != 0 || !o->unique)
+        rc = check_word(u->names[PUSH_ON_CONFLICT], u->on_conflict, conflicts,
+                        eb);
+    return rc;
+}
+
+int push_unique_read(const struct push_unique *u, struct push_options *ret,
+                     struct errbuf *eb)
+{
+    const char *name = u->names[PUSH_UNIQUE];
+    int64_t ttl_ms = 0;
+    int rc = check_words(u, eb);
+
+    if (rc != 0 || !u->unique)
         return rc;
-    const char *colon = find_ttl(o->unique, &ttl_ms);
-    size_t key_len = colon ? (size_t)(colon - o->unique) : strlen(o->unique);
-    const char *last = strrchr(o->unique, ':');
+    const char *colon = find_ttl(u->unique, &ttl_ms);
+    size_t key_len = colon ? (size_t)(colon - u->unique) : strlen(u->unique);
+    const char *last = strrchr(u->unique, ':');
     if (!colon && last && strcmp(last, ":0") != 0 &&
         text_parse_duration(last + 1, &ttl_ms, NULL) == 0)
-        return errbuf_set(eb, ERR_INVALID, "--unique: %.64s: for no time",
+        return errbuf_set(eb, ERR_INVALID, "%s: %.64s: for no time", name,
                           last + 1);
     if (!colon)
         ttl_ms = 0;
-    if (ttl_ms && o->until)
-        return errbuf_set(eb, ERR_INVALID,
-                          "--unique: a lock for %s needs no --until",
-                          colon + 1);
-    if (text_utf8_error(o->unique, key_len) != key_len)
-        return errbuf_set(eb, ERR_INVALID, "--unique: not UTF-8");
-    put_unique(&p->unique_json, o, key_len, ttl_ms);
+    if (ttl_ms && u->until)
+        return errbuf_set(eb, ERR_INVALID, "%s: a lock for %s needs no %s",
+                          name, colon + 1, u->names[PUSH_UNTIL]);
+    if (text_utf8_error(u->unique, key_len) != key_len)
+        return errbuf_set(eb, ERR_INVALID, "%s: not UTF-8", name);
+    put_unique(&ret->unique_json, u, key_len, ttl_ms);
     return unique_parse(
-        (struct json_span){p->unique_json.data, p->unique_json.len}, &p->unique,
-        eb);
+        (struct json_span){ret->unique_json.data, ret->unique_json.len},
+        &ret->unique, eb);
 }
 
-/* ---- then, meta ---- */
+/* ---- expires ---- */
 
-/* An object becomes an element, the elements of an array some. */
-static void put_elements(struct buf *out, const struct buf *json)
-{
-    const char *p = json->data;
-    size_t n = json->len;
-
-    if (p[0] == '[') {
-        p++;
-        n -= 2;
-        size_t blank = strspn(p, " \t\r\n");
-        if (blank >= n)
-            return;
-    }
-    if (out->len > 1)
-        buf_char(out, ',');
-    buf_append(out, p, n);
-}
-
-static int read_then(const struct options *o, struct buf *out,
-                     struct errbuf *eb)
-{
-    struct buf one = {0};
-    int rc = 0;
-
-    if (o->then.count > 1)
-        buf_char(out, '[');
-    for (int i = 0; i < o->then.count && rc == 0; i++) {
-        buf_clear(&one);
-        rc =
-            payload_build(&o->then.texts[i], 1, (size_t)o->max_bytes, &one, eb);
-        if (rc == 0 && one.data[0] != '{' && one.data[0] != '[')
-            rc = errbuf_set(eb, ERR_INVALID,
-                            "neither an envelope nor an array of them");
-        if (rc != 0)
-            break;
-        if (o->then.count == 1)
-            buf_append(out, one.data, one.len);
-        else
-            put_elements(out, &one);
-    }
-    if (o->then.count > 1)
-        buf_char(out, ']');
-    buf_done(&one);
-    return rc;
-}
-
-int push_options_read(const struct options *o, struct push_options *ret,
+int push_expires_read(const char *text, struct push_options *ret,
                       struct errbuf *eb)
 {
-    *ret = (struct push_options){0};
-    int rc = read_times(o, ret, eb);
-    if (rc == 0)
-        rc = read_unique(o, ret, eb);
-    if (rc == 0 && o->backoff) {
-        rc = backoff_from_text(o->backoff, &ret->backoff, eb);
-        if (rc != 0)
-            errbuf_wrap(eb, rc, "--backoff");
-    }
-    if (rc == 0 && o->then.count > 0) {
-        rc = read_then(o, &ret->then, eb);
-        if (rc != 0)
-            errbuf_wrap(eb, rc, "--then");
-    }
-    if (rc == 0 && o->meta.count > 0) {
-        rc = payload_build(o->meta.texts, o->meta.count, (size_t)o->max_bytes,
-                           &ret->meta, eb);
-        if (rc != 0)
-            errbuf_wrap(eb, rc, "--meta");
-    }
-    return rc;
+    ret->expires_at_ms = ret->expires_in_ms = 0;
+    if (text_parse_instant(text, &ret->expires_at_ms, NULL) == 0)
+        return 0;
+    if (text_parse_duration(text, &ret->expires_in_ms, NULL) == 0 &&
+        ret->expires_in_ms > 0 && ret->expires_in_ms <= JOB_DURATION_MAX_MS)
+        return 0;
+    return errbuf_set(eb, ERR_INVALID,
+                      "\"%.64s\" is neither a duration like 90s or 12h, up to "
+                      "366d, nor an instant like 2026-11-26T08:30:00Z",
+                      text);
 }
+
+/* ---- into a job ---- */
 
 static struct json_span span_of(const struct buf *b)
 {

@@ -5,11 +5,11 @@
 #include "common/base/err.h"
 #include "common/job/job.h"
 #include "common/job/unique.h"
-#include "producer/options.h"
 
 /*
- * What the flags of belt push say about the life of a job, as members of its
- * envelope ("belt push --help"). Read once, for one job or for all lines.
+ * What people say about the life of a job, by the flags of belt push or the
+ * options of libbelt, as members of its envelope ("belt push --help"). Start
+ * with {0}; done with push_options_done. Any thread.
  */
 struct push_options {
     int64_t at_ms, in_ms;         /* 0: none */
@@ -20,13 +20,6 @@ struct push_options {
     struct unique unique;         /* what unique_json says */
 };
 
-/*
- * Reads the flags. Returns 0, or ERR_INVALID, or an error of payload_build for
- * a file of --then, with a text that names the flag. Done with
- * push_options_done in either case.
- */
-int push_options_read(const struct options *o, struct push_options *ret,
-                      struct errbuf *eb);
 void push_options_done(struct push_options *p);
 
 /* Adds them to a job that is pushed at now_ms. Lends until push_options_done.
@@ -34,7 +27,23 @@ void push_options_done(struct push_options *p);
 void push_options_apply(const struct push_options *p, int64_t now_ms,
                         struct job_spec *spec);
 
-/* Whether any flag was given that push_options_read reads. */
-bool push_options_given(const struct options *o);
+/*
+ * Reads expires as people write it, a duration or an instant (backoff:
+ * backoff_text.h). ERR_INVALID with a text that does not name the option.
+ */
+int push_expires_read(const char *text, struct push_options *ret,
+                      struct errbuf *eb);
+
+/*
+ * The same of unique, KEY[:TTL], and its two companions; each may be NULL.
+ * ERR_INVALID with a text that calls them by these names.
+ */
+enum { PUSH_UNIQUE, PUSH_UNTIL, PUSH_ON_CONFLICT, PUSH_NAMES };
+struct push_unique {
+    const char *unique, *until, *on_conflict;
+    const char *names[PUSH_NAMES];
+};
+int push_unique_read(const struct push_unique *u, struct push_options *ret,
+                     struct errbuf *eb);
 
 #endif
