@@ -1,10 +1,6 @@
 /*
  * belt status: how jobs stand.
  *
- * A kept job has a hash with its last news, which is put right where that is
- * cheap: nobody tells when a job is promoted, or when its worker is lost. The
- * others are looked for in the sets and in what the workers hold.
- *
  * Thread: main, which is also the loop.
  */
 #include <stdio.h>
@@ -23,27 +19,20 @@
 #include "producer/find.h"
 #include "producer/ids.h"
 #include "producer/kept_out.h"
+#include "producer/standing.h"
 
 enum { JOBS_AT_ONCE = 100, ERROR_WIDTH = 60 };
-
-struct entry {
-    struct job_name name;
-    struct kept kept;
-    bool leased;        /* of a kept job that is active: its lane */
-    struct found found; /* of one that is not kept */
-};
 
 struct query {
     const struct options *o; /* borrowed */
     struct client *client;   /* borrowed */
     struct out *out;         /* borrowed */
-    struct entry entries[JOBS_AT_ONCE];
+    struct standing entries[JOBS_AT_ONCE];
     size_t count;
     int64_t now_ms; /* by Redis' clock */
     bool negative;  /* a job is not there */
 };
 
-static void on_score(void *arg, const struct reply *r);
 static int on_name(void *arg, const struct job_name *name);
 
 static const struct column columns[] = {
@@ -61,11 +50,6 @@ static const struct column columns[] = {
     {"exit", FOR_PROGRAMS, true},  {"error", FOR_ALL, false},
     {"kept", FOR_PROGRAMS, false}, {0},
 };
-
-static bool is_kept(const struct entry *e)
-{
-    return e->kept.values[KEPT_state] != NULL;
-}
 
 /* "3m ago" or "in 2h", and the instant for programs; 0: none. */
 static void out_instant(struct query *q, int64_t at_ms)
@@ -104,19 +88,6 @@ static void out_error(struct query *q, const struct buf *error)
     buf_done(&b);
 }
 
-/* The state that was told, unless it is known to have passed. */
-static const char *state_now(const struct query *q, const struct entry *e)
-{
-    const struct kept *k = &e->kept;
-
-    if ((kept_is(k, "retry") || kept_is(k, "scheduled")) &&
-        kept_int(k, KEPT_due_at, INT64_MAX) <= q->now_ms)
-        return "ready";
-    if (kept_is(k, "active") && k->values[KEPT_lane] && !e->leased)
-        return "recovering";
-    return k->values[KEPT_state];
-}
-
 /* What its last run used: "1.2s" and "50.1M", and the numbers for programs. */
 static void out_usage(struct query *q, const struct kept *k)
 {
@@ -131,12 +102,12 @@ static void out_usage(struct query *q, const struct kept *k)
     kept_out_number(q->out, k, KEPT_peak_rss);
 }
 
-static void print_kept(struct query *q, const struct entry *e)
+static void print_kept(struct query *q, const struct standing *e)
 {
     const struct kept *k = &e->kept;
     struct buf error = {0};
 
-    out_str(q->out, state_now(q, e));
+    out_str(q->out, standing_state(e, q->now_ms));
     kept_out(q->out, k, KEPT_type);
     kept_out_number(q->out, k, KEPT_attempt);
     kept_out_number(q->out, k, KEPT_progress);
@@ -156,24 +127,24 @@ static void print_kept(struct query *q, const struct entry *e)
     out_bool(q->out, true);
 }
 
-/* The worker of a lane: its id without the number behind the last dot. */
-static void out_worker(struct out *out, const char *lane)
+static void out_worker(struct out *out, const struct standing *e)
 {
-    const char *dot = strrchr(lane, '.');
+    size_t n;
+    const char *worker = standing_worker(e, &n);
 
-    if (dot)
-        out_text(out, lane, (size_t)(dot - lane));
+    if (worker)
+        out_text(out, worker, n);
     else
-        out_str(out, lane[0] != '\0' ? lane : NULL);
+        out_none(out);
 }
 
-static void print_found(struct query *q, const struct entry *e)
+static void print_found(struct query *q, const struct standing *e)
 {
     const struct found *f = &e->found;
     bool dead = f->place == PLACE_DEAD;
     struct buf error = {0};
 
-    out_str(q->out, place_name(f->place));
+    out_str(q->out, standing_state(e, q->now_ms));
     out_str(q->out, f->job->type);
     out_int(q->out, f->job->attempt);
     out_none(q->out);
@@ -182,7 +153,7 @@ static void print_found(struct query *q, const struct entry *e)
     out_instant(q, dead ? 0 : f->at_ms);
     out_instant(q, 0);
     out_instant(q, dead ? f->at_ms : 0);
-    out_worker(q->out, f->lane);
+    out_worker(q->out, e);
     out_str(q->out, f->lane[0] != '\0' ? f->lane : NULL);
     for (int i = 0; i < 5; i++) /* nobody has told: its usage, its exit */
         out_none(q->out);
@@ -192,7 +163,7 @@ static void print_found(struct query *q, const struct entry *e)
     out_bool(q->out, false);
 }
 
-static void print_nothing(struct query *q, const struct entry *e)
+static void print_nothing(struct query *q, const struct standing *e)
 {
     char text[JOB_NAME_TEXT_MAX];
 
@@ -204,14 +175,14 @@ static void print_nothing(struct query *q, const struct entry *e)
         out_none(q->out);
 }
 
-static bool print(struct query *q, const struct entry *e)
+static bool print(struct query *q, const struct standing *e)
 {
     char text[JOB_NAME_TEXT_MAX];
 
     out_str(q->out, job_name_format(&e->name, text));
     out_str(q->out, e->name.queue[0] != '\0' ? e->name.queue : NULL);
     out_str(q->out, e->name.id);
-    if (is_kept(e))
+    if (standing_is_kept(e))
         print_kept(q, e);
     else if (e->found.job)
         print_found(q, e);
@@ -220,81 +191,16 @@ static bool print(struct query *q, const struct entry *e)
     return out_row(q->out);
 }
 
-static void on_score(void *arg, const struct reply *r)
-{
-    *(bool *)arg = !reply_is_nil(r);
-}
-
-static void ask_lease(struct query *q, const struct keys *keys, struct entry *e)
-{
-    struct args a = {0};
-
-    args_str(&a, "ZSCORE");
-    args_str(&a, keys->leases);
-    args_mem(&a, e->kept.values[KEPT_lane], e->kept.lens[KEPT_lane]);
-    client_call(q->client, &a, on_score, &e->leased);
-    args_done(&a);
-}
-
-static bool depends_on_lane(const struct entry *e)
-{
-    return kept_is(&e->kept, "active") && e->kept.values[KEPT_lane];
-}
-
-/* A round for all that is kept, one for the lanes of what is active. */
-static int ask_kept(struct query *q)
-{
-    struct keys keys;
-    int status;
-
-    for (size_t i = 0; i < q->count; i++) {
-        struct entry *e = &q->entries[i];
-        if (e->name.queue[0] == '\0')
-            continue;
-        keys_init(&keys, q->o->ns, e->name.queue);
-        kept_ask(q->client, &keys, e->name.id, &e->kept);
-    }
-    status = client_now(q->client, &q->now_ms);
-    for (size_t i = 0; i < q->count && status == 0; i++) {
-        struct entry *e = &q->entries[i];
-        if (!depends_on_lane(e))
-            continue;
-        keys_init(&keys, q->o->ns, e->name.queue);
-        ask_lease(q, &keys, e);
-    }
-    return status ? status : client_wait(q->client);
-}
-
-/* What a round could not tell: one by one. */
-static int look_for(struct query *q, struct entry *e)
-{
-    struct keys keys;
-
-    if (e->name.queue[0] == '\0')
-        return 0;
-    keys_init(&keys, q->o->ns, e->name.queue);
-    if (!is_kept(e))
-        return find_job(q->client, &keys, e->name.id, PLACES_CHEAP, PLACE_NONE,
-                        &e->found);
-    if (depends_on_lane(e) && !e->leased)
-        return find_lease(q->client, &keys, e->kept.values[KEPT_lane],
-                          &e->leased);
-    return 0;
-}
-
 static int flush(struct query *q)
 {
-    int status = ask_kept(q);
+    int status =
+        standing_ask(q->client, q->o->ns, q->entries, q->count, &q->now_ms);
 
-    for (size_t i = 0; i < q->count && status == 0; i++)
-        status = look_for(q, &q->entries[i]);
     for (size_t i = 0; i < q->count; i++) {
-        struct entry *e = &q->entries[i];
+        struct standing *e = &q->entries[i];
         if (status == 0 && !print(q, e))
             status = EX_IOERR; /* told at the end */
-        kept_done(&e->kept);
-        found_done(&e->found);
-        *e = (struct entry){0};
+        standing_done(e);
     }
     q->count = 0;
     return status;
@@ -303,7 +209,7 @@ static int flush(struct query *q)
 static int on_name(void *arg, const struct job_name *name)
 {
     struct query *q = arg;
-    struct entry *e = &q->entries[q->count];
+    struct standing *e = &q->entries[q->count];
 
     e->name = *name;
     if (name->queue[0] == '\0') {
