@@ -27,13 +27,19 @@ endif()
 if(BELT_HARDEN)
   target_compile_options(belt_flags INTERFACE -fstack-protector-strong
     -D_FORTIFY_SOURCE=2 -fstack-clash-protection -fcf-protection
-    -Wformat -Werror=format-security -fPIE)
-  target_link_options(belt_flags INTERFACE -pie LINKER:-z,relro,-z,now)
+    -Wformat -Werror=format-security)
+  set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+  target_link_options(belt_flags INTERFACE LINKER:-z,relro,-z,now
+    $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie>)
 endif()
 
-# belt_library(name SOURCES... LINK libs...): one static library per layer.
+# belt_library(name SOURCES... LINK libs...): one static library per layer, of
+# objects that can be part of libbelt.so. There nothing is seen but what
+# <belt/belt.h> declares.
 function(belt_library name)
   cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
   add_library(${name} STATIC ${A_SOURCES})
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON
+    C_VISIBILITY_PRESET hidden)
   target_link_libraries(${name} PUBLIC belt_flags ${A_LINK})
 endfunction()

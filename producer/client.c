@@ -196,6 +196,19 @@ void client_last(struct client *c, void (*on_change)(void *arg, bool up),
     c->change_arg = arg;
 }
 
+void client_drop(struct client *c)
+{
+    loop_role_assert();
+    c->down = true;
+    c->up = false;
+    conn_close(c->conn);
+}
+
+bool client_is_idle(const struct client *c)
+{
+    return c->up && !c->on_change && c->pending == 0 && c->failed == 0;
+}
+
 static void set_down(struct client *c, const char *why) ON_LOOP
 {
     if (c->down)

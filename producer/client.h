@@ -60,6 +60,15 @@ struct conn *client_conn_new(const struct client *c,
 /* Where Redis is, without user and password; lent until client_close. */
 const char *client_url(const struct client *c);
 
+/*
+ * Closes the connection at once: the callbacks of all that is under way run
+ * before it returns, so that what they are about can go.
+ */
+void client_drop(struct client *c);
+
+/* Whether it can be lent for another call: nothing is under way, or failed. */
+bool client_is_idle(const struct client *c);
+
 /* Runs what is ready, or with wait the next thing to become ready. */
 void client_turn(struct client *c, bool wait);
 

@@ -26,9 +26,8 @@
 #include "producer/push_wait.h"
 
 #define AT(member) offsetof(struct options, member)
-#define DAY_MS (24LL * 3600 * 1000)
 
-enum { ATTEMPTS_MAX = 1000000, SIZE_MAX_BYTES = 64 << 20 };
+enum { SIZE_MAX_BYTES = 64 << 20 };
 
 struct push {
     const struct options *o;    /* borrowed */
@@ -236,13 +235,13 @@ static const struct flag flags[] = {
     {"id", 0, FLAG_TEXT, "ID", AT(id), 0, 0, "instead of a fresh ULID"},
     {"front", 0, FLAG_BOOL, NULL, AT(front), 0, 0,
      "to the head of the queue: it runs next"},
-    {"max-attempts", 0, FLAG_INT, "N", AT(max_attempts), 1, ATTEMPTS_MAX,
+    {"max-attempts", 0, FLAG_INT, "N", AT(max_attempts), 1, PUSH_ATTEMPTS_MAX,
      "then it is dead (20)"},
-    {"timeout", 0, FLAG_DURATION, "D", AT(timeout_ms), 1, 366 * DAY_MS,
+    {"timeout", 0, FLAG_DURATION, "D", AT(timeout_ms), 1, JOB_DURATION_MAX_MS,
      "of an attempt (the handler's)"},
-    {"keep", 0, FLAG_DURATION, "D", AT(keep_ms), 1, 366 * DAY_MS,
+    {"keep", 0, FLAG_DURATION, "D", AT(keep_ms), 1, JOB_DURATION_MAX_MS,
      "how long its result is kept (not at all)"},
-    {"in", 0, FLAG_DURATION, "D", AT(in_ms), 1, 366 * DAY_MS,
+    {"in", 0, FLAG_DURATION, "D", AT(in_ms), 1, JOB_DURATION_MAX_MS,
      "not to be run before so long from now"},
     {"at", 0, FLAG_TEXT, "INSTANT", AT(at), 0, 0,
      "not before then: 2026-11-26T09:30:00+01:00, or ...Z"},
@@ -263,7 +262,7 @@ static const struct flag flags[] = {
     {"wait", 0, FLAG_BOOL, NULL, AT(wait), 0, 0,
      "until it has ended: print that, and exit as belt wait does"},
     {"wait-timeout", 0, FLAG_DURATION, "D", AT(wait_timeout_ms), 1,
-     366 * DAY_MS, "no longer than that: exit 124"},
+     JOB_DURATION_MAX_MS, "no longer than that: exit 124"},
     {"raw", 0, FLAG_BOOL, NULL, AT(raw), 0, 0,
      "with --wait: the bytes of its result and nothing else"},
     {"ndjson", 0, FLAG_BOOL, NULL, AT(ndjson), 0, 0,

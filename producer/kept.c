@@ -22,6 +22,17 @@ static const char *const names[] = {
 
 static void on_fields(void *arg, const struct reply *r);
 
+bool kept_field_find(const char *name, enum kept_field *ret)
+{
+    for (size_t i = 0; i < KEPT_FIELD_COUNT; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *ret = (enum kept_field)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 void kept_args(const char *key, struct args *a)
 {
     args_str(a, "HMGET");

@@ -38,6 +38,9 @@ enum kept_field {
         KEPT_FIELD_COUNT
 };
 
+/* The field of this name. */
+bool kept_field_find(const char *name, enum kept_field *ret);
+
 struct kept {
     char *values[KEPT_FIELD_COUNT]; /* owned; NULL: not there */
     size_t lens[KEPT_FIELD_COUNT];

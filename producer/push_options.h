@@ -11,6 +11,8 @@
  * options of libbelt, as members of its envelope ("belt push --help"). Start
  * with {0}; done with push_options_done. Any thread.
  */
+#define PUSH_ATTEMPTS_MAX 1000000
+
 struct push_options {
     int64_t at_ms, in_ms;         /* 0: none */
     int64_t expires_at_ms;        /* 0: none, or the next */

@@ -146,6 +146,10 @@ void waiting_free(struct waiting *w)
     loop_role_assert();
     if (!w)
         return;
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->entries[i].asked)
+            client_drop(w->client); /* the answers are for what goes now */
+    }
     client_last(w->client, NULL, NULL);
     subscription_free(w->subscription);
     event_free(w->tick);

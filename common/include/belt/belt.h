@@ -340,7 +340,7 @@ enum belt_cancel_state {
  * belt_cancel_state. A mark counts for 7 days, also for a job of this name that
  * is yet to come; one that runs is stopped at once, and belt_client_wait tells
  * when that is done, if it was pushed with keep. Returns 0, or
- * BELT_ERR_NOT_FOUND (a bare id only), BELT_ERR_FULL (10000 marks stand), and
+ * BELT_ERR_NOT_FOUND (a bare id only), BELT_ERR_AGAIN (10000 marks stand), and
  * the errors of a connection: to cancel again does no harm. Any thread.
  */
 BELT_CLIENT_API int belt_client_cancel(struct belt_client *client,
