@@ -17,7 +17,7 @@
 #include "producer/complain.h"
 #include "producer/control_line.h"
 #include "producer/payload.h"
-#include "producer/push_options.h"
+#include "producer/push_flags.h"
 
 #define AT(member) offsetof(struct options, member)
 #define DAY_MS (24LL * 3600 * 1000)
@@ -65,7 +65,7 @@ static int emit_job(const struct options *o)
     struct buf line = {0};
     struct errbuf eb;
     int status;
-    int rc = push_options_read(o, &options, &eb);
+    int rc = push_flags_read(o, &options, &eb);
 
     if (rc == ERR_INVALID) {
         status = fail(o, EX_USAGE, "%s", eb.text);
@@ -189,7 +189,7 @@ static int emit_word(const struct options *o, const char *op)
 static bool says_job(const struct options *o)
 {
     return o->only_queue || o->id || o->max_attempts || o->timeout_ms ||
-           o->keep_ms || push_options_given(o);
+           o->keep_ms || push_flags_given(o);
 }
 
 static int run_emit(const struct options *o)
