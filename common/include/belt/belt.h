@@ -272,7 +272,8 @@ BELT_CLIENT_API int belt_status_is_over(const struct belt_status *status);
  * A column of belt status or belt result, by its name: result (the bytes that
  * its handler wrote, exactly), error (as JSON, if it is that), error_text (the
  * same for people), type, worker, lane, message, attempt, progress, exit,
- * created_at, due_at, started_at, ended_at, and what later versions keep.
+ * cpu_ms, peak_rss (of its last run), created_at, due_at, started_at, ended_at,
+ * and what later versions keep.
  * Lent until status is freed, with a NUL behind it; *ret_size (or NULL) is its
  * size without that. NULL if it is not there.
  */
