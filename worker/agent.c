@@ -29,6 +29,8 @@
 #include "worker/lane.h"
 #include "worker/listen.h"
 #include "worker/notes.h"
+#include "worker/queue_file.h"
+#include "worker/reload.h"
 
 enum {
     TICK_MS = 1000,
@@ -65,6 +67,7 @@ void agent_turn(struct agent *a)
         lane_send_held(a->lanes[i]);
         lane_relay(a->lanes[i]);
         lane_pause_turn(a->lanes[i]);
+        lane_going_turn(a->lanes[i]);
     }
     if (burst_is_over(a))
         agent_drain(a, "burst");
@@ -81,6 +84,7 @@ static void take_outcome(struct agent *a, struct delivery *d, int64_t now_us)
 {
     struct slot *s = d->slot;
     a->out--;
+    d->lane->out--;
     listen_note(a->listen, d);
     if (s == NULL) {
         a->stale++;
@@ -143,6 +147,7 @@ void agent_recall(struct agent *a, agent_takes_fn takes, void *arg)
         if (d->slot != NULL && takes(arg, d)) {
             a->out--;
             a->recalled++;
+            d->lane->out--;
             continue;
         }
         int rc = chan_try_send(a->jobs, d);
@@ -189,6 +194,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     timer_in(a->tick, TICK_MS);
     if (a->stage == AGENT_RUNNING)
         shed(a);
+    lanes_tick(a);
+    reload_tick(a->reload);
     if (clock_ms() >= a->fleet_at_ms) {
         a->fleet_at_ms = clock_ms() + FLEET_MS;
         fleet_update(a);
@@ -261,10 +268,12 @@ static int begin(struct agent *a, struct errbuf *eb)
         a->signals[i] = evsignal_new(a->base, signal_numbers[i], on_signal, a);
         (void)event_add(a->signals[i], NULL);
     }
+    if (!reload_start(a->reload, a, eb))
+        return ERR_SYSTEM;
     a->lanes = mem_new(LANES_MAX * sizeof(struct lane *));
     for (unsigned i = 0; i < cfg->queue_count; i++) {
         if (!cfg->queues[i].pattern)
-            a->lanes[a->lane_count++] = lane_new(a, &cfg->queues[i], i);
+            (void)agent_add_lane(a, &cfg->queues[i], i);
     }
     if (cfg->listen[0] != '\0' && (a->listen = listen_start(a, eb)) == NULL) {
         a->exit_code = 78;
@@ -294,6 +303,7 @@ static void end(struct agent *a) ON_LOOP;
 static void end(struct agent *a)
 {
     ignore_signals();
+    reload_end(a->reload);
     listen_free(a->listen);
     discover_stop(a);
     control_free(a->control);
@@ -301,6 +311,7 @@ static void end(struct agent *a)
         lane_free(a->lanes[i]);
     free(a->lanes);
     cron_file_free(a->cron_file);
+    queue_file_free(a->queue_file);
     for (unsigned i = 0; i < 4; i++)
         free_event(a->signals[i]);
     free_event(a->on_wake);
@@ -315,7 +326,7 @@ static void end_pool(struct agent *a)
 {
     void *item;
     if (a->pool != NULL) {
-        handlers_stop(a->cfg->handlers);
+        reload_stop_handlers(a->reload);
         chan_close(a->jobs);
         pool_join(a->pool);
         while (chan_try_recv(a->jobs, &item) == 0)
@@ -345,6 +356,7 @@ static int run(struct agent *a, struct errbuf *eb)
                  F_STR("version", BELT_VERSION));
         timer_in(a->tick, TICK_MS);
         a->cron_file = cron_file_new(a);
+        a->queue_file = queue_file_new(a);
         for (unsigned i = 0; i < a->lane_count; i++)
             lane_start(a->lanes[i]);
         a->control = control_start(a);
@@ -361,10 +373,12 @@ static int run_on_loop(struct agent *a, struct errbuf *eb)
     return run(a, eb);
 }
 
-int agent_run(const struct worker_config *cfg)
+int agent_run(struct reload *reload)
 {
-    struct agent a = {
-        .cfg = cfg, .wake_fd = -1, .started_at_ms = clock_wall_ms()};
+    struct agent a = {.reload = reload,
+                      .cfg = reload_config(reload),
+                      .wake_fd = -1,
+                      .started_at_ms = clock_wall_ms()};
     struct errbuf eb;
     name_agent(&a);
     int rc = run_on_loop(&a, &eb);

@@ -69,10 +69,11 @@ struct worker_config {
 unsigned worker_subtask_threads(const struct worker_config *cfg);
 
 /*
- * Runs until a signal (or, with burst, empty queues) ends it. Returns the
- * exit code of the process. Called once, on the main thread, which becomes
- * the loop thread.
+ * Runs by what reload says holds, until a signal (or, with burst, empty
+ * queues) ends it. Returns the exit code of the process. Called once, on the
+ * main thread, which becomes the loop thread.
  */
-int agent_run(const struct worker_config *cfg);
+struct reload;
+int agent_run(struct reload *reload);
 
 #endif

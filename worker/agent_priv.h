@@ -22,11 +22,14 @@ enum agent_stage {
 
 struct control;
 struct cron_file;
+struct queue_file;
+struct reload;
 struct lane;
 struct listen;
 
 struct agent {
-    const struct worker_config *cfg; /* borrowed from main */
+    struct reload *reload;           /* borrowed from main */
+    const struct worker_config *cfg; /* borrowed: what reload says holds now */
     struct host host;
     char id[96]; /* name-pid-random: a lane adds its number */
 
@@ -50,7 +53,8 @@ struct agent {
      * pool, which outlives them, reads it. */
     _Atomic int64_t good_until_ms[LANES_MAX];
 
-    struct cron_file *cron_file; /* owned; NULL: no entries to be written */
+    struct cron_file *cron_file;   /* owned */
+    struct queue_file *queue_file; /* owned */
     struct control *control; /* owned; NULL: not listening yet, or any more */
     struct listen *listen;   /* owned; NULL: no HTTP endpoint */
 
@@ -96,9 +100,24 @@ void on_signal(evutil_socket_t fd, short what, void *arg);
 /* Lets every lane fetch, wait, settle or leave, as the stage allows. */
 void agent_turn(struct agent *a) ON_LOOP;
 
+/* ---- lanes.c ---- */
+/* NULL if there is none. */
+struct lane *agent_find_lane(const struct agent *a, const char *queue) ON_LOOP;
+struct lane *agent_lane_up(const struct agent *a) ON_LOOP;
+/* There is room for it. Returns it, not started. */
+struct lane *agent_add_lane(struct agent *a, const struct queue_spec *q,
+                            unsigned order) ON_LOOP;
+/* Makes the lanes agree with a->cfg: some are added, some begin to leave. */
+void lanes_follow(struct agent *a) ON_LOOP;
+/* Frees those that have left. Not from a callback of a connection. */
+void lanes_tick(struct agent *a) ON_LOOP;
+
+/* ---- discover.c ---- */
 /* Finds queues by pattern, if there are patterns. */
 void discover_start(struct agent *a) ON_LOOP;
 void discover_stop(struct agent *a) ON_LOOP;
+/* The same for the patterns of another configuration. */
+void discover_follow(struct agent *a) ON_LOOP;
 
 /*
  * Writes this worker's entry in belt:workers; takes it out and then ends the

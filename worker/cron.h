@@ -26,16 +26,23 @@ void cron_watch_stop(struct cron_watch *w);
 /* ---- cron_file.c: the entries of the configuration file ---- */
 
 struct agent;
+struct cron_config;
 struct cron_file;
 
-/* NULL if there are none. */
 struct cron_file *cron_file_new(const struct agent *a);
 void cron_file_free(struct cron_file *f);
 
 /*
  * Writes those that are new or have changed, over the connection of a lane
- * that is up, unless that is done or under way. NULL is a no-op.
+ * that is up, unless that is done or under way.
  */
 void cron_file_write(struct cron_file *f, struct lane *lane) ON_LOOP;
+
+/*
+ * From now on these, borrowed, instead of the old ones, which are looked at no
+ * more. lane may be NULL: then the next one that comes up is used.
+ */
+void cron_file_renew(struct cron_file *f, const struct cron_config *crons,
+                     unsigned count, struct lane *lane) ON_LOOP;
 
 #endif

@@ -23,9 +23,11 @@ struct cron_file {
     const struct cron_config *crons; /* borrowed */
     unsigned count, next;            /* the first that is not written */
     bool busy;                       /* the next one is being written */
-    struct lane *lane;               /* over whose connection */
-    struct keys keys;                /* of its queue */
-    char *was;                       /* owned: what is there; NULL: nothing */
+    unsigned calls;                  /* under way */
+    unsigned stale;    /* of them, those about an earlier configuration */
+    struct lane *lane; /* over whose connection */
+    struct keys keys;  /* of its queue */
+    char *was;         /* owned: what is there; NULL: nothing */
     size_t was_len;
 };
 
@@ -36,8 +38,6 @@ static void write_next(struct cron_file *f) ON_LOOP;
 
 struct cron_file *cron_file_new(const struct agent *a)
 {
-    if (a->cfg->cron_count == 0)
-        return NULL;
     struct cron_file *f = mem_new(sizeof(*f));
     f->crons = a->cfg->crons;
     f->count = a->cfg->cron_count;
@@ -54,10 +54,38 @@ void cron_file_free(struct cron_file *f)
 
 void cron_file_write(struct cron_file *f, struct lane *lane)
 {
-    if (f == NULL || f->busy || f->next == f->count)
+    if (f->busy || f->next == f->count)
         return;
     f->lane = lane;
     write_next(f);
+}
+
+void cron_file_renew(struct cron_file *f, const struct cron_config *crons,
+                     unsigned count, struct lane *lane)
+{
+    f->crons = crons;
+    f->count = count;
+    f->next = 0;
+    f->stale = f->calls;
+    f->busy = f->stale > 0;
+    if (lane != NULL)
+        cron_file_write(f, lane);
+}
+
+/* Returns whether an answer is about what is wanted now. */
+static bool answered(struct cron_file *f, int err) ON_LOOP;
+
+static bool answered(struct cron_file *f, int err)
+{
+    f->calls--;
+    if (f->stale == 0)
+        return true;
+    if (--f->stale > 0)
+        return false;
+    f->busy = false;
+    if (err == 0) /* else f->lane is down, or gone */
+        write_next(f);
+    return false;
 }
 
 static int call2(struct cron_file *f, const char *verb, const char *key,
@@ -72,6 +100,8 @@ static int call2(struct cron_file *f, const char *verb, const char *key,
     args_str(&a, arg);
     int rc = conn_call(f->lane->cmd, &a, clock_ms() + QUEUE_DEADLINE_MS, false,
                        cb, cb != NULL ? f : NULL);
+    if (rc == 0 && cb != NULL)
+        f->calls++;
     args_done(&a);
     return rc;
 }
@@ -98,7 +128,7 @@ static void on_entry(void *arg, int err, const struct reply *r)
     loop_role_assert();
     struct cron_file *f = arg;
     struct bytes text;
-    if (err != 0 || !reply_str(r, &text.p, &text.len))
+    if (!answered(f, err) || err != 0 || !reply_str(r, &text.p, &text.len))
         return;
     f->was = mem_dup(text.p, text.len);
     f->was_len = text.len;
@@ -149,6 +179,8 @@ static void put(struct cron_file *f, const struct cron_entry *was, bool due)
             f->lane->cmd, &f->keys, e->name, (struct bytes){f->was, f->was_len},
             (struct bytes){now.data, now.len}, due_ms, on_written, f) != 0)
         f->busy = false;
+    else
+        f->calls++;
     buf_done(&now);
 }
 
@@ -156,9 +188,11 @@ static void on_score(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
     struct cron_file *f = arg;
-    const struct cron_entry *e = f->crons[f->next].entry;
     struct cron_entry *was = NULL;
     struct bytes score;
+    if (!answered(f, err))
+        return;
+    const struct cron_entry *e = f->crons[f->next].entry;
     if (err != 0 || reply_is_error(r)) {
         if (err == 0)
             give_up(f, reply_error(r));
@@ -182,6 +216,8 @@ static void on_written(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
     struct cron_file *f = arg;
+    if (!answered(f, err))
+        return;
     const struct cron_config *c = &f->crons[f->next];
     struct errbuf eb;
     int rc = queue_cron_put_result(err, r, &eb);

@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/job/then.h"
+#include "worker/handler.h"
 #include "worker/subtask_priv.h"
 
 struct delivery *delivery_new(struct job *job)
@@ -54,6 +55,8 @@ void delivery_free(struct delivery *d)
     pushes_free(d->pushes);
     run_log_free(d->log);
     subtask_free(d->part);
+    if (d->handlers != NULL)
+        handlers_give_back(d->handlers);
     job_free(d->job);
     buf_done(&d->outcome.message);
     buf_done(&d->outcome.result);

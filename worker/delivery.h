@@ -99,6 +99,7 @@ struct pushes {
 };
 
 struct handler;
+struct handlers;
 struct lane;
 struct pool;
 struct slot;
@@ -107,7 +108,8 @@ struct subtasks;
 
 struct delivery {
     struct job *job;               /* owned */
-    const struct handler *handler; /* borrowed from the handlers table */
+    const struct handler *handler; /* lent by handlers */
+    struct handlers *handlers;     /* the table, lent; NULL: it outlives us */
     char queue[NAME_MAX_LEN + 1];
     int64_t fence;           /* fencing token; 0: none */
     int64_t expires_boot_ms; /* clock_boot_ms() of expires_at; 0: never */

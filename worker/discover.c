@@ -3,7 +3,8 @@
  *
  * Names of queues are in belt:queues. Every few seconds the new ones that a
  * pattern matches get a lane; the first matching entry of -q gives its weight
- * and its place in strict order. Lanes stay until the worker ends.
+ * and its place in strict order. Lanes stay until the worker ends, or no entry
+ * is for them any more.
  *
  * Thread: event loop only.
  */
@@ -25,6 +26,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg);
 static void on_names(void *arg, int err, const struct reply *r);
 static void look(struct agent *a) ON_LOOP;
 
+static bool has_patterns(const struct agent *a)
+{
+    for (unsigned i = 0; i < a->cfg->queue_count; i++) {
+        if (a->cfg->queues[i].pattern)
+            return true;
+    }
+    return false;
+}
+
 void discover_start(struct agent *a)
 {
     struct conn_config cfg = {.url = a->cfg->url,
@@ -32,10 +42,9 @@ void discover_start(struct agent *a)
                               .on_up = on_up,
                               .on_down = on_down,
                               .arg = a};
-    for (unsigned i = 0; i < a->cfg->queue_count; i++)
-        a->discovering = a->discovering || a->cfg->queues[i].pattern;
-    if (!a->discovering)
+    if (!has_patterns(a))
         return;
+    a->discovering = true;
     a->discover_timer = event_new(a->base, -1, 0, on_timer, a);
     a->discover_conn = conn_new(a->base, &cfg);
     conn_open(a->discover_conn);
@@ -48,6 +57,18 @@ void discover_stop(struct agent *a)
     if (a->discover_timer != NULL)
         event_free(a->discover_timer);
     a->discover_timer = NULL;
+}
+
+void discover_follow(struct agent *a)
+{
+    bool wanted = has_patterns(a);
+    if (wanted && a->discover_conn == NULL)
+        discover_start(a);
+    else if (wanted)
+        timer_in(a->discover_timer, 0);
+    else if (a->discover_conn != NULL)
+        discover_stop(a);
+    a->discovering = wanted;
 }
 
 static void look(struct agent *a)
@@ -90,15 +111,6 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     look(arg);
 }
 
-static bool has_lane(const struct agent *a, const char *name)
-{
-    for (unsigned i = 0; i < a->lane_count; i++) {
-        if (strcmp(a->lanes[i]->keys.queue, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void add_lane(struct agent *a, const char *name, unsigned entry) ON_LOOP;
 
 static void add_lane(struct agent *a, const char *name, unsigned entry)
@@ -115,8 +127,7 @@ static void add_lane(struct agent *a, const char *name, unsigned entry)
     (void)snprintf(q.name, sizeof(q.name), "%s", name);
     LOG_INFO("discover", F_STR("queue", name),
              F_STR("pattern", a->cfg->queues[entry].name));
-    struct lane *lane = lane_new(a, &q, entry);
-    a->lanes[a->lane_count++] = lane;
+    struct lane *lane = agent_add_lane(a, &q, entry);
     lane_start(lane);
     control_add(a->control, lane);
 }
@@ -136,7 +147,7 @@ static void on_names(void *arg, int err, const struct reply *r)
     }
     for (size_t i = 0; i < reply_len(r); i++) {
         if (!reply_str(reply_at(r, i), &name, &len) ||
-            !text_is_name(name, len) || has_lane(a, name))
+            !text_is_name(name, len) || agent_find_lane(a, name) != NULL)
             continue;
         for (unsigned q = 0; q < a->cfg->queue_count; q++) {
             if (a->cfg->queues[q].pattern &&

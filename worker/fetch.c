@@ -163,7 +163,7 @@ void lane_pump(struct lane *lane)
     unsigned n;
     if (lane->state != LANE_UP)
         return;
-    if (a->stage != AGENT_RUNNING || lane->paused) {
+    if (a->stage != AGENT_RUNNING || lane->paused || lane->going) {
         lane_unblock(lane);
         return;
     }

@@ -1,12 +1,12 @@
 /*
  * The table of handlers: which one runs the jobs of a type.
  *
- * It is built before threads start and never changes then, so that any thread
- * may read it without a lock. Exact names come first, sorted for a binary
- * search; globs follow, the most specific first, so the first that matches is
- * the right one.
+ * It is built before any other thread sees it and never changes then, so that
+ * any thread may read it without a lock; a reload builds another one. Exact
+ * names come first, sorted for a binary search; globs follow, the most specific
+ * first, so the first that matches is the right one.
  *
- * Thread: main while it is built, then any.
+ * Thread: one while it is built, then any.
  */
 #include "worker/handler.h"
 
@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,8 @@ struct handlers {
     char **carry;         /* owned */
     struct handler **all; /* owned, exact names first */
     size_t count, exact;
-    unsigned layer; /* of what is added now */
+    unsigned layer;      /* of what is added now */
+    _Atomic size_t lent; /* to so many deliveries */
 };
 
 static const struct handler_kind *const kinds[] = {
@@ -397,6 +399,32 @@ const struct handler *handlers_find(const struct handlers *hs, const char *type)
         if (fnmatch(hs->all[i]->pattern, type, 0) == 0)
             return hs->all[i];
     return NULL;
+}
+
+bool handlers_lend(struct handlers *hs, struct delivery *d)
+{
+    struct handlers *before = d->handlers;
+
+    d->handler = handlers_find(hs, d->job->type);
+    d->handlers = d->handler != NULL ? hs : NULL;
+    if (d->handlers != NULL)
+        atomic_fetch_add(&hs->lent, 1);
+    if (before != NULL)
+        handlers_give_back(before);
+    return d->handler != NULL;
+}
+
+bool handlers_lent(const struct handlers *hs)
+{
+    return atomic_load(&hs->lent) > 0;
+}
+
+void handlers_give_back(struct handlers *hs)
+{
+    size_t before = atomic_fetch_sub(&hs->lent, 1);
+
+    assert(before > 0);
+    (void)before;
 }
 
 const char *handler_pattern(const struct handler *h)

@@ -94,6 +94,15 @@ const struct handler *handlers_find(const struct handlers *hs,
 const char *handler_pattern(const struct handler *h);
 
 /*
+ * Gives d the handler of its type, of this table instead of an earlier one, and
+ * lends it the table until delivery_free; false: none here. The table's owner
+ * frees it when nothing is lent of it. Any thread that owns d; lent: any.
+ */
+bool handlers_lend(struct handlers *hs, struct delivery *d);
+bool handlers_lent(const struct handlers *hs);
+void handlers_give_back(struct handlers *hs); /* for delivery.c */
+
+/*
  * After how many attempts d's job is dead, and how long it waits between them:
  * as its envelope says, else its handler's policy, else as for any job. Any
  * thread that owns d.

@@ -31,6 +31,7 @@ void health_done(struct health *h)
         h->broken = b->next;
         free(b);
     }
+    h->broken_count = 0;
 }
 
 void health_note(struct health *h, const struct delivery *d)
@@ -97,6 +98,8 @@ bool health_ready(const struct health *h, const struct agent *a,
     if (a->discover_conn != NULL && !conn_is_up(a->discover_conn))
         buf_str(out, "queues by pattern: Redis is away\n");
     for (unsigned i = 0; i < a->lane_count; i++) {
+        if (a->lanes[i]->going)
+            continue;
         text = lane_text(a->lanes[i]->state);
         if (text != NULL)
             buf_printf(out, "queue %s: %s\n", a->lanes[i]->keys.queue, text);

@@ -19,7 +19,7 @@ struct health {
     unsigned broken_count;
 };
 
-void health_done(struct health *h);
+void health_done(struct health *h); /* and knows of nothing broken again */
 
 /* Takes note of how a run went. */
 void health_note(struct health *h, const struct delivery *d) ON_LOOP;

@@ -51,6 +51,12 @@ static void fail_slot(const struct lane *lane, struct slot *s,
     s->state = s->load > lane->cancelling.done ? SLOT_HELD : SLOT_FINISHED;
 }
 
+static void fail_unhandled(const struct lane *lane, struct slot *s)
+{
+    fail_slot(lane, s, VERDICT_PUT_OFF, "no_handler",
+              "no handler for this type here");
+}
+
 /* Whether Redis is to know when it starts: most jobs cost nothing for that. */
 static bool tells_start(const struct lane *lane, const struct job *job)
 {
@@ -106,15 +112,14 @@ static void judge(struct lane *lane, struct slot *s)
         fail_slot(lane, s, VERDICT_DEAD, "poison", text);
         return;
     }
-    d->handler = handlers_find(cfg->handlers, d->job->type);
-    if (d->handler == NULL) {
-        fail_slot(lane, s, VERDICT_PUT_OFF, "no_handler",
-                  "no handler for this type here");
+    if (!handlers_lend(cfg->handlers, d)) {
+        fail_unhandled(lane, s);
         return;
     }
-    s->state = lane->agent->stage < AGENT_DRAINING && !lane->paused
-                   ? SLOT_HELD
-                   : SLOT_GIVE_BACK;
+    s->state =
+        lane->agent->stage < AGENT_DRAINING && !lane->paused && !lane->going
+            ? SLOT_HELD
+            : SLOT_GIVE_BACK;
     s->recovered = recovered > 0;
     lane->wary = lane->wary || s->recovered;
     s->near = cfg->max_recoveries > 1 && recovered + 1 == cfg->max_recoveries;
@@ -287,7 +292,7 @@ void lane_send_held(struct lane *lane)
     struct agent *a = lane->agent;
     struct slot *chosen[SEND_MAX], *s = NULL;
     void *items[SEND_MAX];
-    if (a->stage < AGENT_DRAINING && !lane->paused)
+    if (a->stage < AGENT_DRAINING && !lane->paused && !lane->going)
         s = first_held(&lane->ledger);
     while (s != NULL) {
         unsigned n = 0;
@@ -303,9 +308,43 @@ void lane_send_held(struct lane *lane)
             window_busy(&a->window, clock_us());
         a->out += sent;
         a->sent += sent;
+        lane->out += sent;
         for (unsigned i = 0; i < sent; i++)
             ledger_set_state(&lane->ledger, chosen[i], SLOT_OUT);
         if (sent < n)
             return;
     }
+}
+
+/* A slot whose delivery is ours. Returns whether it has another state now. */
+static bool lend_again(struct slot *s)
+{
+    struct delivery *d = s->d;
+    struct lane *lane = d->lane;
+    struct slot changed = *s;
+    if (d->outcome.verdict != VERDICT_NONE ||
+        handlers_lend(lane->agent->cfg->handlers, d))
+        return false;
+    fail_unhandled(lane, &changed);
+    bool moved = changed.state != s->state;
+    ledger_set_state(&lane->ledger, s, changed.state);
+    return moved;
+}
+
+static bool lend_waiting(void *arg, struct delivery *d)
+{
+    (void)arg;
+    return lend_again(d->slot);
+}
+
+void agent_lend_again(struct agent *a)
+{
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        struct ledger *l = &a->lanes[i]->ledger;
+        for (struct slot *s = l->first; s != NULL; s = s->next) {
+            if (s->state == SLOT_HELD)
+                (void)lend_again(s);
+        }
+    }
+    agent_recall(a, lend_waiting, NULL);
 }

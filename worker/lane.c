@@ -26,6 +26,7 @@
 #include "worker/cancel.h"
 #include "worker/cron.h"
 #include "worker/notes.h"
+#include "worker/queue_file.h"
 
 enum {
     SAY_DOWN_EVERY_MS = 10000, /* while Redis is away */
@@ -65,13 +66,25 @@ static struct conn *new_conn(struct lane *lane, bool wait)
     return conn_new(lane->agent->base, &cfg);
 }
 
+/* Of good_until_ms: one that no lane has. */
+static _Atomic int64_t *free_place(struct agent *a)
+{
+    bool taken[LANES_MAX] = {false};
+    unsigned i = 0;
+    for (unsigned n = 0; n < a->lane_count; n++)
+        taken[a->lanes[n]->good_until_ms - a->good_until_ms] = true;
+    while (taken[i])
+        i++;
+    return &a->good_until_ms[i];
+}
+
 struct lane *lane_new(struct agent *a, const struct queue_spec *q,
                       unsigned order)
 {
     struct lane *lane = mem_new(sizeof(*lane));
     lane->agent = a;
     lane->order = order;
-    lane->good_until_ms = &a->good_until_ms[a->lane_count];
+    lane->good_until_ms = free_place(a);
     lane->weight = q->weight;
     keys_init(&lane->keys, a->cfg->ns, q->name);
     ledger_init(&lane->ledger);
@@ -156,7 +169,8 @@ static void bind_lane(struct lane *lane)
     if (lane->state != LANE_DOWN || !conn_is_up(lane->cmd) ||
         !conn_is_up(lane->wait) || lane->wait_client_id == 0)
         return;
-    if (!lane->leased && lane->agent->stage >= AGENT_DRAINING) {
+    if (!lane->leased &&
+        (lane->going || lane->agent->stage >= AGENT_DRAINING)) {
         lane->state = LANE_LEFT; /* nothing is ours, nothing will be */
         agent_turn(lane->agent);
         return;
@@ -208,6 +222,7 @@ static void start_work(struct lane *lane)
                     NULL);
     args_done(&a);
     cron_file_write(lane->agent->cron_file, lane);
+    queue_file_write(lane->agent->queue_file, lane);
     lane_renew(lane);
     agent_turn(lane->agent);
 }
@@ -507,5 +522,7 @@ static void on_left(void *arg, int err, const struct reply *r)
              F_STR("lane", lane->id));
     stop_calls(lane);
     lane->state = LANE_LEFT;
+    if (lane->going)
+        timer_in(lane->agent->tick, 0); /* which frees it, from outside */
     agent_turn(lane->agent);
 }

@@ -63,6 +63,8 @@ struct lane {
     unsigned order, weight;
     double served; /* jobs fetched or asked for, over weight */
     bool was_idle; /* had nothing to fetch at the last turn */
+    bool going;    /* no queue of the configuration any more: it is to leave */
+    unsigned out;  /* deliveries of it in jobs, running, or in outcomes */
 
     struct conn *cmd, *wait; /* owned */
     int64_t wait_client_id;  /* of wait while it is up; 0: not known yet */
@@ -198,7 +200,19 @@ void lane_spare_innocents(struct lane *lane) ON_LOOP;
 /* Moves held slots into the jobs channel. */
 void lane_send_held(struct lane *lane) ON_LOOP;
 
+/*
+ * After a->cfg has got another table of handlers: what has not begun gets its
+ * handlers from there.
+ */
+void agent_lend_again(struct agent *a) ON_LOOP;
+
+/* ---- lanes.c ---- */
+/* While it is going: gives back what it holds, and leaves when it can. */
+void lane_going_turn(struct lane *lane) ON_LOOP;
+
 /* ---- pause.c ---- */
+/* Nothing of it begins any more: all that has not is to be given back. */
+void lane_let_go(struct lane *lane) ON_LOOP;
 /* Takes note of what a renewal tells of the pause and of the version. */
 void lane_heed(struct lane *lane, const struct renew_result *r) ON_LOOP;
 void lane_set_paused(struct lane *lane, bool paused) ON_LOOP;

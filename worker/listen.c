@@ -350,8 +350,15 @@ static void on_close(struct evhttp_connection *conn, void *arg)
 
 void listen_note(struct listen *l, const struct delivery *d)
 {
-    if (l != NULL)
+    /* What an old table ran says nothing of the handlers that are now. */
+    if (l != NULL && d->handlers == l->agent->cfg->handlers)
         health_note(&l->health, d);
+}
+
+void listen_forget_handlers(struct listen *l)
+{
+    if (l != NULL)
+        health_done(&l->health);
 }
 
 /* Each writes its body and returns the status. */

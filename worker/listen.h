@@ -41,6 +41,9 @@ struct listen *listen_start(struct agent *a, struct errbuf *eb) ON_LOOP;
 /* Takes note of how the run of a handler went. l may be NULL. */
 void listen_note(struct listen *l, const struct delivery *d) ON_LOOP;
 
+/* There is another table of handlers. l may be NULL. */
+void listen_forget_handlers(struct listen *l) ON_LOOP;
+
 /* Ends it, after the loop and before its base. NULL is a no-op. */
 void listen_free(struct listen *l) ON_LOOP;
 

@@ -17,6 +17,7 @@
 #include "worker/agent.h"
 #include "worker/guard.h"
 #include "worker/options.h"
+#include "worker/reload.h"
 
 /* Says why not, and frees o. Returns the exit code. */
 static int refuse(struct options *o, const struct errbuf *eb)
@@ -94,8 +95,9 @@ int main(int argc, char **argv)
         options_done(&o);
         return EX_OSERR;
     }
-    int code = agent_run(&o.config);
+    struct reload *reload = reload_new(argc, argv, &o);
+    int code = agent_run(reload);
     guard_stop();
-    options_done(&o);
+    reload_free(reload);
     return code;
 }

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 
 #include "worker/lane.h"
+#include "worker/reload.h"
 
 struct metric {
     const char *name, *type, *help;
@@ -50,6 +51,18 @@ static int64_t broken_handlers(struct agent *a, unsigned broken)
 {
     (void)a;
     return broken;
+}
+
+static int64_t reload_success(struct agent *a, unsigned broken)
+{
+    (void)broken;
+    return reload_went_well(a->reload);
+}
+
+static int64_t reload_seconds(struct agent *a, unsigned broken)
+{
+    (void)broken;
+    return reload_at_ms(a->reload) / 1000;
 }
 
 static int64_t resident(struct agent *a, unsigned broken)
@@ -91,6 +104,11 @@ static const struct metric metrics[] = {
     {"belt_handlers_broken", "gauge",
      "Handlers that could not be started when last tried.", broken_handlers,
      NULL},
+    {"belt_config_last_reload_success", "gauge",
+     "1 if the configuration was right when it was last read.", reload_success,
+     NULL},
+    {"belt_config_last_reload_timestamp_seconds", "gauge",
+     "When that was, since the epoch.", reload_seconds, NULL},
     {"belt_jobs_held", "gauge",
      "Jobs in the active list of the lane: waiting, running or to be settled.",
      NULL, held},

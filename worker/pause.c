@@ -18,8 +18,6 @@
 
 enum { BEGIN_MS = 1 }; /* a thread that took a job starts it in less */
 
-static void let_go(struct lane *lane) ON_LOOP;
-
 void lane_set_paused(struct lane *lane, bool paused)
 {
     if (paused == lane->paused)
@@ -28,7 +26,7 @@ void lane_set_paused(struct lane *lane, bool paused)
     LOG_INFO(paused ? "pause" : "resume", F_STR("queue", lane->keys.queue),
              F_INT("held", (int64_t)lane->ledger.len));
     if (paused) {
-        let_go(lane);
+        lane_let_go(lane);
         return;
     }
     (void)event_del(lane->pause_timer);
@@ -65,7 +63,7 @@ static bool is_of(void *arg, struct delivery *d)
     return true;
 }
 
-static void let_go(struct lane *lane)
+void lane_let_go(struct lane *lane)
 {
     agent_recall(lane->agent, is_of, lane);
     lane_give_back_held(lane);

@@ -44,7 +44,8 @@ unsigned agent_window(struct agent *a)
 /* May have jobs that this worker could fetch. */
 static bool may_have_jobs(const struct lane *lane)
 {
-    return lane->state == LANE_UP && !lane->empty && !lane->paused;
+    return lane->state == LANE_UP && !lane->empty && !lane->paused &&
+           !lane->going;
 }
 
 /* In strict order those before come first, by weight those served less. */

@@ -12,6 +12,7 @@
 
 #include "common/base/log.h"
 #include "worker/lane.h"
+#include "worker/reload.h"
 
 enum { FAREWELL_MS = 10000 }; /* for the last answers of Redis */
 
@@ -27,6 +28,7 @@ static void recall(struct agent *a)
         struct delivery *d = item;
         a->out--;
         a->recalled++;
+        d->lane->out--;
         if (d->slot == NULL)
             delivery_free(d);
         else
@@ -137,8 +139,7 @@ void on_signal(evutil_socket_t fd, short what, void *arg)
     struct agent *a = arg;
     (void)what;
     if (fd == SIGHUP) {
-        LOG_WARN("reload", F_STR("so", "the configuration is read at start "
-                                       "only: restart to apply changes"));
+        reload_begin(a->reload);
         return;
     }
     if (fd == SIGUSR1) {

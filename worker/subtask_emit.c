@@ -114,7 +114,11 @@ static struct delivery *make_delivery(struct subtasks *s,
     d->envelope_max = s->d->envelope_max;
     d->cancel_all = &s->cancel;
     d->part = &make_part(s, spec, job->raw_len)->t;
-    d->handler = handlers_find(s->cfg->handlers, job->type);
+    if (s->d->handlers !=
+        NULL) /* the parent's table, which may be an old one */
+        (void)handlers_lend(s->d->handlers, d);
+    else
+        d->handler = handlers_find(s->cfg->handlers, job->type);
     if (d->handler != NULL && handler_timeout_ms(d) > most)
         job->timeout_ms = most > 0 ? most : 1;
     return d;

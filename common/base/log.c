@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,18 +32,23 @@ static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
 static int64_t lost; /* lines since the last one that was written */
 static bool torn;    /* the last one lacks its end */
 
-static enum log_level least_level = LOG_LVL_INFO;
+static _Atomic int least_level = LOG_LVL_INFO; /* enum log_level */
 static enum log_format line_format = LOG_LOGFMT;
 
 void log_setup(enum log_level least, enum log_format format)
 {
-    least_level = least;
+    log_set_level(least);
     line_format = format;
 }
 
 const char *log_level_name(enum log_level level)
 {
     return level_names[level];
+}
+
+void log_set_level(enum log_level least)
+{
+    atomic_store(&least_level, (int)least);
 }
 
 static int find(const char *s, const char *const *names, int n)
@@ -75,7 +81,8 @@ int log_format_parse(const char *s, enum log_format *ret, struct errbuf *eb)
 
 bool log_enabled(enum log_level level)
 {
-    return level >= least_level;
+    return (int)level >=
+           atomic_load_explicit(&least_level, memory_order_relaxed);
 }
 
 /* A value that logfmt readers take as it is: no quotes around it. */

@@ -59,6 +59,9 @@ struct log_field {
 void log_setup(enum log_level least, enum log_format format);
 /* Lends its name. */
 const char *log_level_name(enum log_level level);
+
+/* Any thread, at any time. */
+void log_set_level(enum log_level least);
 /* "debug" "info" "warn" "error"; "logfmt" "json". */
 int log_level_parse(const char *s, enum log_level *ret, struct errbuf *eb);
 int log_format_parse(const char *s, enum log_format *ret, struct errbuf *eb);

@@ -26,6 +26,7 @@
 #include "worker/guard.h"
 #include "worker/handler.h"
 #include "worker/options.h"
+#include "worker/reload.h"
 
 enum {
     PUSHES = 1000, /* to each, in a round */
@@ -74,10 +75,11 @@ static void be_worker(void *arg)
         guard_start(o.config.threads, &eb) != 0)
         bench_fail("worker: %s", eb.text);
     log_setup(o.log_level, o.log_format);
-    if (agent_run(&o.config) != 0)
+    struct reload *reload = reload_new(9, argv, &o);
+    if (agent_run(reload) != 0)
         bench_fail("worker: it did not end in order");
     guard_stop();
-    options_done(&o);
+    reload_free(reload);
 }
 
 static void be_bare(void *arg)
