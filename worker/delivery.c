@@ -198,5 +198,6 @@ void delivery_expire(struct delivery *d)
 
     o->verdict = VERDICT_EXPIRE;
     (void)snprintf(o->error_class, sizeof(o->error_class), "expired");
+    buf_clear(&o->message);
     buf_str(&o->message, "not started before its expires_at");
 }

@@ -3,7 +3,7 @@
  *
  *     bytes ──parse──► judge ──► HELD ──► jobs channel
  *               │        └──► FINISHED (poison, no handler) or GIVE_BACK
- *               ├──no id──► STAMPING ──answer──► judge
+ *               ├──no id, or after another job──► STAMPING ──answer──► judge
  *               └──no envelope──► FINISHED, to be buried
  *
  * BLMOVE and fetch_bulk cannot stamp: a job without id that came that way gets
@@ -19,6 +19,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/ulid.h"
+#include "worker/after.h"
 #include "worker/cancel.h"
 #include "worker/notes.h"
 
@@ -47,6 +48,7 @@ static void fail_slot(const struct lane *lane, struct slot *s,
     struct outcome *o = &s->d->outcome;
     o->verdict = verdict;
     (void)snprintf(o->error_class, sizeof(o->error_class), "%s", class);
+    buf_clear(&o->message);
     buf_str(&o->message, message);
     s->state = s->load > lane->cancelling.done ? SLOT_HELD : SLOT_FINISHED;
 }
@@ -110,6 +112,10 @@ static void judge(struct lane *lane, struct slot *s)
                        "died while they held it",
                        recovered);
         fail_slot(lane, s, VERDICT_DEAD, "poison", text);
+        return;
+    }
+    if (d->outcome.verdict != VERDICT_NONE) { /* of the job it comes after */
+        s->state = s->load > lane->cancelling.done ? SLOT_HELD : SLOT_FINISHED;
         return;
     }
     if (!handlers_lend(cfg->handlers, d)) {
@@ -177,8 +183,25 @@ struct slot *lane_take(struct lane *lane, struct bytes raw, int64_t fence)
     s = slot_of(delivery_new(job));
     s->fence = fence;
     judge(lane, s);
+    bool asks = lane_waits_for_other(lane, s);
+    if (asks)
+        s->state = SLOT_STAMPING;
     ledger_append(&lane->ledger, s);
+    if (asks)
+        lane_ask_other(lane, s);
     return s;
+}
+
+void lane_judge_again(struct lane *lane, struct slot *s)
+{
+    ledger_set_state(&lane->ledger, s, SLOT_GIVE_BACK);
+    judge(lane, s);
+    bool asks = lane_waits_for_other(lane, s);
+    enum slot_state state = asks ? SLOT_STAMPING : s->state;
+    s->state = SLOT_GIVE_BACK;
+    ledger_set_state(&lane->ledger, s, state);
+    if (asks)
+        lane_ask_other(lane, s);
 }
 
 struct stamping {
@@ -230,11 +253,7 @@ static void on_stamped(void *arg, int err, const struct reply *r)
             lane_failed(lane, ERR_MISSING, &eb);
         } else {
             ledger_replace(&lane->ledger, s, delivery_new(job));
-            ledger_set_state(&lane->ledger, s, SLOT_GIVE_BACK);
-            judge(lane, s);
-            enum slot_state state = s->state;
-            s->state = SLOT_GIVE_BACK;
-            ledger_set_state(&lane->ledger, s, state);
+            lane_judge_again(lane, s);
             agent_turn(lane->agent);
         }
     }

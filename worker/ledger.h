@@ -59,6 +59,7 @@ struct slot {
     bool recovered;       /* was recovered lately */
     bool near;            /* one recovery short of being given up */
     uint64_t load;        /* of the marks that it waits for; 0: none */
+    bool followed;        /* the job that it comes after was asked for */
     bool sent;            /* of a batch that was written to Redis */
 };
 

@@ -140,7 +140,8 @@ static void log_failure(const struct work *w, const struct slot *s,
 static bool is_attempt(const struct outcome *o)
 {
     return o->verdict != VERDICT_PUT_OFF && o->verdict != VERDICT_EXPIRE &&
-           strcmp(o->error_class, "poison") != 0;
+           strcmp(o->error_class, "poison") != 0 &&
+           strcmp(o->error_class, "after") != 0;
 }
 
 /* Adds it to retry or dead as it is after this failure. */
@@ -249,9 +250,12 @@ static void snooze(struct work *w, struct slot *s)
     work_tell_wait(w, s, "scheduled", job->attempt, w->now_ms + delay);
     lane_promote_in(w->lane, delay);
     count(w, s, C_SNOOZED);
-    LOG_INFO("snooze", F_STR("job", job->id),
-             F_STR("queue", w->lane->keys.queue), F_STR("type", job->type),
-             F_INT("snoozes", job->snoozes + 1), F_INT("delay_ms", delay));
+    /* What waits for another job comes and goes. */
+    bool after = strcmp(s->d->outcome.error_class, "after") == 0;
+    LOG_AT(after ? LOG_LVL_DEBUG : LOG_LVL_INFO, "snooze",
+           F_STR("job", job->id), F_STR("queue", w->lane->keys.queue),
+           F_STR("type", job->type), F_INT("snoozes", job->snoozes + 1),
+           F_INT("delay_ms", delay));
 }
 
 /* Gone for good, unrun or stopped by us. */

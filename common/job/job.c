@@ -79,6 +79,7 @@ static const struct member members[] = {
     MEMBER("failures", READ_SPAN, 0, failures),
     MEMBER("snoozes", READ_COUNT, 0, snoozes),
     MEMBER("queue", READ_SPAN, JOB_HAS_QUEUE, queue),
+    MEMBER("after", READ_SPAN, 0, after),
     CARRIED("error"),
     CARRIED("group"),
     CARRIED("batch"),
@@ -130,6 +131,29 @@ int job_parse(const char *raw, size_t len, size_t max_bytes,
 void job_free(struct job *job)
 {
     free(job);
+}
+
+int job_after_read(const struct job *job, struct job_after *ret,
+                   struct errbuf *eb)
+{
+    char text[NAME_MAX_LEN + 1 + ID_MAX_LEN + 1];
+    size_t len;
+
+    *ret = (struct job_after){0};
+    if (job->after.p != NULL &&
+        json_string_copy(job->after, text, sizeof(text), &len) == 0) {
+        const char *slash = strchr(text, '/');
+        const char *id = slash != NULL ? slash + 1 : text;
+        size_t queue_len = slash != NULL ? (size_t)(slash - text) : 0;
+
+        if (text_is_id(id, strlen(id)) &&
+            (slash == NULL || text_is_name(text, queue_len))) {
+            memcpy(ret->queue, text, queue_len);
+            memcpy(ret->id, id, strlen(id));
+            return 0;
+        }
+    }
+    return errbuf_set(eb, ERR_INVALID, "after: not a QUEUE/ID or ID of a job");
 }
 
 unsigned job_recoveries_since(const struct job *job, int64_t since_ms)

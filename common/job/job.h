@@ -33,6 +33,7 @@ struct job {
     struct json_span then;     /* into raw; absent: nothing follows */
     struct json_span failures; /* into raw; absent: none yet */
     struct json_span queue;    /* into raw; of an envelope that goes to one */
+    struct json_span after;    /* into raw; absent: none. See job_after_read */
 
     int64_t created_at_ms; /* 0: unknown */
     int64_t attempt;       /* attempts already made */
@@ -71,6 +72,16 @@ int job_parse(const char *raw, size_t len, size_t max_bytes,
 
 void job_free(struct job *job);
 
+/* The kept job that one is to run after. */
+struct job_after {
+    char queue[NAME_MAX_LEN + 1]; /* "": that of the job itself */
+    char id[ID_MAX_LEN + 1];
+};
+
+/* Reads job->after, "QUEUE/ID" or "ID". ERR_INVALID with a text. */
+int job_after_read(const struct job *job, struct job_after *ret,
+                   struct errbuf *eb);
+
 /* Number of recoveries noted at or after since_ms. */
 unsigned job_recoveries_since(const struct job *job, int64_t since_ms);
 
@@ -95,6 +106,7 @@ struct job_spec {
     const char *id; /* NULL: a fresh ULID */
     const char *type;
     const char *queue;        /* of one that is pushed by a handler */
+    const char *after;        /* "QUEUE/ID" */
     struct json_span payload; /* carried as it is */
     int64_t created_at_ms;
     int64_t max_attempts, timeout_ms, keep_ms;

@@ -225,6 +225,7 @@ int job_check_pushed(const struct job *job, const char *default_type,
 {
     struct backoff backoff;
     struct unique unique;
+    struct job_after after;
     int rc = 0;
 
     if (job->type[0] == '\0') {
@@ -238,6 +239,8 @@ int job_check_pushed(const struct job *job, const char *default_type,
         rc = backoff_parse(job->backoff, &backoff, eb);
     if (rc == 0 && job->unique.p != NULL)
         rc = unique_parse(job->unique, &unique, eb);
+    if (rc == 0 && job->after.p != NULL)
+        rc = job_after_read(job, &after, eb);
     return rc != 0 ? rc : then_check(job->then, depth, eb);
 }
 
@@ -248,7 +251,7 @@ static int check_options(const struct job_spec *spec, const char *text,
     struct job job;
 
     if (spec->backoff.p == NULL && spec->unique.p == NULL &&
-        spec->then.p == NULL && spec->meta.p == NULL)
+        spec->after == NULL && spec->then.p == NULL && spec->meta.p == NULL)
         return 0;
     int rc = job_read(text, len, &job, NULL, eb);
     return rc == 0 ? job_check_pushed(&job, NULL, 0, eb) : rc;
@@ -270,6 +273,10 @@ int job_build(const struct job_spec *spec, size_t max_bytes, struct buf *out,
     put_type(out, spec->type);
     if (spec->queue != NULL)
         buf_printf(out, ",\"queue\":\"%s\"", spec->queue);
+    if (spec->after != NULL) {
+        buf_str(out, ",\"after\":");
+        buf_json_string(out, spec->after, strlen(spec->after));
+    }
     put_numbers(spec, out);
     rc = put_spans((const struct json_span[]){spec->backoff, spec->unique,
                                               spec->then, spec->meta,

@@ -133,6 +133,21 @@ int queue_cancel_result(int err, const struct reply *r, int64_t *ret_marks,
     return rc;
 }
 
+int queue_job_state(struct conn *c, const struct keys *k, const char *id,
+                    conn_reply_cb cb, void *arg)
+{
+    struct args a = {0};
+    char key[KEY_MAX];
+
+    (void)keys_job(k, id, key); /* a valid id fits */
+    args_str(&a, "HGET");
+    args_str(&a, key);
+    args_str(&a, "state");
+    int rc = conn_call(c, &a, clock_ms() + QUEUE_DEADLINE_MS, false, cb, arg);
+    args_done(&a);
+    return rc;
+}
+
 int queue_marks(struct conn *c, const struct keys *k, unsigned max,
                 conn_reply_cb cb, void *arg)
 {

@@ -61,6 +61,10 @@ int queue_cancel(struct conn *c, const struct keys *k, const char *const *ids,
 int queue_cancel_result(int err, const struct reply *r, int64_t *ret_marks,
                         struct errbuf *eb);
 
+/* Reads the state of a kept job: a text, or nil. */
+int queue_job_state(struct conn *c, const struct keys *k, const char *id,
+                    conn_reply_cb cb, void *arg) ON_LOOP;
+
 /* All marks, at most max of them, in one answer: a set at one instant. */
 int queue_marks(struct conn *c, const struct keys *k, unsigned max,
                 conn_reply_cb cb, void *arg) ON_LOOP;
