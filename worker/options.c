@@ -53,7 +53,7 @@ void options_help(FILE *out)
                   "BELT_LOG_FORMAT), then the file.\n"
                   "Signals: TERM and INT give back what has not begun and end; "
                   "once more: at once.\n"
-                  "USR1: fetch nothing more.\n"
+                  "USR1: fetch nothing more. HUP: read all of this again.\n"
                   "Exit: 0 ended as told, 64 usage, 69 Redis away at the end, "
                   "71 system, 78 "
                   "configuration.\n");

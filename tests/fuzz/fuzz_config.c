@@ -4,8 +4,8 @@
  * Whatever they say, all settings stay within their limits, and what is wrong
  * is said in lines that can be shown, those about the file in the order of its
  * lines. What does not end is wrong. Nothing of a broken file is left in the
- * parser: a good one is read behind each. Directories and password files are
- * not opened.
+ * parser: a good one is read behind each. Directories, password files, plugins
+ * and what is included are not opened.
  *
  * Input: the file; behind the first SEPARATOR flags, one a line; behind the
  * second the variables of variables[], one a line.
@@ -74,6 +74,29 @@ static void check_limits(const struct handler_limits *l, bool set)
            is_within((int64_t)l->result_max, 0, 16LL << 20));
 }
 
+static void check_policy(const struct retry_wish *w)
+{
+    const struct retry_policy *p = &w->policy;
+
+    assert(text_is_name(w->name, strlen(w->name)));
+    assert(is_within(p->max_attempts, 0, 1000000000));
+    for (int64_t n = 1; p->has_backoff && n < 100; n += 9)
+        assert(
+            is_within(backoff_delay(&p->backoff, n, 0.5), 0, 366 * 86400000LL));
+}
+
+static void check_queue(const struct queue_wish *w)
+{
+    assert(is_within(w->weight, 0, QUEUE_WEIGHT_MAX));
+    assert(w->pattern != text_is_name(w->name, strlen(w->name)));
+    for (int i = 0; i < QUEUE_BOUNDS; i++) {
+        const struct queue_bound *b = &queue_bounds[i];
+        assert(w->bounds[i] == QUEUE_BOUND_UNSAID ||
+               (!w->pattern && (w->bounds[i] == QUEUE_BOUND_NONE ||
+                                is_within(w->bounds[i], b->min, b->max))));
+    }
+}
+
 static void check_settings(const struct settings *s)
 {
     struct url url;
@@ -82,13 +105,20 @@ static void check_settings(const struct settings *s)
     check_limits(&s->o->limits, true);
     assert(s->limits == &s->o->limits);
     assert(s->url == NULL || url_parse(s->url, &url, NULL) == 0);
+    for (size_t i = 0; i < s->retry_count; i++)
+        check_policy(&s->retries[i]);
+    for (size_t i = 0; i < s->queue_count; i++)
+        check_queue(&s->queues[i]);
     for (size_t i = 0; i < s->handler_count; i++) {
         assert(s->handlers[i].type != NULL && s->handlers[i].what != NULL);
         check_limits(&s->handlers[i].limits, false);
     }
 }
 
-/* Builds the table of handlers, as far as that needs no file. */
+/*
+ * Builds the table of handlers, as far as that needs no file: a plugin would
+ * be loaded, whatever it is.
+ */
 static void build_handlers(const struct settings *s)
 {
     struct handlers *hs = handlers_new(&s->o->limits);
@@ -97,6 +127,8 @@ static void build_handlers(const struct settings *s)
     for (size_t i = 0; i < s->handler_count; i++) {
         const struct handler_wish *w = &s->handlers[i];
         struct errbuf eb = {""};
+        if (strncmp(w->what, "plugin:", 7) == 0)
+            continue;
         int rc = handlers_add_with(hs, w->type, w->what, NULL, NULL, &eb);
         assert(rc == 0 || eb.text[0] != '\0');
         added += rc == 0;
@@ -219,7 +251,7 @@ static void check_good(void)
 static bool opens(const char *flag)
 {
     return strstr(flag, "-c") != NULL || strstr(flag, "file") != NULL ||
-           strstr(flag, "handlers") != NULL;
+           strstr(flag, "handlers") != NULL || strstr(flag, "plugin") != NULL;
 }
 
 static void check_flags(char *flags)

@@ -11,7 +11,9 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "tests/unit/config_fixture.h"
+#include "worker/config_cron.h"
 #include "worker/handler_priv.h"
+#include "worker/settings.h"
 
 #define NOOP "handler x { builtin = noop }\n"
 
@@ -326,6 +328,54 @@ static void a_file_includes_others(void **state)
     free(dir);
 }
 
+/* ---- documents ---- */
+
+static char *read_text(const char *path)
+{
+    struct buf b = {0};
+    char chunk[4096];
+    size_t n;
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+        buf_append(&b, chunk, n);
+    assert_int_equal(fclose(f), 0);
+    return buf_take(&b);
+}
+
+static void expect_named(const char *text, const char *key, const char *where)
+{
+    char *quoted = mem_printf("`%s`", key);
+    if (strstr(text, quoted) == NULL)
+        fail_msg("%s is not in %s", quoted, where);
+    free(quoted);
+}
+
+static void documents_name_every_key(void **state)
+{
+    char *text = read_text(BELT_DOCS "/CONFIGURATION.md");
+    char *handlers = read_text(BELT_DOCS "/HANDLERS.md");
+    const struct setting *row;
+    const char *name;
+    (void)state;
+    for (unsigned i = 0; (row = settings_row(i)) != NULL; i++) {
+        if (row->section != NULL)
+            expect_named(text, setting_key(row), "CONFIGURATION.md");
+        if (row->env != NULL)
+            expect_named(text, row->env, "CONFIGURATION.md");
+    }
+    for (int i = 0; i < QUEUE_BOUNDS; i++)
+        expect_named(text, queue_bounds[i].name, "CONFIGURATION.md");
+    for (int i = 0; i < CONFIG_CRON_KEYS; i++)
+        expect_named(text, config_cron_keys[i], "CONFIGURATION.md");
+    for (unsigned i = 0; (name = handlers_kind(i)) != NULL; i++)
+        expect_named(text, name, "CONFIGURATION.md");
+    for (unsigned i = 0; (name = handler_keys_name(i)) != NULL; i++)
+        expect_named(handlers, name, "HANDLERS.md");
+    free(handlers);
+    free(text);
+}
+
 /* ---- secrets ---- */
 
 static void a_credential_of_systemd_is_a_password_file(void **state)
@@ -364,6 +414,7 @@ int main(void)
         T(errors_name_their_own_file_and_both_places),
         T(a_directory_without_files_is_an_error),
         T(a_file_includes_others),
+        T(documents_name_every_key),
         T(a_credential_of_systemd_is_a_password_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
