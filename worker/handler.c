@@ -55,10 +55,8 @@ struct handlers {
 };
 
 static const struct handler_kind *const kinds[] = {
-    &handler_exec_kind,
-    &handler_command_kind,
-    &handler_builtin_kind,
-    &handler_http_kind,
+    &handler_exec_kind,    &handler_command_kind, &handler_process_kind,
+    &handler_builtin_kind, &handler_http_kind,
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -314,9 +312,28 @@ void handlers_stop(struct handlers *hs)
     for (size_t i = 0; i < hs->count; i++) {
         struct handler *h = hs->all[i];
 
+        if (h->kind->dismiss != NULL)
+            h->kind->dismiss(h);
+    }
+    for (size_t i = 0; i < hs->count; i++) {
+        struct handler *h = hs->all[i];
+
         if (h->kind->stop != NULL)
             h->kind->stop(h);
     }
+}
+
+unsigned handlers_kept(const struct handlers *hs, unsigned threads)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < hs->count; i++) {
+        const struct handler *h = hs->all[i];
+
+        if (h->kind->kept != NULL)
+            n += h->kind->kept(h, threads);
+    }
+    return n;
 }
 
 void handlers_override(struct handlers *hs)

@@ -46,6 +46,9 @@ void handlers_free(struct handlers *hs);
  */
 void handlers_stop(struct handlers *hs) MAY_BLOCK;
 
+/* Most processes that handlers keep between the runs of so many threads. */
+unsigned handlers_kept(const struct handlers *hs, unsigned threads);
+
 /* "TYPE=KIND:SPEC"; exec (argv, shell-like quotes, no shell) and builtin. */
 int handlers_add(struct handlers *hs, const char *spec, struct errbuf *eb);
 

@@ -24,14 +24,18 @@ struct handler_kind {
     const char *name;
     /* Sets h->run and what it needs from the text behind "exec:". */
     int (*init)(struct handler *h, const char *spec, struct errbuf *eb);
-    /* No run is under way, and none will come: ends what is left of them. */
+    /* No run is under way, and none will come: ends what is left of them.
+     * dismiss, of all handlers before, begins with that and does not wait. */
+    void (*dismiss)(struct handler *h);
     void (*stop)(struct handler *h);
     void (*free)(struct handler *h); /* frees state */
+    /* Most processes that it keeps between runs of so many threads. */
+    unsigned (*kept)(const struct handler *h, unsigned threads);
 };
 
 extern const struct handler_kind handler_command_kind;
 extern const struct handler_kind handler_exec_kind, handler_builtin_kind,
-    handler_http_kind;
+    handler_http_kind, handler_process_kind;
 
 struct handler {
     char *pattern; /* owned: a job type, or a glob */
@@ -49,7 +53,7 @@ struct handler {
     struct isolation *isolation; /* owned; NULL: no key asks for any */
     char *const *carry;          /* lent: environment of all its processes */
 
-    char **argv; /* exec: owned words, NULL at the end */
+    char **argv; /* exec, process: owned words, NULL at the end */
 
     char *arg;        /* builtin: owned text behind the name, "" if none */
     int64_t sleep_ms; /* builtin:sleep: when the payload does not say */

@@ -48,17 +48,19 @@ static int answer(struct options *o)
 
 /* Of a handler that runs: five pipes while it starts, what tells of its end, of
  * a cancel and of sub-tasks. */
-enum { RUN_FDS = 13 };
+enum { RUN_FDS = 13, KEPT_FDS = 5 };
 
 /*
- * Two connections a queue, those of each running handler, and some of our own:
- * with fewer the worker would only seem to work.
+ * Two connections a queue, those of each running handler, five a process that
+ * is kept, and some of our own: with fewer the worker would only seem to work.
  */
 static int want_descriptors(const struct worker_config *cfg, struct errbuf *eb)
 {
     struct rlimit l;
     rlim_t runs = (rlim_t)cfg->threads + worker_subtask_threads(cfg);
-    rlim_t need = 48 + 2 * (rlim_t)cfg->queue_count + RUN_FDS * runs;
+    rlim_t need =
+        48 + 2 * (rlim_t)cfg->queue_count + RUN_FDS * runs +
+        KEPT_FDS * (rlim_t)handlers_kept(cfg->handlers, (unsigned)runs);
     if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= need)
         return 0;
     if (l.rlim_max >= need) {
@@ -70,6 +72,14 @@ static int want_descriptors(const struct worker_config *cfg, struct errbuf *eb)
                       "%llu file descriptors are allowed (ulimit -n), %llu "
                       "are needed for these threads and queues",
                       (unsigned long long)l.rlim_max, (unsigned long long)need);
+}
+
+/* Process groups that live at a time. */
+static unsigned groups_at_most(const struct worker_config *cfg)
+{
+    unsigned threads = cfg->threads + worker_subtask_threads(cfg);
+
+    return threads + handlers_kept(cfg->handlers, threads);
 }
 
 int main(int argc, char **argv)
@@ -89,8 +99,7 @@ int main(int argc, char **argv)
     (void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
     /* Before any thread exists, since it forks. */
     if (want_descriptors(&o.config, &eb) != 0 ||
-        guard_start(o.config.threads + worker_subtask_threads(&o.config),
-                    &eb) != 0) {
+        guard_start(groups_at_most(&o.config), &eb) != 0) {
         LOG_ERROR("start", F_STR("error", eb.text));
         options_done(&o);
         return EX_OSERR;

@@ -298,6 +298,7 @@ static int read_meta(struct json_span value, struct job *job, struct errbuf *eb)
 {
     if (json_kind(value) != JSON_IS_OBJECT)
         return errbuf_set(eb, ERR_INVALID, "meta: not an object");
+    job->meta = value;
     return json_scan_object(value.p, value.len, on_meta, job, eb);
 }
 

@@ -34,6 +34,7 @@ struct job {
     struct json_span failures; /* into raw; absent: none yet */
     struct json_span queue;    /* into raw; of an envelope that goes to one */
     struct json_span after;    /* into raw; absent: none. See job_after_read */
+    struct json_span meta;     /* into raw; absent: none */
 
     int64_t created_at_ms; /* 0: unknown */
     int64_t attempt;       /* attempts already made */

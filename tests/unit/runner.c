@@ -22,6 +22,7 @@
 
 #include "common/base/mem.h"
 #include "tests/unit/unit.h"
+#include "worker/handler_keys.h"
 
 enum { PATIENCE_MS = 20 * 1000 };
 
@@ -63,12 +64,12 @@ int runner_teardown(void **state)
 {
     struct runner_fixture *f = *state;
 
+    handlers_free(f->hs);
     dup2(f->stderr_fd, 2);
     fclose(stderr);
     stderr = f->stderr_file;
     close(f->log_fd);
     close(f->cancel_fd);
-    handlers_free(f->hs);
     nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     free(f);
     return 0;
@@ -105,6 +106,40 @@ void runner_script(struct runner_fixture *f, const char *body)
 
     runner_handler(f, spec);
     free(spec);
+    free(text);
+}
+
+static void set_key(struct handler_keys *k, const char *name, const char *value)
+{
+    struct errbuf eb = {""};
+    unsigned i = 0;
+
+    while (handler_keys_name(i) != NULL &&
+           strcmp(handler_keys_name(i), name) != 0)
+        i++;
+    assert_non_null(handler_keys_name(i));
+    if (handler_keys_set(k, i, value, &eb) != 0)
+        fail_msg("%s: %s", name, eb.text);
+}
+
+void runner_process(struct runner_fixture *f, const char *language,
+                    const char *body, const char *const *keys)
+{
+    bool shell = strcmp(language, "/bin/sh") == 0;
+    char *text = mem_printf("#!%s\n%s%s%s%s\n", language, shell ? "D=" : "",
+                            shell ? f->dir : "", shell ? "\n" : "", body);
+    char *what = mem_printf("process:%s", runner_file(f, "program", text));
+    struct handler_keys k;
+    struct errbuf eb = {""};
+
+    handlers_free(f->hs);
+    f->hs = handlers_new(&f->limits);
+    handler_keys_init(&k);
+    for (; keys != NULL && keys[0] != NULL; keys += 2)
+        set_key(&k, keys[0], keys[1]);
+    if (handlers_add_with(f->hs, "p", what, NULL, &k, &eb) != 0)
+        fail_msg("%s", eb.text);
+    free(what);
     free(text);
 }
 

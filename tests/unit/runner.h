@@ -38,6 +38,15 @@ void runner_handler(struct runner_fixture *f, const char *spec);
 /* Adds type "sh": a script of /bin/sh, in which $D is the directory. */
 void runner_script(struct runner_fixture *f, const char *body);
 
+/*
+ * Adds type "p": a process handler, whose program is a script with the first
+ * line "#!LANGUAGE" ("/bin/sh", in which $D is the directory, or
+ * "/usr/bin/python3 -S"). keys: names and values of its section in turn, NULL
+ * at the end.
+ */
+void runner_process(struct runner_fixture *f, const char *language,
+                    const char *body, const char *const *keys);
+
 /* A delivery for the handler of type; more: members, ",\"timeout\":5". */
 struct delivery *runner_delivery(struct runner_fixture *f, const char *type,
                                  const char *payload, const char *more);

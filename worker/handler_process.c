@@ -1,0 +1,483 @@
+/*
+ * Process: a job on a child that stays.
+ *
+ * One poll(2) watches everything that can happen, as in exec: the child takes
+ * more of its job, says something on one of three pipes, ends (pidfd), we are
+ * to stop it (cancel_fd), a time limit passes. So neither of us waits for the
+ * other, however large a job is and whatever a child says before it reads it.
+ *
+ *     running ─ time, cancel ─► asked ─ half of kill_after ─► TERM ─► KILL
+ *        ├── stdout closed ─► hung up ─ a moment ───────────────────► KILL
+ *        └── answer, or the end of the child, in any state: over
+ *
+ * Who is to blame when a child ends without an answer: the job, if the child
+ * has read a byte of it. What it has not read is still in the pipe, and
+ * FIONREAD tells how much that is. If it has read nothing, another child gets
+ * the job. An answer that it wrote before it ended counts.
+ *
+ * Thread: pool; one run at a time. SIGPIPE is blocked or ignored there.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "worker/handler_process_run.h"
+#include "worker/usage.h"
+
+enum {
+    DRAIN_MAX = 1024 * 1024, /* the largest pipe of an unprivileged process */
+    HANGUP_MS = 200,         /* between closing a pipe and its end */
+    PEAK_LOOK_MS = 10        /* that a look at its peak is worth it */
+};
+
+static void run_process(struct delivery *d, int cancel_fd);
+
+static int init(struct handler *h, const char *spec, struct errbuf *eb)
+{
+    h->run = run_process;
+    h->state = process_set_new(h);
+    return argv_split(spec, &h->argv, eb);
+}
+
+static void dismiss(struct handler *h)
+{
+    process_set_dismiss(h->state);
+}
+
+static void stop(struct handler *h)
+{
+    process_set_stop(h->state);
+}
+
+static void free_set(struct handler *h)
+{
+    process_set_free(h->state);
+}
+
+static unsigned kept(const struct handler *h, unsigned threads)
+{
+    unsigned most = (unsigned)h->keys.processes;
+
+    return (most > 0 && most < threads ? most : threads) + PROCESS_LEAVING_MAX;
+}
+
+const struct handler_kind handler_process_kind = {.name = "process",
+                                                  .init = init,
+                                                  .dismiss = dismiss,
+                                                  .stop = stop,
+                                                  .free = free_set,
+                                                  .kept = kept};
+
+/* ---- what it is told ---- */
+
+static const char *reason(const struct process_run *r)
+{
+    if (r->stop != STOP_CANCEL)
+        return "timeout";
+    return atomic_load(&r->d->cancel) == CANCEL_JOB ? "cancelled" : "stopping";
+}
+
+static void say_cancel(struct process_run *r)
+{
+    struct buf b = {0};
+
+    buf_str(&b, "{\"op\":\"cancel\",\"id\":");
+    buf_json_string(&b, r->d->job->id, strlen(r->d->job->id));
+    buf_printf(&b, ",\"reason\":\"%s\"}\n", reason(r));
+    process_say(r->p, b.data, b.len);
+    buf_done(&b);
+}
+
+/* ---- what it says ---- */
+
+static void warn(struct process_run *r, const char *what, struct json_span id)
+{
+    if (r->warned)
+        return;
+    r->warned = true;
+    LOG_WARN("process", F_STR("job", r->d->job->id),
+             F_STR("type", r->d->job->type), F_STR("queue", r->d->queue),
+             F_STR("error", what), F_MEM("id", id.p, id.len < 64 ? id.len : 64),
+             F_STR("so", "passed over, and so are others of this run, unsaid"));
+}
+
+static bool is_ours(const struct process_run *r, struct json_span id)
+{
+    char text[ID_MAX_LEN + 1];
+    size_t n;
+
+    return id.p == NULL || (json_string_copy(id, text, sizeof(text), &n) == 0 &&
+                            strcmp(text, r->d->job->id) == 0);
+}
+
+static void on_line(void *arg, const char *line, size_t n, bool cut)
+{
+    struct process_run *r = arg;
+    struct process_message m;
+
+    process_message_read(line, n, cut, &m);
+    if (m.word == WORD_OUTPUT) {
+        run_lines_feed(&r->output, line, n);
+        run_lines_feed(&r->output, "\n", 1);
+    } else if (m.word == WORD_READY) {
+        return; /* once more: it does no harm */
+    } else if (m.word == WORD_LOST_PUSH) {
+        (void)delivery_push_refuse(r->d, ERR_INVALID, m.eb.text, NULL);
+    } else if (!is_ours(r, m.id)) {
+        warn(r, "a line is about another job", m.id);
+    } else if (m.word == WORD_CONTROL) {
+        (void)wishes_line(&r->wishes, line, n);
+    } else if (r->answered) {
+        warn(r, "it answers once more", m.id);
+    } else {
+        r->answered = true;
+        process_message_judge(&m, r->d, &r->wishes, &r->trace);
+    }
+}
+
+static size_t take_out(struct process_run *r)
+{
+    size_t n = process_take(r->p, PROCESS_OUT, r->scratch);
+
+    process_lines_feed(&r->p->out, r->scratch, n, PROCESS_LINE_MAX, on_line, r);
+    return n;
+}
+
+static size_t take_err(struct process_run *r)
+{
+    size_t n = process_take(r->p, PROCESS_ERR, r->scratch);
+
+    if (n > 0)
+        stderr_log_feed(&r->stderr_log, r->scratch, n);
+    return n;
+}
+
+static size_t take_control(struct process_run *r)
+{
+    size_t n = process_take(r->p, PROCESS_CONTROL, r->scratch);
+
+    if (n > 0)
+        wishes_feed(&r->wishes, r->scratch, n);
+    return n;
+}
+
+static void drain(struct process_run *r,
+                  size_t (*take_some)(struct process_run *r))
+{
+    size_t n, total;
+
+    for (total = 0; total < DRAIN_MAX; total += n)
+        if ((n = take_some(r)) == 0)
+            return;
+}
+
+/* ---- how it is stopped ---- */
+
+static void kill_now(struct process_run *r)
+{
+    r->state = RUN_KILLED;
+    r->next_ms = INT64_MAX;
+    process_kill(r->p, SIGKILL);
+}
+
+/* Whoever cancels a job waits for it. */
+static int64_t kill_after_ms(const struct process_run *r)
+{
+    const struct handler_limits *l = &r->d->handler->limits;
+    int64_t ms = l->kill_after_ms;
+
+    if (atomic_load(&r->d->cancel) == CANCEL_JOB &&
+        l->cancel_kill_after_ms < ms)
+        ms = l->cancel_kill_after_ms;
+    return ms;
+}
+
+static void ask(struct process_run *r, enum process_run_stop why)
+{
+    int64_t now = clock_ms(), ms = kill_after_ms(r);
+
+    assert(r->stop == STOP_NONE);
+    r->stop = why;
+    r->state = RUN_ASKED;
+    r->kill_at_ms = handler_instant(now, ms);
+    r->next_ms = handler_instant(now, ms / 2);
+    say_cancel(r);
+}
+
+static void terminate(struct process_run *r)
+{
+    r->state = RUN_TERMED;
+    r->next_ms = r->kill_at_ms;
+    process_kill(r->p, SIGTERM);
+}
+
+/* It timed out, and now it was cancelled too: no longer so long. */
+static void shorten(struct process_run *r)
+{
+    int64_t now = clock_ms(), ms = kill_after_ms(r);
+
+    if (r->state == RUN_KILLED || r->kill_at_ms <= handler_instant(now, ms))
+        return;
+    r->kill_at_ms = handler_instant(now, ms);
+    r->next_ms =
+        r->state == RUN_TERMED ? r->kill_at_ms : handler_instant(now, ms / 2);
+}
+
+/* The first wake asks, every later one kills. */
+static void on_wake(struct process_run *r)
+{
+    uint64_t wakes;
+
+    if (read(r->cancel_fd, &wakes, sizeof(wakes)) != sizeof(wakes) ||
+        atomic_load(&r->d->cancel) == CANCEL_NONE)
+        return;
+    if (r->stop == STOP_NONE)
+        ask(r, STOP_CANCEL);
+    else
+        shorten(r);
+    if (r->hurry || wakes > 1)
+        kill_now(r);
+    r->hurry = true;
+}
+
+/* It can be told, or tell, nothing any more: about to end, or of no use. */
+static void hang_up(struct process_run *r)
+{
+    if (r->state != RUN_RUNNING)
+        return;
+    r->state = RUN_HUNG_UP;
+    r->next_ms = handler_instant(clock_ms(), HANGUP_MS);
+}
+
+static int64_t next_ms(const struct process_run *r)
+{
+    int64_t silent_ms;
+
+    if (r->state != RUN_RUNNING)
+        return r->next_ms;
+    silent_ms = wishes_silent_until(&r->wishes);
+    return silent_ms < r->timeout_at_ms ? silent_ms : r->timeout_at_ms;
+}
+
+static void on_time(struct process_run *r)
+{
+    if (r->state == RUN_RUNNING)
+        ask(r, r->timeout_at_ms <= clock_ms() ? STOP_TIMEOUT : STOP_SILENT);
+    else if (r->state == RUN_ASKED)
+        terminate(r);
+    else
+        kill_now(r);
+}
+
+static int time_left_ms(const struct process_run *r)
+{
+    int64_t next = next_ms(r), left;
+
+    if (next == INT64_MAX)
+        return -1;
+    left = next - clock_ms();
+    return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
+}
+
+/* Bytes of what it was told that it has not read. */
+static size_t unread(const struct process_run *r)
+{
+    int n;
+
+    return ioctl(r->p->fds[PROCESS_IN], FIONREAD, &n) == 0 && n > 0 ? (size_t)n
+                                                                    : 0;
+}
+
+/* One that has closed its stdin may still answer, if it knows the job. */
+static void feed(struct process_run *r, short revents)
+{
+    struct process *p = r->p;
+
+    if (process_feed(p) == 0 && (revents & POLLERR) == 0)
+        return;
+    r->deaf = true;
+    if (p->told < p->to.len || unread(r) > 0)
+        hang_up(r);
+}
+
+/* Returns when it has answered, or ended. */
+static void watch(struct process_run *r)
+{
+    enum { END, OUT, ERR, CONTROL, CANCEL, IN, POLLED };
+    struct process *p = r->p;
+
+    _Static_assert((int)CANCEL == (int)PROCESS_POLLED, "behind those");
+    while (!r->answered && !r->ended) {
+        struct pollfd f[POLLED];
+        bool more = p->told < p->to.len;
+        int n;
+
+        process_poll(p, f);
+        f[CANCEL] = (struct pollfd){.fd = r->cancel_fd, .events = POLLIN};
+        /* Without events: tells when it has closed its stdin. */
+        f[IN] = (struct pollfd){.fd = p->fds[PROCESS_IN],
+                                .events = more ? POLLOUT : 0};
+        n = poll(f, r->deaf ? IN : POLLED, time_left_ms(r));
+        if (n > 0) {
+            if (!r->deaf && f[IN].revents != 0)
+                feed(r, f[IN].revents);
+            if (f[ERR].revents != 0)
+                take_err(r);
+            if (f[CONTROL].revents != 0)
+                take_control(r);
+            if (f[OUT].revents != 0)
+                take_out(r);
+            if (r->answered)
+                return;
+            r->ended = f[END].revents != 0;
+            if (f[CANCEL].revents != 0 && !r->ended)
+                on_wake(r);
+        }
+        if (p->fds[PROCESS_OUT] < 0)
+            hang_up(r);
+        if (!r->ended && time_left_ms(r) == 0)
+            on_time(r);
+    }
+}
+
+/* ---- how it ended ---- */
+
+/* Of a child that lives. */
+static void account(struct process_run *r)
+{
+    struct outcome *o = &r->d->outcome;
+    pid_t pid = r->p->child.pid;
+    int64_t us = usage_cpu_us(pid);
+
+    if (us >= 0 && r->cpu_us >= 0)
+        o->cpu_us = us - r->cpu_us;
+    if (clock_ms() - r->began_ms >= PEAK_LOOK_MS)
+        o->peak_rss = usage_peak_rss(pid);
+}
+
+/* The job is over: what is in the pipes belongs to it, pushes above all. */
+static void conclude(struct process_run *r)
+{
+    drain(r, take_control);
+    drain(r, take_err);
+    stderr_log_end(&r->stderr_log);
+    run_lines_end(&r->output);
+    wishes_end(&r->wishes);
+    process_run_judge(r);
+    wishes_judge(&r->wishes);
+    process_run_keep(r);
+}
+
+/*
+ * It ended and read nothing of the job. If that would have been its first one
+ * it is as if it had not got ready: the job is put off.
+ */
+static void leave_unread(struct process_run *r)
+{
+    struct delivery *d = r->d;
+    struct buf how = {0};
+
+    drain(r, take_err);
+    stderr_log_end(&r->stderr_log);
+    run_lines_end(&r->output);
+    wishes_end(&r->wishes);
+    if (r->state == RUN_KILLED)
+        buf_str(&how, "closed its stdin or stdout");
+    else
+        process_describe_end(r->p, &how);
+    if (r->p->jobs == 0) {
+        handler_fail(d, VERDICT_PUT_OFF, "start", "%s before its first job",
+                     how.data);
+        process_run_add_last_line(r);
+    } else {
+        LOG_WARN("process_ended", F_STR("handler", d->handler->pattern),
+                 F_INT("pid", r->p->child.pid), F_INT("jobs", r->p->jobs),
+                 F_STR("how", how.data),
+                 F_STR("so", "another one gets its next job"));
+    }
+    buf_done(&r->stderr_log.tail);
+    buf_done(&how);
+}
+
+/* It has ended. Returns false when another one is to run the job. */
+static bool finish_ended(struct process_run *r, struct process_set *s)
+{
+    struct process *p = r->p;
+    bool none_read = unread(r) >= p->told;
+
+    account(r);
+    (void)process_reap(p);
+    drain(r, take_out);
+    process_lines_end(&p->out, on_line, r);
+    if (!none_read || r->answered || r->stop != STOP_NONE) {
+        conclude(r);
+        process_set_bury(s, p, NULL);
+        return true;
+    }
+    leave_unread(r);
+    process_set_bury(s, p, p->jobs == 0 ? r->d->outcome.message.data : NULL);
+    return r->d->outcome.verdict != VERDICT_NONE;
+}
+
+static void finish_answered(struct process_run *r, struct process_set *s)
+{
+    struct process *p = r->p;
+
+    account(r);
+    conclude(r);
+    p->jobs++;
+    /* One that was told to end is about to; and one that answered before it
+     * read its job would take the rest of it for a part of the next one. */
+    if (r->state >= RUN_TERMED || r->deaf || p->told < p->to.len ||
+        p->fds[PROCESS_OUT] < 0)
+        process_set_retire(s, p);
+    else
+        process_set_give(s, p);
+}
+
+/* Returns false when another child is to run it. */
+static bool run_on(struct process *p, struct process_set *s, struct delivery *d,
+                   int cancel_fd)
+{
+    struct process_run r; /* not zeroed: most of it is scratch space */
+
+    memset(&r, 0, offsetof(struct process_run, stderr_log));
+    r.d = d;
+    r.p = p;
+    r.cancel_fd = cancel_fd;
+    r.trace = (struct buf){0};
+    r.began_ms = clock_ms();
+    r.timeout_at_ms = handler_instant(r.began_ms, handler_timeout_ms(d));
+    r.cpu_us = usage_cpu_us(p->child.pid);
+    stderr_log_init(&r.stderr_log, d, "stderr", d->handler->limits.stderr_max);
+    run_lines_init(&r.output, d, "stdout");
+    wishes_init(&r.wishes, d);
+    process_say_job(p, d);
+    watch(&r);
+    if (!r.answered)
+        return finish_ended(&r, s);
+    finish_answered(&r, s);
+    return true;
+}
+
+static void run_process(struct delivery *d, int cancel_fd)
+{
+    struct process_set *s = d->handler->state;
+    struct process *p;
+
+    if (atomic_load(&d->cancel) != CANCEL_NONE) {
+        handler_stopped(d);
+        return;
+    }
+    do
+        p = process_set_take(s, d, cancel_fd);
+    while (p != NULL && !run_on(p, s, d, cancel_fd));
+}
