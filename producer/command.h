@@ -59,9 +59,9 @@ extern const struct command cmd_queues_purge, cmd_queues_delete, cmd_dead_list,
 extern const struct command cmd_cron_add, cmd_cron_list, cmd_cron_show,
     cmd_cron_next, cmd_cron_run, cmd_cron_pause, cmd_cron_resume,
     cmd_cron_remove, cmd_cron_import;
-extern const struct command cmd_cancel, cmd_pause, cmd_resume, cmd_push,
-    cmd_queues, cmd_queues_set, cmd_jobs, cmd_workers, cmd_result, cmd_status,
-    cmd_stats, cmd_wait, cmd_explain, cmd_dev, cmd_worker, cmd_help;
+extern const struct command cmd_logs, cmd_cancel, cmd_pause, cmd_resume,
+    cmd_push, cmd_queues, cmd_queues_set, cmd_jobs, cmd_workers, cmd_result,
+    cmd_status, cmd_stats, cmd_wait, cmd_explain, cmd_dev, cmd_worker, cmd_help;
 extern const struct command cmd_progress, cmd_log, cmd_emit;
 
 /* Returns the command of this name, or NULL. */

@@ -1,5 +1,5 @@
 /*
- * Invalid: back from base64.
+ * Invalid: the bytes that were no envelope.
  *
  * Thread: any.
  */
@@ -37,46 +37,6 @@ static int on_member(void *arg, struct json_span key, struct json_span value,
     return 0;
 }
 
-static int digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                 "abcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c != '\0' ? strchr(digits, c) : NULL;
-
-    return at ? (int)(at - digits) : -1;
-}
-
-/* Appends what four digits mean, of which the last may be "=". */
-static bool decode_four(const char *p, bool last, struct buf *out)
-{
-    int n = last && p[3] == '=' ? (p[2] == '=' ? 2 : 3) : 4;
-    unsigned bits = 0;
-
-    for (int i = 0; i < 4; i++) {
-        int d = i < n ? digit(p[i]) : 0;
-        if (d < 0)
-            return false;
-        bits = bits << 6 | (unsigned)d;
-    }
-    const char three[] = {(char)(bits >> 16), (char)(bits >> 8 & 255),
-                          (char)(bits & 255)};
-    buf_append(out, three, (size_t)n - 1);
-    return true;
-}
-
-static bool decode(const char *p, size_t n, struct buf *out)
-{
-    size_t start = out->len;
-    bool good = n % 4 == 0;
-
-    buf_reserve(out, n / 4 * 3);
-    for (size_t i = 0; i < n && good; i += 4)
-        good = decode_four(p + i, i + 4 == n, out);
-    if (!good)
-        out->len = start;
-    return good;
-}
-
 int invalid_raw(const struct job *job, struct buf *out, struct errbuf *eb)
 {
     struct members m = {0};
@@ -84,7 +44,7 @@ int invalid_raw(const struct job *job, struct buf *out, struct errbuf *eb)
 
     (void)json_scan_object(job->raw, job->raw_len, on_member, &m, NULL);
     char *text = m.raw.p ? json_string_dup(m.raw, &n) : NULL;
-    bool good = text && decode(text, n, out);
+    bool good = text && buf_unbase64(out, text, n);
     free(text);
     if (!good)
         return errbuf_set(eb, ERR_INVALID, "raw: not base64");

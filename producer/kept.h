@@ -29,7 +29,8 @@
     X(error)                                                                   \
     X(exit)                                                                    \
     X(cpu_ms)                                                                  \
-    X(peak_rss)
+    X(peak_rss)                                                                \
+    X(log_lines)
 
 enum kept_field {
 #define KEPT_ENUM(name) KEPT_##name,

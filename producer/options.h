@@ -67,6 +67,9 @@ struct options {
     const char *level, *key; /* of log and emit; NULL: not given */
     bool subtask, subtasks, end, cancel;
 
+    bool follow;   /* of logs */
+    int64_t lines; /* 0: not given */
+
     const char *dir, *handlers;
     int64_t port; /* -1: a free one, 0: none */
 };

@@ -37,7 +37,7 @@ enum {
 struct entry {
     struct waiting *w; /* borrowed */
     struct job_name name;
-    char key[KEY_MAX];
+    char key[KEY_MAX], log[KEY_MAX];
     bool seen;      /* its hash was there */
     bool asked;     /* a look is under way */
     bool due;       /* and another one is to follow */
@@ -99,7 +99,8 @@ static int begin(struct waiting *w)
                                          .arg = w};
 
     w->subscription =
-        subscription_new(w->client, w->channels, w->count, &events);
+        subscription_new(w->client, w->channels,
+                         w->events.on_log ? 2 * w->count : w->count, &events);
     set_tick(w);
     while (!w->ready && !w->refused && !w->over)
         client_turn(w->client, true);
@@ -118,14 +119,16 @@ int waiting_new(struct client *client, const char *ns,
     w->client = client;
     w->count = w->left = n;
     w->entries = mem_new(n * sizeof(*w->entries));
-    w->channels = mem_new(n * sizeof(*w->channels));
+    w->channels = mem_new(2 * n * sizeof(*w->channels));
     for (size_t i = 0; i < n; i++) {
         struct entry *e = &w->entries[i];
         e->w = w;
         e->name = names[i];
         keys_init(&keys, ns, names[i].queue);
         (void)keys_job(&keys, names[i].id, e->key); /* a valid id fits */
+        (void)keys_log(&keys, names[i].id, e->log);
         w->channels[i] = e->key;
+        w->channels[n + i] = e->log;
     }
     client_last(client, on_change, w);
     w->tick = evtimer_new(client_base(client), on_tick, w);
@@ -180,6 +183,11 @@ static void end(struct waiting *w, int status)
     w->status = status;
 }
 
+void waiting_stop(struct waiting *w, int status)
+{
+    end(w, status);
+}
+
 /* ---- looks ---- */
 
 static void look_at(struct entry *e)
@@ -202,8 +210,11 @@ static void look_at(struct entry *e)
 static void look_at_all(struct waiting *w)
 {
     w->look_at_ms = clock_ms() + (w->refused ? TICK_MS : SAFETY_MS);
-    for (size_t i = 0; i < w->count; i++)
+    for (size_t i = 0; i < w->count && !w->over; i++) {
         look_at(&w->entries[i]);
+        if (w->events.on_log)
+            w->events.on_log(w->events.arg, i, NULL, 0);
+    }
 }
 
 static void take_end(struct entry *e, const struct kept *k)
@@ -302,6 +313,12 @@ static void on_message(void *arg, size_t i, const char *text, size_t len)
 {
     loop_role_assert();
     struct waiting *w = arg;
+
+    if (i >= w->count) {
+        if (w->runs && !w->over)
+            w->events.on_log(w->events.arg, i - w->count, text, len);
+        return;
+    }
     struct entry *e = &w->entries[i];
     struct kept k = {.values[KEPT_state] = mem_dup(text, len)};
 

@@ -26,6 +26,10 @@ struct waiting_events {
     bool (*on_end)(void *arg, size_t i, const struct kept *k);
     /* Job i is not kept; seen: not any longer. */
     void (*on_absent)(void *arg, size_t i, bool seen);
+    /* Unless NULL the channels of their logs are subscribed to as well: this
+     * was published on that of job i, or, text NULL, some may have been missed
+     * (and there may be some at the start). */
+    void (*on_log)(void *arg, size_t i, const char *text, size_t len);
     void *arg;
 };
 
@@ -50,6 +54,9 @@ void waiting_expect(struct waiting *w);
  */
 #define WAITING_TIMED_OUT 124
 int waiting_run(struct waiting *w, bool any);
+
+/* Ends the waiting from one of the events, with this status. */
+void waiting_stop(struct waiting *w, int status);
 
 void waiting_free(struct waiting *w); /* NULL is a no-op */
 

@@ -101,7 +101,7 @@ static void describe(const struct run_log *g, struct buf *b,
     buf_str(b, source);
     buf_str(b, "\",\"level\":\"");
     buf_str(b, log_level_name(level));
-    if (text_utf8_error(text, n) == n) {
+    if (text_utf8_error(text, n) == n && memchr(text, 0, n) == NULL) {
         buf_str(b, "\",\"message\":");
         buf_json_string(b, text, n);
     } else {
@@ -145,9 +145,13 @@ static void append(struct log_lines *l, const struct buf *line)
 bool run_log_add(struct run_log *g, enum log_level level, const char *source,
                  const char *text, size_t n, bool more)
 {
+    if (n > RUN_LOG_MESSAGE_MAX) { /* between two characters */
+        n = RUN_LOG_MESSAGE_MAX;
+        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+            n--;
+    }
     buf_clear(&g->scratch);
-    describe(g, &g->scratch, level, source, text,
-             n < RUN_LOG_MESSAGE_MAX ? n : RUN_LOG_MESSAGE_MAX, more);
+    describe(g, &g->scratch, level, source, text, n, more);
     mutex_lock(&g->mu);
     append(&g->lines, &g->scratch);
     bool noted = g->noted;

@@ -126,6 +126,46 @@ void buf_base64(struct buf *b, const char *s, size_t n)
     }
 }
 
+static int digit(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "abcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c != '\0' ? strchr(digits, c) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
+/* Appends what four digits mean, of which the last may be "=". */
+static bool decode_four(const char *p, bool last, struct buf *out)
+{
+    int n = last && p[3] == '=' ? (p[2] == '=' ? 2 : 3) : 4;
+    unsigned bits = 0;
+
+    for (int i = 0; i < 4; i++) {
+        int d = i < n ? digit(p[i]) : 0;
+        if (d < 0)
+            return false;
+        bits = bits << 6 | (unsigned)d;
+    }
+    const char three[] = {(char)(bits >> 16), (char)(bits >> 8 & 255),
+                          (char)(bits & 255)};
+    buf_append(out, three, (size_t)n - 1);
+    return true;
+}
+
+bool buf_unbase64(struct buf *b, const char *s, size_t n)
+{
+    size_t start = b->len;
+    bool good = n % 4 == 0;
+
+    buf_reserve(b, n / 4 * 3);
+    for (size_t i = 0; i < n && good; i += 4)
+        good = decode_four(s + i, i + 4 == n, b);
+    if (!good)
+        b->len = start;
+    return good;
+}
+
 char *buf_take(struct buf *b)
 {
     buf_reserve(b, 0);

@@ -1,6 +1,7 @@
 #ifndef COMMON_BASE_BUF_H
 #define COMMON_BASE_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,9 @@ void buf_json_string(struct buf *b, const char *s, size_t n);
 
 /* Appends s in base64 (RFC 4648), padded. */
 void buf_base64(struct buf *b, const char *s, size_t n);
+/* Appends the bytes that it stands for; returns false, and appends nothing, if
+ * s is no base64. */
+bool buf_unbase64(struct buf *b, const char *s, size_t n);
 
 /* Returns the bytes, owned by the caller, and leaves the buffer empty. */
 char *buf_take(struct buf *b);
