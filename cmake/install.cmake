@@ -1,0 +1,53 @@
+# What cmake --install puts where: programs, libbelt with its header, and how
+# pkg-config and find_package(belt) find it; documents and examples.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS belt belt-worker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS belt_shared EXPORT beltTargets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY common/include/belt
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+
+# The same as one archive, for programs that are to need no libbelt.so. What is
+# not of <belt/belt.h> is made local to it, so that it collides with nothing.
+if(NOT BELT_SANITIZE)
+  set(parts $<TARGET_FILE:belt_redis> $<TARGET_FILE:belt_job>
+    $<TARGET_FILE:belt_base>)
+  set(archive ${PROJECT_BINARY_DIR}/lib/libbelt.a)
+  add_custom_command(OUTPUT ${archive}
+    COMMAND ${CMAKE_LINKER} -r -o belt.o $<TARGET_OBJECTS:belt_client> ${parts}
+    COMMAND ${CMAKE_OBJCOPY} --localize-hidden belt.o
+    COMMAND ${CMAKE_COMMAND} -E rm -f ${archive}
+    COMMAND ${CMAKE_AR} qcs ${archive} belt.o
+    WORKING_DIRECTORY ${PROJECT_BINARY_DIR}/lib
+    DEPENDS belt_client $<TARGET_OBJECTS:belt_client> ${parts}
+    COMMAND_EXPAND_LISTS VERBATIM)
+  add_custom_target(belt_archive ALL DEPENDS ${archive})
+  add_dependencies(belt_archive belt_shared) # which makes the directory
+  install(FILES ${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
+
+# Relative to where the file lies: the prefix may be said at install time.
+file(RELATIVE_PATH to_prefix
+  /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
+configure_file(cmake/belt.pc.in belt.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/belt.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+set(package ${CMAKE_INSTALL_LIBDIR}/cmake/belt)
+install(EXPORT beltTargets NAMESPACE belt:: DESTINATION ${package})
+configure_package_config_file(cmake/beltConfig.cmake.in beltConfig.cmake
+  INSTALL_DESTINATION ${package} PATH_VARS CMAKE_INSTALL_LIBDIR
+    CMAKE_INSTALL_INCLUDEDIR)
+write_basic_package_version_file(beltConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/beltConfig.cmake
+  ${PROJECT_BINARY_DIR}/beltConfigVersion.cmake DESTINATION ${package})
+
+install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
+  PATTERN model EXCLUDE)
+install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DOCDIR}
+  USE_SOURCE_PERMISSIONS)
+install(FILES deploy/belt.conf.example
+  DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy)
