@@ -150,15 +150,21 @@ const char *cell_tmp(const struct cell *c)
 
 /* A pipe that root made may be opened by root alone. Nothing but pipes: other
  * descriptors are of devices or files, which are not ours to give away. */
+static void give_pipe(int fd, const struct spawn_setup *u)
+{
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) &&
+        fchown(fd, u->uid, u->gid) != 0)
+        LOG_DEBUG("pipe_owner", F_STR("error", strerror(errno)));
+}
+
 static void give_pipes(const struct spawn *s, const struct spawn_setup *u)
 {
-    for (int i = 0; i < SPAWN_FDS; i++) {
-        struct stat st;
-
-        if (s->fds[i] >= 0 && fstat(s->fds[i], &st) == 0 &&
-            S_ISFIFO(st.st_mode) && fchown(s->fds[i], u->uid, u->gid) != 0)
-            LOG_DEBUG("pipe_owner", F_STR("error", strerror(errno)));
-    }
+    for (int i = 0; i < SPAWN_FDS; i++)
+        give_pipe(s->fds[i], u);
+    if (s->fd4 > 0)
+        give_pipe(s->fd4, u);
 }
 
 void cell_equip(const struct cell *c, struct spawn *s)

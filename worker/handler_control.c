@@ -14,6 +14,7 @@
  */
 #include "worker/handler_control.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "worker/pool.h"
+#include "worker/subtask_lines.h"
 
 enum {
     LINES_LOGGED = 1000,    /* of one run, as of its stderr */
@@ -34,6 +36,7 @@ enum {
 /* The members of a line that any op knows. Absent: p is NULL. */
 struct message {
     struct json_span op, after, percent, message, level, job;
+    struct subtask_words part;
 };
 
 static int on_progress(struct wishes *c, const struct message *m);
@@ -42,6 +45,10 @@ static int on_snooze(struct wishes *c, const struct message *m);
 static int on_log(struct wishes *c, const struct message *m);
 static int on_heartbeat(struct wishes *c, const struct message *m);
 static int on_push(struct wishes *c, const struct message *m);
+static int on_subtask(struct wishes *c, const struct message *m);
+static int on_subtasks(struct wishes *c, const struct message *m);
+static int on_subtasks_end(struct wishes *c, const struct message *m);
+static int on_subtasks_cancel(struct wishes *c, const struct message *m);
 
 static const struct {
     const char *op, *wants; /* wants: said when it is not understood */
@@ -57,6 +64,13 @@ static const struct {
     {"log", "log wants \"message\", a text, and perhaps \"level\"", on_log},
     {"heartbeat", "", on_heartbeat},
     {"push", "", on_push},
+    {"subtask", "", on_subtask},
+    {"subtasks",
+     "subtasks wants \"order\" finished or emitted, \"on_error\" fail or "
+     "collect, \"results\" true or false, and comes before the first subtask",
+     on_subtasks},
+    {"subtasks_end", "", on_subtasks_end},
+    {"subtasks_cancel", "", on_subtasks_cancel},
 };
 enum { OPS = sizeof(ops) / sizeof(ops[0]) };
 
@@ -168,6 +182,60 @@ static int on_push(struct wishes *c, const struct message *m)
     return 0;
 }
 
+/* ---- sub-tasks ---- */
+
+/* The sub-tasks of this run; NULL, and the run fails, if it can have none. */
+static struct subtasks *parts_of(struct wishes *c)
+{
+    struct errbuf eb;
+    struct subtasks *s = subtasks_of(c->d, &eb);
+
+    if (s == NULL && !c->refused) {
+        c->refused = true;
+        LOG_WARN("subtask_refused", F_STR("job", c->d->job->id),
+                 F_STR("type", c->d->job->type), F_STR("queue", c->d->queue),
+                 F_STR("error", eb.text));
+    }
+    return s;
+}
+
+/* What cannot be one is one that has failed, so that it is not lost unsaid. */
+static int on_subtask(struct wishes *c, const struct message *m)
+{
+    struct subtasks *s = parts_of(c);
+
+    if (s != NULL)
+        c->held = subtask_line_emit(s, &m->part) == ERR_AGAIN;
+    return 0;
+}
+
+static int on_subtasks(struct wishes *c, const struct message *m)
+{
+    struct subtasks *s = parts_of(c);
+
+    return s != NULL ? subtask_line_options(s, &m->part) : 0;
+}
+
+static int on_subtasks_end(struct wishes *c, const struct message *m)
+{
+    struct subtasks *s = parts_of(c);
+
+    (void)m;
+    if (s != NULL)
+        subtasks_end(s);
+    return 0;
+}
+
+static int on_subtasks_cancel(struct wishes *c, const struct message *m)
+{
+    struct subtasks *s = parts_of(c);
+
+    (void)m;
+    if (s != NULL)
+        subtasks_cancel(s, CANCEL_JOB);
+    return 0;
+}
+
 static void pass_over(struct wishes *c, const char *why)
 {
     if (c->warned)
@@ -197,6 +265,8 @@ static int on_member(void *arg, struct json_span key, struct json_span value,
         m->level = value;
     else if (json_string_is(key, "job"))
         m->job = value;
+    else
+        subtask_words_member(&m->part, key, value);
     return 0;
 }
 
@@ -221,13 +291,20 @@ static size_t line_max(const struct wishes *c)
 static void misunderstood(struct wishes *c, const char *p, size_t n,
                           const char *why)
 {
-    if (n > 0 && memmem(p, n < HEAD ? n : HEAD, "\"push\"", 6) != NULL)
-        (void)delivery_push_refuse(
-            c->d, ERR_INVALID,
-            c->too_long ? "the line is longer than an envelope may be" : why,
-            NULL);
-    else
-        pass_over(c, why);
+    const size_t head = n < HEAD ? n : HEAD;
+    struct subtasks *s;
+
+    if (c->too_long)
+        why = "the line is longer than an envelope may be";
+    if (n > 0 && memmem(p, head, "\"push\"", 6) != NULL) {
+        (void)delivery_push_refuse(c->d, ERR_INVALID, why, NULL);
+    } else if (n > 0 && memmem(p, head, "\"subtask\"", 9) != NULL) {
+        s = parts_of(c);
+        if (s != NULL)
+            subtasks_refuse(s, NULL, why);
+    } else {
+        pass_over(c, c->too_long ? "more than 64 KiB in one line" : why);
+    }
 }
 
 /* Returns false when the op is not known. */
@@ -237,7 +314,8 @@ static bool obey(struct wishes *c, const struct message *m, size_t len)
         if (!json_string_is(m->op, ops[i].op))
             continue;
         c->heard_ms = clock_ms();
-        if (len > CONTROL_LINE_MAX && ops[i].run != on_push)
+        if (len > CONTROL_LINE_MAX && ops[i].run != on_push &&
+            ops[i].run != on_subtask)
             pass_over(c, "more than 64 KiB in one line");
         else if (ops[i].run(c, m) != 0)
             pass_over(c, ops[i].wants);
@@ -246,12 +324,11 @@ static bool obey(struct wishes *c, const struct message *m, size_t len)
     return false;
 }
 
-static void take_line(struct wishes *c, const char *p, size_t n)
+static void obey_line(struct wishes *c, const char *p, size_t n)
 {
     struct message m = {0};
     struct errbuf eb = {""};
 
-    c->lines++;
     if (is_blank(p, n))
         return;
     if (json_scan_object(p, n, on_member, &m, &eb) != 0) {
@@ -267,20 +344,41 @@ static void take_line(struct wishes *c, const char *p, size_t n)
                   F_MEM("op", m.op.p, m.op.len < 64 ? m.op.len : 64));
 }
 
+/* Keeps a line that has to wait for room. */
+static void hold(struct wishes *c, const char *p, size_t n)
+{
+    buf_clear(&c->held_line);
+    buf_append(&c->held_line, p, n);
+}
+
+static void take_line(struct wishes *c, const char *p, size_t n)
+{
+    c->lines++;
+    obey_line(c, p, n);
+    if (c->held)
+        hold(c, p, n);
+}
+
 bool wishes_line(struct wishes *c, const char *p, size_t n)
 {
     struct message m = {0};
+    bool known;
 
+    assert(!c->held);
     c->lines++;
-    return json_scan_object(p, n, on_member, &m, NULL) == 0 && m.op.p != NULL &&
-           json_kind(m.op) == JSON_IS_STRING && obey(c, &m, n);
+    known = json_scan_object(p, n, on_member, &m, NULL) == 0 &&
+            m.op.p != NULL && json_kind(m.op) == JSON_IS_STRING &&
+            obey(c, &m, n);
+    if (c->held)
+        hold(c, p, n);
+    return known;
 }
 
 int64_t wishes_silent_until(const struct wishes *c)
 {
     int64_t ms = c->d->handler->keys.heartbeat_ms;
 
-    return ms > 0 ? handler_instant(c->heard_ms, ms) : INT64_MAX;
+    return ms > 0 && !c->held ? handler_instant(c->heard_ms, ms) : INT64_MAX;
 }
 
 /* Keeps a part of a line whose end has not come; of a long one its head. */
@@ -304,8 +402,7 @@ static void end_line(struct wishes *c)
 {
     if (c->too_long) {
         c->lines++;
-        misunderstood(c, c->line.data, c->line.len,
-                      "more than 64 KiB in one line");
+        misunderstood(c, c->line.data, c->line.len, "");
     } else {
         take_line(c, c->line.data, c->line.len);
     }
@@ -316,9 +413,12 @@ static void end_line(struct wishes *c)
         buf_clear(&c->line);
 }
 
-void wishes_feed(struct wishes *c, const char *p, size_t n)
+/* Returns how much was taken: all of it, unless a line is held. */
+static size_t feed(struct wishes *c, const char *p, size_t n)
 {
-    while (n > 0) {
+    const char *const start = p;
+
+    while (n > 0 && !c->held) {
         const char *end = memchr(p, '\n', n);
         size_t part = end != NULL ? (size_t)(end - p) : n;
         bool begun = c->line.len > 0 || c->too_long;
@@ -328,19 +428,67 @@ void wishes_feed(struct wishes *c, const char *p, size_t n)
         } else {
             keep(c, p, part);
             if (end == NULL)
-                return;
+                return (size_t)(p - start) + part;
             end_line(c);
         }
         p += part + 1;
         n -= part + 1;
     }
+    return (size_t)(p - start);
+}
+
+void wishes_feed(struct wishes *c, const char *p, size_t n)
+{
+    size_t taken;
+
+    assert(!c->held || n == 0);
+    taken = feed(c, p, n);
+    if (taken < n)
+        buf_append(&c->rest, p + taken, n - taken);
+}
+
+bool wishes_resume(struct wishes *c)
+{
+    struct buf line;
+
+    if (!c->held)
+        return true;
+    c->held = false;
+    line = c->held_line;
+    c->held_line = (struct buf){0};
+    obey_line(c, line.data, line.len);
+    if (c->held)
+        c->held_line = line;
+    else
+        buf_done(&line);
+    if (!c->held)
+        c->rest_at +=
+            feed(c, c->rest.data + c->rest_at, c->rest.len - c->rest_at);
+    if (c->rest_at == c->rest.len) {
+        c->rest_at = 0;
+        buf_done(&c->rest);
+    }
+    return !c->held;
+}
+
+void wishes_settle(struct wishes *c, int cancel_fd)
+{
+    while (!wishes_resume(c))
+        subtasks_wait(c->d->subtasks, cancel_fd);
+}
+
+void wishes_last(struct wishes *c)
+{
+    if (c->line.len > 0 || c->too_long)
+        end_line(c);
 }
 
 void wishes_end(struct wishes *c)
 {
-    if (c->line.len > 0 || c->too_long)
-        end_line(c);
+    wishes_last(c);
     buf_done(&c->line);
+    buf_done(&c->held_line);
+    buf_done(&c->rest);
     if (c->logged > LINES_LOGGED)
         LOG_WARN("log_not_logged", F_STR("job", c->d->job->id),
                  F_STR("type", c->d->job->type), F_STR("queue", c->d->queue),
@@ -351,6 +499,10 @@ void wishes_judge(const struct wishes *c)
 {
     struct outcome *o = &c->d->outcome;
 
+    if (o->verdict == VERDICT_DONE && c->refused)
+        handler_fail(c->d, VERDICT_RETRY, "subtask", "%s",
+                     c->d->part != NULL ? "a sub-task may not have sub-tasks"
+                                        : "it can have no sub-tasks here");
     if (o->verdict == VERDICT_DONE && c->snooze_ms >= 0) {
         o->verdict = VERDICT_SNOOZE;
         o->delay_ms = c->snooze_ms;

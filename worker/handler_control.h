@@ -24,6 +24,12 @@ struct wishes {
     struct delivery *d; /* borrowed */
     struct buf line;    /* owned: the beginning of a line that has not ended */
     bool too_long;      /* of that line only the head is there */
+    /* A sub-task for which there is no room just now: the line, what came
+     * behind it, and how much of that was taken. */
+    bool held;
+    struct buf held_line, rest; /* owned */
+    size_t rest_at;
+    bool refused; /* a sub-task that cannot be one: the run fails */
     bool warned;
     int64_t heard_ms; /* clock_ms() of the last line that was understood */
     int64_t lines;    /* ended so far */
@@ -36,6 +42,19 @@ void wishes_init(struct wishes *c, struct delivery *d);
 void wishes_feed(struct wishes *c, const char *p, size_t n);
 
 /*
+ * While a line is held nothing else is to be fed, so that the handler waits in
+ * its write; when there is news of its sub-tasks it is tried again. Returns
+ * whether nothing is held any more.
+ */
+bool wishes_resume(struct wishes *c);
+
+/*
+ * For a run whose process has ended: waits until nothing is held. A stop of
+ * the run ends that soon (subtasks_wait).
+ */
+void wishes_settle(struct wishes *c, int cancel_fd) MAY_BLOCK;
+
+/*
  * Takes one line, without its end, that came in another way. Returns false if
  * it is none of the ops that are known here, which is not said.
  */
@@ -44,7 +63,13 @@ bool wishes_line(struct wishes *c, const char *p, size_t n);
 /* Until when, clock_ms(), it may be silent; INT64_MAX: for ever. */
 int64_t wishes_silent_until(const struct wishes *c);
 
-/* After the last byte: takes a line without an end as one, and frees. */
+/* A line that has begun and will have no end is taken as one. */
+void wishes_last(struct wishes *c);
+
+/*
+ * After the last byte: takes a line without an end as one, and frees. What is
+ * held then is lost.
+ */
 void wishes_end(struct wishes *c);
 
 /*

@@ -21,8 +21,8 @@
 #define PATH_DEFAULT "PATH=/usr/local/bin:/usr/bin:/bin"
 
 enum {
-    ENV_OF_JOB = 11,   /* variables that env_make adds at most */
-    ENV_JOB_TEXT = 768 /* their bytes: all have bounded lengths (job.h) */
+    ENV_OF_JOB = 12,   /* variables that env_make adds at most */
+    ENV_JOB_TEXT = 800 /* their bytes: all have bounded lengths (job.h) */
 };
 
 /* Whether "NAME=value" is one to take over; LC_ stands for all LC_*. */
@@ -108,6 +108,7 @@ static void add_job(struct env *e, const struct delivery *d,
         add(e, "BELT_FENCE=%" PRId64, d->fence);
     if (job->traceparent[0] != '\0')
         add(e, "TRACEPARENT=%s", job->traceparent);
+    add(e, "BELT_RESULTS_FD=4");
 }
 
 char **env_make(char *const *carry, const char *tmp, const struct delivery *d,

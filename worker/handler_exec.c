@@ -42,6 +42,7 @@
 #include "worker/handler_output.h"
 #include "worker/handler_priv.h"
 #include "worker/spawn.h"
+#include "worker/subtask_lines.h"
 #include "worker/usage.h"
 
 enum {
@@ -54,9 +55,9 @@ enum {
 };
 
 /* Pipes of a run, in the order of the child's descriptors. */
-enum pipe_index { IN, OUT, ERR, CONTROL, PIPES };
+enum pipe_index { IN, OUT, ERR, CONTROL, RESULTS, PIPES };
 
-enum stop { STOP_NONE, STOP_TIMEOUT, STOP_SILENT, STOP_CANCEL };
+enum stop { STOP_NONE, STOP_TIMEOUT, STOP_SILENT, STOP_SUBTASK, STOP_CANCEL };
 
 struct run {
     struct delivery *d; /* borrowed */
@@ -76,6 +77,8 @@ struct run {
 
     struct run_output output;
     struct wishes wishes;
+    struct subtask_lines results;
+    bool results_wait; /* for room in their pipe */
     char scratch[SCRATCH];
 };
 
@@ -92,7 +95,7 @@ static int open_pipes(struct run *r, int theirs[PIPES])
     for (int i = 0; i < PIPES; i++)
         r->fds[i] = theirs[i] = -1;
     for (int i = 0; i < PIPES; i++) {
-        int p[2], mine = i == IN ? 1 : 0;
+        int p[2], mine = i == IN || i == RESULTS ? 1 : 0;
 
         if (pipe2(p, O_CLOEXEC) < 0)
             return -1;
@@ -164,6 +167,13 @@ static size_t take_control(struct run *r)
     return n;
 }
 
+/* The same when the process has ended, and its last line may have to wait. */
+static size_t take_last_control(struct run *r)
+{
+    wishes_settle(&r->wishes, r->cancel_fd);
+    return take_control(r);
+}
+
 static void kill_group(struct run *r, int sig)
 {
     kill(-r->child.pid, sig);
@@ -181,6 +191,16 @@ static int64_t kill_at_ms(const struct run *r)
     return handler_instant(clock_ms(), ms);
 }
 
+/* With the run; in the way of its cancel, if that is why. */
+static void stop_subtasks(struct run *r)
+{
+    enum cancel why = (enum cancel)atomic_load(&r->d->cancel);
+
+    if (r->d->subtasks != NULL)
+        subtasks_cancel(r->d->subtasks,
+                        why != CANCEL_NONE ? why : CANCEL_RELEASE);
+}
+
 /* TERM now, KILL later. A stopped process must go on to see the TERM. */
 static void terminate(struct run *r, enum stop why)
 {
@@ -189,6 +209,7 @@ static void terminate(struct run *r, enum stop why)
     kill_group(r, SIGTERM);
     kill_group(r, SIGCONT);
     r->next_ms = kill_at_ms(r);
+    stop_subtasks(r);
 }
 
 static void kill_now(struct run *r)
@@ -209,9 +230,24 @@ static void on_wake(struct run *r)
         terminate(r, STOP_CANCEL);
     else if (r->next_ms > kill_at_ms(r)) /* it timed out: no longer so long */
         r->next_ms = kill_at_ms(r);
-    if (r->hurry || wakes > 1)
+    if (r->hurry || wakes > 1) {
         kill_now(r);
+        if (r->d->subtasks != NULL)
+            subtasks_hurry(r->d->subtasks);
+    }
     r->hurry = true;
+}
+
+/* What has come of sub-tasks, and what now has room. */
+static void serve_subtasks(struct run *r)
+{
+    struct subtasks *s = r->d->subtasks;
+
+    subtasks_look(s);
+    if (subtasks_failed(s) && r->stop == STOP_NONE)
+        terminate(r, STOP_SUBTASK);
+    r->results_wait = subtask_lines_write(&r->results, s, &r->fds[RESULTS]);
+    (void)wishes_resume(&r->wishes);
 }
 
 static void on_time(struct run *r)
@@ -244,12 +280,16 @@ static void watch(struct run *r)
     enum { END_ONLY = 2 };
 
     for (;;) {
-        struct pollfd p[] = {{.fd = r->child.pidfd, .events = POLLIN},
-                             {.fd = r->cancel_fd, .events = POLLIN},
-                             {.fd = r->fds[IN], .events = POLLOUT},
-                             {.fd = r->fds[OUT], .events = POLLIN},
-                             {.fd = r->fds[ERR], .events = POLLIN},
-                             {.fd = r->fds[CONTROL], .events = POLLIN}};
+        struct subtasks *s = r->d->subtasks;
+        struct pollfd p[] = {
+            {.fd = r->child.pidfd, .events = POLLIN},
+            {.fd = r->cancel_fd, .events = POLLIN},
+            {.fd = r->fds[IN], .events = POLLOUT},
+            {.fd = r->fds[OUT], .events = POLLIN},
+            {.fd = r->fds[ERR], .events = POLLIN},
+            {.fd = r->wishes.held ? -1 : r->fds[CONTROL], .events = POLLIN},
+            {.fd = r->results_wait ? r->fds[RESULTS] : -1, .events = POLLOUT},
+            {.fd = s != NULL ? subtasks_fd(s) : -1, .events = POLLIN}};
         int left = time_left_ms(r);
         bool ending = r->hangup && (left < 0 || left > HANGUP_MS);
         int n = poll(p, ending ? END_ONLY : sizeof(p) / sizeof(p[0]),
@@ -270,6 +310,8 @@ static void watch(struct run *r)
             if (p[5].revents != 0)
                 take_control(r);
         }
+        if (r->d->subtasks != NULL)
+            serve_subtasks(r);
         if (time_left_ms(r) == 0)
             on_time(r);
     }
@@ -345,9 +387,18 @@ static void drain(struct run *r)
 {
     drain_pipe(r, OUT, take_out);
     drain_pipe(r, ERR, take_err);
-    drain_pipe(r, CONTROL, take_control);
+    /* What it has emitted last is wanted only if it is done. */
+    if (r->d->outcome.verdict != VERDICT_DONE)
+        stop_subtasks(r);
+    if (r->d->subtasks != NULL)
+        subtasks_drop_results(r->d->subtasks);
+    drain_pipe(r, CONTROL, take_last_control);
+    wishes_settle(&r->wishes, r->cancel_fd);
+    wishes_last(&r->wishes);
+    wishes_settle(&r->wishes, r->cancel_fd);
     close_pipes(r->fds);
     wishes_end(&r->wishes);
+    subtask_lines_done(&r->results);
 }
 
 /* What we stopped is judged by why we did. */
@@ -361,6 +412,8 @@ static void judge(struct run *r, bool ended)
         handler_fail_timeout(r->d);
     else if (r->stop == STOP_SILENT)
         handler_fail_silent(r->d);
+    else if (r->stop == STOP_SUBTASK) /* subtasks_finish says which */
+        handler_fail(r->d, VERDICT_RETRY, "subtask", "a sub-task failed");
     else if (!ended)
         handler_fail(r->d, VERDICT_RETRY, "lost", "exit status is unknown");
     else
@@ -392,6 +445,7 @@ static int start_in(struct run *r, int theirs[PIPES], struct errbuf *eb)
     struct spawn s = {.path = path, .argv = r->what->argv, .envp = env};
 
     memcpy(s.fds, theirs, sizeof(s.fds));
+    s.fd4 = theirs[RESULTS];
     cell_equip(&r->cell, &s);
     if (r->what->dir != NULL)
         s.dir = r->what->dir;
@@ -446,6 +500,8 @@ void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
     r.end.plain = what->is_command;
     run_output_init(&r.output, d, what->is_command);
     wishes_init(&r.wishes, d);
+    r.results = (struct subtask_lines){0};
+    r.results_wait = false;
     if (cell_open(&r.cell, d->handler->isolation, &eb) < 0) {
         handler_fail(d, VERDICT_PUT_OFF, "spawn", "%s: %s", what->argv[0],
                      eb.text);
@@ -459,8 +515,8 @@ void exec_run(struct delivery *d, int cancel_fd, const struct exec_what *what)
     }
     watch(&r);
     bool ended = reap(&r);
-    drain(&r);
     judge(&r, ended);
+    drain(&r);
     wishes_judge(&r.wishes);
     run_output_keep(&r.output);
     cell_close(&r.cell);

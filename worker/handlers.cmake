@@ -5,4 +5,4 @@ set(BELT_HANDLER_SOURCES
   handler_process.c handler_process_child.c handler_process_judge.c handler_process_keeper.c handler_process_line.c handler_process_set.c
   handler_command.c handler_output.c
   isolation.c tree.c usage.c
-  subtask.c subtask_emit.c subtask_finish.c subtask_pool.c)
+  subtask.c subtask_emit.c subtask_finish.c subtask_lines.c subtask_pool.c)

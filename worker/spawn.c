@@ -116,25 +116,25 @@ int spawn_start(const struct spawn *s, struct child *ret_child,
 }
 
 /* Says why in errno, for the caller. */
-SPAWN_RAW static int child_fds(const int fds[SPAWN_FDS])
+SPAWN_RAW static int child_fds(const struct spawn *s)
 {
-    int src[SPAWN_FDS];
-    long i;
+    int src[SPAWN_FDS + 1];
+    long i, n = s->fd4 > 0 ? SPAWN_FDS + 1 : SPAWN_FDS;
 
     /* Out of the way first: one of them may be the target of another. */
-    for (i = 0; i < SPAWN_FDS; i++) {
-        src[i] = fds[i];
-        if (src[i] < SPAWN_FDS)
-            src[i] = (int)syscall(SYS_fcntl, src[i], F_DUPFD, (long)SPAWN_FDS);
+    for (i = 0; i < n; i++) {
+        src[i] = i < SPAWN_FDS ? s->fds[i] : s->fd4;
+        if (src[i] <= SPAWN_FDS)
+            src[i] = (int)syscall(SYS_fcntl, src[i], F_DUPFD, SPAWN_FDS + 1L);
         if (src[i] < 0)
             return -1;
     }
-    for (i = 0; i < SPAWN_FDS; i++)
+    for (i = 0; i < n; i++)
         if (syscall(SYS_dup3, src[i], i, 0L) < 0)
             return -1;
-    if (syscall(SYS_close_range, (long)SPAWN_FDS, (long)UINT_MAX, 0L) == 0)
+    if (syscall(SYS_close_range, n, (long)UINT_MAX, 0L) == 0)
         return 0;
-    for (i = SPAWN_FDS; i < CLOSE_MAX; i++)
+    for (i = n; i < CLOSE_MAX; i++)
         syscall(SYS_close, i);
     return 0;
 }
@@ -209,7 +209,7 @@ SPAWN_RAW static int child_main(void *arg)
         return 127; /* the death signal would come too late for us */
     guard_add((pid_t)syscall(SYS_getpid));
     step = "descriptors";
-    if (child_fds(s->fds) < 0)
+    if (child_fds(s) < 0)
         goto fail;
     step = "dir";
     if (s->dir != NULL && syscall(SYS_chdir, s->dir) < 0)

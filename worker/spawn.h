@@ -36,7 +36,7 @@ struct spawn_setup {
  * Starts one child process from a large threaded one.
  *
  * The child leads a process group of its own, has exactly the descriptors
- * 0 to 3, no blocked and no ignored signal of ours, and is killed when the
+ * 0 to 3 or 4, no blocked and no ignored signal of ours, and is killed when the
  * *thread* that started it ends (PR_SET_PDEATHSIG), so that thread must live
  * as long as the child. SIGCHLD must not be ignored. Linux >= 5.3.
  */
@@ -47,6 +47,7 @@ struct spawn {
     const char *dir;                 /* NULL: that of the worker */
     const struct spawn_setup *setup; /* NULL: nothing */
     int fds[SPAWN_FDS]; /* become stdin, stdout, stderr and 3; stay open here */
+    int fd4;            /* becomes 4, and stays open here; 0: there is none */
 };
 
 struct child {

@@ -106,12 +106,16 @@ int subtasks_set_options(struct subtasks *s, const struct subtasks_options *o,
 
 /*
  * Emits one. ERR_AGAIN when there is no room: subtasks_fd tells when there
- * may be. ERR_CLOSED after the end, after the first failure and when they were
- * cancelled: nothing is to be emitted any more. ERR_INVALID, ERR_TOO_BIG: it
- * cannot be one. A type that has no handler here is a sub-task that fails.
+ * may be. ERR_CLOSED after the first failure and when they were cancelled:
+ * nothing is to be emitted any more. ERR_INVALID, ERR_TOO_BIG: it cannot be
+ * one, or comes after the end. A type that has no handler here is a sub-task
+ * that fails.
  */
 int subtasks_try_emit(struct subtasks *s, const struct subtask_spec *spec,
                       struct errbuf *eb);
+
+/* Notes one that has failed since it cannot be one, and why. */
+void subtasks_refuse(struct subtasks *s, const char *key, const char *why);
 
 /*
  * Returns the next one that has ended, owned, in the order that was asked

@@ -82,6 +82,9 @@ static int make_job(const struct subtasks *s, const struct subtask_spec *spec,
     (*ret)->created_at_ms = parent->created_at_ms;
     (*ret)->attempt = parent->attempt;
     (*ret)->max_attempts = parent->max_attempts;
+    (*ret)->recovered_count = parent->recovered_count;
+    memcpy((*ret)->recovered_ms, parent->recovered_ms,
+           sizeof(parent->recovered_ms));
     return 0;
 }
 
@@ -114,13 +117,15 @@ static struct delivery *make_delivery(struct subtasks *s,
     d->envelope_max = s->d->envelope_max;
     d->cancel_all = &s->cancel;
     d->part = &make_part(s, spec, job->raw_len)->t;
-    if (s->d->handlers !=
-        NULL) /* the parent's table, which may be an old one */
-        (void)handlers_lend(s->d->handlers, d);
+    if (s->d->handlers != NULL)
+        (void)handlers_lend(s->d->handlers, d); /* the parent's table, which
+                                                 * may be an old one */
     else
         d->handler = handlers_find(s->cfg->handlers, job->type);
-    if (d->handler != NULL && handler_timeout_ms(d) > most)
+    if (d->handler != NULL && handler_timeout_ms(d) > most) {
         job->timeout_ms = most > 0 ? most : 1;
+        subtask_private(d->part)->cut = true;
+    }
     return d;
 }
 
@@ -136,7 +141,7 @@ static int check(struct subtasks *s, const struct subtask_spec *spec,
                           SUBTASK_KEY_MAX);
     mutex_lock(&s->mu);
     if (s->closed)
-        rc = errbuf_set(eb, ERR_CLOSED, "there were to be no more sub-tasks");
+        rc = errbuf_set(eb, ERR_INVALID, "there were to be no more sub-tasks");
     else if (atomic_load(&s->cancel) != CANCEL_NONE)
         rc = errbuf_set(eb, ERR_CLOSED, "its sub-tasks were cancelled");
     else if (!has_room_locked(s)) {
@@ -148,11 +153,32 @@ static int check(struct subtasks *s, const struct subtask_spec *spec,
     return rc;
 }
 
-static void fail_unrun(struct delivery *d)
+static void count_in(struct subtasks *s, size_t bytes)
 {
-    handler_fail(d, VERDICT_PUT_OFF, "handler",
-                 "no handler for this type here");
+    mutex_lock(&s->mu);
+    s->unfinished++;
+    s->bytes += bytes;
+    mutex_unlock(&s->mu);
+    s->emitted++;
+}
+
+static void fail_unrun(struct delivery *d, enum verdict v, const char *class,
+                       const char *why)
+{
+    handler_fail(d, v, class, "%s", why);
     subtasks_ended(d);
+}
+
+void subtasks_refuse(struct subtasks *s, const char *key, const char *why)
+{
+    struct subtask_spec spec = {.type = "?", .key = key};
+    struct delivery *d = delivery_new(NULL);
+
+    if (key != NULL && strlen(key) > SUBTASK_KEY_MAX)
+        spec.key = NULL;
+    d->part = &make_part(s, &spec, 0)->t;
+    count_in(s, 0);
+    fail_unrun(d, VERDICT_RETRY, "refused", why);
 }
 
 int subtasks_try_emit(struct subtasks *s, const struct subtask_spec *spec,
@@ -167,13 +193,10 @@ int subtasks_try_emit(struct subtasks *s, const struct subtask_spec *spec,
     if (rc != 0 || (rc = make_job(s, spec, &job, eb)) != 0)
         return rc;
     d = make_delivery(s, spec, job);
-    mutex_lock(&s->mu);
-    s->unfinished++;
-    s->bytes += job->raw_len;
-    mutex_unlock(&s->mu);
-    s->emitted++;
+    count_in(s, job->raw_len);
     if (d->handler == NULL) {
-        fail_unrun(d);
+        fail_unrun(d, VERDICT_PUT_OFF, "handler",
+                   "no handler for this type here");
         return 0;
     }
     rc = subtask_pool_send(s->pool, d, eb);

@@ -148,6 +148,10 @@ static void fail_as(struct delivery *d, struct subtask_private *t)
                          : VERDICT_RETRY;
     const char *key = t->t.key;
 
+    if (t->cut && strcmp(t->t.error_class, "timeout") == 0) {
+        handler_fail_timeout(d);
+        return;
+    }
     handler_fail(d, v, "subtask",
                  "sub-task %" PRId64 " (%s%s%s): ", t->t.number, t->type,
                  key != NULL ? ", " : "", key != NULL ? key : "");

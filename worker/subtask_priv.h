@@ -11,6 +11,7 @@ struct subtask_private {
     struct subtasks *of; /* borrowed: they outlive it */
     size_t bytes;        /* of its envelope; of what waits, once it ended */
     bool wanted;         /* the parent asked for its result */
+    bool cut;            /* its time limit is what was left of the parent's */
     char *type;          /* owned */
     enum verdict verdict;
     bool crashed;
@@ -30,6 +31,7 @@ struct subtasks {
     int fd;                      /* owned */
     int64_t end_boot_ms;         /* of the parent's time limit */
     int64_t emitted;             /* parent's thread only */
+    bool end_told;               /* the same: as a line */
     bool timed_out, stopped;     /* the same: why subtasks_wait cancelled */
     _Atomic int cancel;          /* enum cancel, of all of them */
 

@@ -291,7 +291,7 @@ static void files_of_a_directory_are_handlers(void **state)
     stop(w);
 }
 
-static void expect_four_fds(pid_t pid)
+static void expect_five_fds(pid_t pid)
 {
     char path[64];
     unsigned seen = 0;
@@ -302,12 +302,12 @@ static void expect_four_fds(pid_t pid)
     while ((e = readdir(d)) != NULL) {
         if (e->d_name[0] == '.')
             continue;
-        if (strlen(e->d_name) != 1 || e->d_name[0] > '3')
+        if (strlen(e->d_name) != 1 || e->d_name[0] > '4')
             fail_msg("fd %s is open", e->d_name);
         seen++;
     }
     (void)closedir(d);
-    assert_int_equal(seen, 4);
+    assert_int_equal(seen, 5);
 }
 
 /* Every variable is one that was promised. */
@@ -329,6 +329,7 @@ static void expect_clean(pid_t pid)
                                         "BELT_RECOVERED=",
                                         "BELT_DEADLINE=",
                                         "BELT_CONTROL_FD=3",
+                                        "BELT_RESULTS_FD=4",
                                         "BELT_FENCE=",
                                         "TRACEPARENT="};
     char path[64], text[16384];
@@ -358,7 +359,7 @@ static bool has_sleeper(void *arg)
     return s->child > 0;
 }
 
-static void handlers_see_no_credentials_and_four_fds(void **state)
+static void handlers_see_no_credentials_and_five_fds(void **state)
 {
     struct redis_opts opts = {.tcp = true, .conf = "requirepass s3cret"};
     struct redis *r = redis_start(&opts);
@@ -375,7 +376,7 @@ static void handlers_see_no_credentials_and_four_fds(void **state)
                          "LC_REDIS=s3cret", NULL});
     struct search s = {.parent = worker_pid(w)};
     story_until("a handler", has_sleeper, &s);
-    expect_four_fds(s.child);
+    expect_five_fds(s.child);
     expect_clean(s.child);
     worker_signal(w, SIGTERM);
     story_said(w, "ev=drain", 1);
@@ -457,7 +458,7 @@ int main(void)
         cmocka_unit_test(grandchildren_end_with_the_run),
         cmocka_unit_test(a_missing_program_puts_jobs_off),
         cmocka_unit_test(files_of_a_directory_are_handlers),
-        cmocka_unit_test(handlers_see_no_credentials_and_four_fds),
+        cmocka_unit_test(handlers_see_no_credentials_and_five_fds),
         cmocka_unit_test(every_delivery_has_a_greater_fence),
         cmocka_unit_test(without_fence_no_delivery_has_one),
     };

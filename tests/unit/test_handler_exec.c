@@ -322,7 +322,7 @@ static void environment_has_exactly_the_promised_names(void **state)
     assert_string_equal(names, "PATH HOME LC_TIME BELT_JOB_ID BELT_JOB_TYPE "
                                "BELT_QUEUE BELT_ATTEMPT BELT_MAX_ATTEMPTS "
                                "BELT_RECOVERED BELT_DEADLINE "
-                               "BELT_CONTROL_FD ");
+                               "BELT_RESULTS_FD BELT_CONTROL_FD ");
     free(names);
     delivery_free(d);
 }

@@ -207,7 +207,7 @@ static void what_cannot_be_one_is_refused(void **state)
             x->s, &(struct subtasks_options){.no_results = true}, &eb),
         ERR_INVALID);
     subtasks_end(x->s);
-    assert_int_equal(parent_try_emit(x, "noop", "null", NULL), ERR_CLOSED);
+    assert_int_equal(parent_try_emit(x, "noop", "null", NULL), ERR_INVALID);
     parent_finish(x, VERDICT_DONE);
     assert_int_equal(x->d->outcome.verdict, VERDICT_DONE);
     free(key);
