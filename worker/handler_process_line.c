@@ -303,7 +303,7 @@ void process_say_job(struct process *p, const struct delivery *d)
     buf_printf(&b,
                ",\"attempt\":%" PRId64 ",\"max_attempts\":%" PRId64
                ",\"recovered\":%u,\"deadline\":%" PRId64 ".%03d",
-               handler_instant(job->attempt, 1), job->max_attempts,
+               handler_instant(job->attempt, 1), handler_max_attempts(d),
                job->recovered_count, at / 1000, (int)(at % 1000));
     if (d->fence != 0)
         buf_printf(&b, ",\"fence\":%" PRId64, d->fence);
