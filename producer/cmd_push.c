@@ -19,10 +19,10 @@
 #include "producer/client.h"
 #include "producer/complain.h"
 #include "producer/connect.h"
-#include "producer/out.h"
 #include "producer/payload.h"
 #include "producer/push_flags.h"
 #include "producer/push_job.h"
+#include "producer/push_tell.h"
 #include "producer/push_wait.h"
 
 #define AT(member) offsetof(struct options, member)
@@ -36,65 +36,6 @@ struct push {
     int status;
 };
 
-/* What is said when another job has the key, or this one was there. */
-static void tell_other(struct push *p)
-{
-    const struct unique *unique = p->one->unique;
-    const char *holder = p->result.holder;
-
-    if (holder[0] == '\0')
-        holder = "something that is no id";
-    switch (p->result.state) {
-    case PUSH_DONE:
-        break;
-    case PUSH_SAME:
-        complain(p->o, "not pushed: %s has come before", p->one->id);
-        break;
-    case PUSH_REPLACED:
-        complain(p->o, "%s has not begun and is this job now", holder);
-        break;
-    case PUSH_HELD:
-        complain(p->o, "not pushed: %s is held by %s%s", unique->key, holder,
-                 unique->on_conflict == UNIQUE_REPLACE
-                     ? ", which is scheduled no more"
-                     : "");
-        if (unique->on_conflict != UNIQUE_SKIP)
-            p->status = EXIT_FAILURE;
-        break;
-    }
-}
-
-/* Of one job: no array. What is not plain has a member that says so. */
-static void print_json(const char *queue, const char *id, enum push_state state)
-{
-    static const char *const ends[] = {[PUSH_DONE] = "",
-                                       [PUSH_SAME] = ",\"pushed\":false",
-                                       [PUSH_HELD] = ",\"pushed\":false",
-                                       [PUSH_REPLACED] = ",\"replaced\":true"};
-
-    printf("{\"queue\":\"%s\",\"id\":\"%s\"%s}\n", queue, id, ends[state]);
-}
-
-static void print_id(const struct push *p)
-{
-    static const struct column columns[] = {
-        {"queue", FOR_ALL, false}, {"id", FOR_ALL, false}, {0}};
-    const char *id =
-        p->result.holder[0] != '\0' ? p->result.holder : p->one->id;
-
-    if (p->o->format == OUT_TABLE) {
-        printf("%s/%s\n", p->o->queue, id);
-    } else if (p->o->format != OUT_TSV) {
-        print_json(p->o->queue, id, p->result.state);
-    } else {
-        struct out *out = out_new(p->o, columns);
-        out_str(out, p->o->queue);
-        out_str(out, id);
-        out_row(out);
-        out_end(out);
-    }
-}
-
 static void push(struct push *p, struct client *client)
 {
     struct push_outcome outcome;
@@ -104,7 +45,7 @@ static void push(struct push *p, struct client *client)
     p->status = push_job(client, &keys, p->one, &outcome);
     p->result = outcome.result;
     if (p->status == 0)
-        tell_other(p);
+        p->status = push_tell_other(p->o, p->one, &p->result);
 }
 
 static int deliver(const struct options *o, const struct push_one *one)
@@ -122,7 +63,7 @@ static int deliver(const struct options *o, const struct push_one *one)
     if (p.status == 0 && w)
         p.status = push_wait_end(o, client, w, &p.result);
     else if (p.status == 0)
-        print_id(&p);
+        push_print_id(o, one, &p.result);
     else
         await_free(w);
     client_close(client);
@@ -149,6 +90,7 @@ static int build(const struct options *o, const struct push_options *options,
         .max_attempts = o->max_attempts,
         .timeout_ms = o->timeout_ms,
         .keep_ms = o->keep_ms || !o->wait ? o->keep_ms : PUSH_WAIT_KEEP_MS,
+        .after = o->after,
     };
     const char *id = one->id;
     int rc =
@@ -184,9 +126,9 @@ static int run_bulk(const struct options *o, const struct push_options *options)
 {
     if (o->arg_count > 1)
         return fail(o, EX_USAGE, "--ndjson takes one FILE, or - for stdin");
-    if (o->id || o->front || o->unique)
+    if (o->id || o->front || o->unique || o->after)
         return fail(o, EX_USAGE,
-                    "--id, --front and --unique are not for --ndjson");
+                    "--id, --front, --unique and --after are not for --ndjson");
     if (!o->type &&
         (o->max_attempts || o->timeout_ms || o->keep_ms || push_flags_given(o)))
         return fail(o, EX_USAGE,
@@ -245,6 +187,8 @@ static const struct flag flags[] = {
      "not to be run before so long from now"},
     {"at", 0, FLAG_TEXT, "INSTANT", AT(at), 0, 0,
      "not before then: 2026-11-26T09:30:00+01:00, or ...Z"},
+    {"after", 0, FLAG_TEXT, "QUEUE/ID", AT(after), 0, 0,
+     "not before that kept job is done; dead if it is not"},
     {"expires", 0, FLAG_TEXT, "D|INSTANT", AT(expires), 0, 0,
      "not to be begun later than that, or D after it is due"},
     {"backoff", 0, FLAG_TEXT, "POLICY", AT(backoff), 0, 0,

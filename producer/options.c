@@ -271,7 +271,7 @@ static int check_args(const struct options *o, struct errbuf *eb)
         return 0;
     if (c->dashes && o->plain_count > 0)
         return errbuf_set(eb, ERR_INVALID,
-                          "%s: arguments for the worker stand behind --",
+                          "%s: arguments for what is run stand behind --",
                           o->args[0]);
     if (o->arg_count >= c->min_args &&
         (c->max_args < 0 || o->arg_count <= c->max_args))
@@ -331,5 +331,6 @@ void options_done(struct options *o)
     free((void *)o->args);
     free((void *)o->then.texts);
     free((void *)o->meta.texts);
+    free((void *)o->env.texts);
     *o = (struct options){0};
 }

@@ -64,6 +64,10 @@ struct options {
     int64_t next_count;
     bool paused;
 
+    const char *after;    /* of push and run; NULL: not given */
+    struct text_list env; /* of run */
+    const char *run_dir;  /* NULL: not given */
+    bool with_stdin;
     const char *level, *key; /* of log and emit; NULL: not given */
     bool subtask, subtasks, end, cancel;
 

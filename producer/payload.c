@@ -51,8 +51,8 @@ static int append_json(struct buf *out, const char *text, size_t n,
     return 0;
 }
 
-static int read_all(int fd, const char *what, size_t max_bytes,
-                    struct buf *text, struct errbuf *eb)
+int payload_read(int fd, const char *what, size_t max_bytes, struct buf *text,
+                 struct errbuf *eb)
 {
     for (;;) {
         buf_reserve(text, READ_BLOCK);
@@ -75,7 +75,7 @@ static int append_fd(struct buf *out, int fd, const char *what,
                      size_t max_bytes, struct errbuf *eb)
 {
     struct buf text = {0};
-    int rc = read_all(fd, what, max_bytes, &text, eb);
+    int rc = payload_read(fd, what, max_bytes, &text, eb);
 
     if (rc == 0)
         rc = append_json(out, text.data, text.len, what, eb);

@@ -18,4 +18,11 @@
 int payload_build(const char *const *args, int n, size_t max_bytes,
                   struct buf *out, struct errbuf *eb);
 
+/*
+ * Appends all that comes from fd, which what names: any bytes. ERR_SYSTEM and
+ * ERR_TOO_BIG as above.
+ */
+int payload_read(int fd, const char *what, size_t max_bytes, struct buf *text,
+                 struct errbuf *eb);
+
 #endif

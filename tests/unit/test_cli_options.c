@@ -150,7 +150,7 @@ static void errors_name_what_is_wrong(void **state)
         {{"jobs"}, "an argument is missing; usage: belt jobs QUEUE"},
         {{"jobs", "a", "b"}, "too many arguments"},
         {{"queues", "-o", "xml"}, "--output: xml: not table, json"},
-        {{"dev", "x"}, "x: arguments for the worker stand behind --"},
+        {{"dev", "x"}, "x: arguments for what is run stand behind --"},
         {{"queues", "--no-color", "-hx"}, "-hx: -h takes no value"},
     };
 
