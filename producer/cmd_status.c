@@ -36,19 +36,33 @@ struct query {
 static int on_name(void *arg, const struct job_name *name);
 
 static const struct column columns[] = {
-    {"job", FOR_PEOPLE, false},    {"queue", FOR_PROGRAMS, false},
-    {"id", FOR_PROGRAMS, false},   {"state", FOR_ALL, false},
-    {"type", FOR_ALL, false},      {"attempt", FOR_ALL, true},
-    {"progress", FOR_ALL, true},   {"message", FOR_ALL, false},
-    {"created", FOR_PEOPLE, true}, {"created_at", FOR_PROGRAMS, true},
-    {"due", FOR_PEOPLE, true},     {"due_at", FOR_PROGRAMS, true},
-    {"started", FOR_PEOPLE, true}, {"started_at", FOR_PROGRAMS, true},
-    {"ended", FOR_PEOPLE, true},   {"ended_at", FOR_PROGRAMS, true},
-    {"worker", FOR_ALL, false},    {"lane", FOR_PROGRAMS, false},
-    {"cpu", FOR_PEOPLE, true},     {"cpu_ms", FOR_PROGRAMS, true},
-    {"memory", FOR_PEOPLE, true},  {"peak_rss", FOR_PROGRAMS, true},
-    {"exit", FOR_PROGRAMS, true},  {"error", FOR_ALL, false},
-    {"kept", FOR_PROGRAMS, false}, {0},
+    {"job", FOR_PEOPLE, false},
+    {"queue", FOR_PROGRAMS, false},
+    {"id", FOR_PROGRAMS, false},
+    {"state", FOR_ALL, false},
+    {"type", FOR_ALL, false},
+    {"attempt", FOR_ALL, true},
+    {"progress", FOR_ALL, true},
+    {"message", FOR_ALL, false},
+    {"created", FOR_PEOPLE, true},
+    {"created_at", FOR_PROGRAMS, true},
+    {"due", FOR_PEOPLE, true},
+    {"due_at", FOR_PROGRAMS, true},
+    {"started", FOR_PEOPLE, true},
+    {"started_at", FOR_PROGRAMS, true},
+    {"ended", FOR_PEOPLE, true},
+    {"ended_at", FOR_PROGRAMS, true},
+    {"worker", FOR_ALL, false},
+    {"lane", FOR_PROGRAMS, false},
+    {"cpu", FOR_PEOPLE, true},
+    {"cpu_ms", FOR_PROGRAMS, true},
+    {"memory", FOR_PEOPLE, true},
+    {"peak_rss", FOR_PROGRAMS, true},
+    {"exit", FOR_PROGRAMS, true},
+    {"error", FOR_ALL, false},
+    {"kept", FOR_PROGRAMS, false},
+    {"log_lines", FOR_PROGRAMS, true},
+    {0},
 };
 
 /* "3m ago" or "in 2h", and the instant for programs; 0: none. */
@@ -125,6 +139,7 @@ static void print_kept(struct query *q, const struct standing *e)
     out_error(q, &error);
     buf_done(&error);
     out_bool(q->out, true);
+    kept_out_number(q->out, k, KEPT_log_lines);
 }
 
 static void out_worker(struct out *out, const struct standing *e)
@@ -161,6 +176,7 @@ static void print_found(struct query *q, const struct standing *e)
     out_error(q, &error);
     buf_done(&error);
     out_bool(q->out, false);
+    out_none(q->out);
 }
 
 static void print_nothing(struct query *q, const struct standing *e)

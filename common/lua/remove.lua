@@ -1,27 +1,28 @@
 -- remove: take jobs out of a sorted set for good.
 -- KEYS 1 source (zset): dead, retry or scheduled  2 stats (hash)
 --      3 stats of the minute  4 cancelled (zset)
---      5... for each job its lock (string) and its news (hash), or any other
---      keys of the queue in the place of those that it has not
+--      5... for each job its lock (string), its news (hash) and its log
+--      (list), or any other keys of the queue in the place of those that it
+--      has not
 -- ARGV 1 "cancelled" or "removed"
 --      2... for each job: member of the source, its id or "", for how many
 --      ms its end is kept or "0"
 -- Returns { "OK", removed }.
 -- Moves: dead, retry, scheduled -> gone. Its lock ends, and a mark to cancel
--- it; the news say that it is cancelled, or go too.
+-- it; the news say that it is cancelled, or go too, with the log.
 local source, cancelled, verb = KEYS[1], KEYS[4], ARGV[1]
 local n, removed, gone, bytes = (#ARGV - 1) / 3, 0, 0, 0
 local t = redis.call('TIME')
 local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 
 redis.call('ZREM', source, '') -- harmless: maxmemory allows what follows
-if n < 1 or n > 1000 or #KEYS ~= 4 + 2 * n then
+if n < 1 or n > 1000 or #KEYS ~= 4 + 3 * n then
   return redis.error_reply('ERR remove takes 1 to 1000 jobs, not ' .. n)
 end
 redis.call('ZCARD', cancelled)
 for j = 1, n do
   bytes = bytes + #ARGV[3 * j - 1]
-  if ARGV[3 * j + 1] ~= '0' then redis.call('HLEN', KEYS[4 + 2 * j]) end
+  if ARGV[3 * j + 1] ~= '0' then redis.call('HLEN', KEYS[3 + 3 * j]) end
 end
 if n > 1 and bytes > 67108864 then
   return redis.error_reply('ERR remove takes at most 64 MiB, not ' .. bytes)
@@ -29,7 +30,7 @@ end
 
 for j = 1, n do
   local member, id, keep = ARGV[3 * j - 1], ARGV[3 * j], ARGV[3 * j + 1]
-  local held, news = KEYS[3 + 2 * j], KEYS[4 + 2 * j]
+  local held, news, log = KEYS[2 + 3 * j], KEYS[3 + 3 * j], KEYS[4 + 3 * j]
   if redis.call('ZSCORE', source, member) then
     if id ~= '' then
       -- What is no text is nobody's lock.
@@ -42,8 +43,9 @@ for j = 1, n do
       redis.call('HDEL', news, 'result', 'error', 'exit')
       redis.call('HSET', news, 'state', verb, 'ended_at', now)
       redis.call('PEXPIRE', news, keep)
+      redis.call('PEXPIRE', log, keep)
     elseif keep ~= '0' then
-      redis.call('DEL', news)
+      redis.call('DEL', news, log)
     end
     redis.call('ZREM', source, member)
     removed, gone = removed + 1, gone + #member

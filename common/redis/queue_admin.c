@@ -15,7 +15,7 @@
 
 /* The keys of a job that has what they name; they live until the call. */
 struct job_keys {
-    char unique[KEY_MAX], news[KEY_MAX];
+    char unique[KEY_MAX], news[KEY_MAX], log[KEY_MAX];
 };
 
 const char *queue_set_key(const struct keys *k, enum queue_set set)
@@ -40,6 +40,7 @@ static void args_job_keys(struct args *a, const struct keys *k,
 
     args_str(a, locked ? jk->unique : spare);
     args_str(a, told ? jk->news : spare);
+    args_str(a, told && keys_log(k, id, jk->log) ? jk->log : spare);
 }
 
 /* ---- requeue ---- */
@@ -69,7 +70,7 @@ int queue_requeue(struct conn *c, const struct keys *k, enum queue_set from,
     struct job_keys *jk = mem_new((n + 1) * sizeof(*jk));
 
     keys_stats_minute(k, clock_wall_ms(), minute);
-    script_args(&a, SCRIPT_requeue, 4 + 2 * (int)n);
+    script_args(&a, SCRIPT_requeue, 4 + 3 * (int)n);
     args_str(&a, queue_set_key(k, from));
     args_str(&a, outbox ? k->outbox : k->ready);
     args_str(&a, k->stats);
@@ -124,7 +125,7 @@ int queue_remove(struct conn *c, const struct keys *k, enum queue_set from,
     struct job_keys *jk = mem_new((n + 1) * sizeof(*jk));
 
     keys_stats_minute(k, clock_wall_ms(), minute);
-    script_args(&a, SCRIPT_remove, 4 + 2 * (int)n);
+    script_args(&a, SCRIPT_remove, 4 + 3 * (int)n);
     args_str(&a, queue_set_key(k, from));
     args_str(&a, k->stats);
     args_str(&a, minute);
@@ -181,7 +182,7 @@ int queue_purge(struct conn *c, const struct keys *k,
 
     keys_stats_minute(k, clock_wall_ms(), minute);
     digest(jobs, n, sha);
-    script_args(&a, SCRIPT_purge, 3 + 2 * (int)n);
+    script_args(&a, SCRIPT_purge, 3 + 3 * (int)n);
     args_str(&a, k->ready);
     args_str(&a, k->stats);
     args_str(&a, minute);

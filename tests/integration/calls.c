@@ -143,33 +143,36 @@ const struct call calls[] = {
      "ZADD @reaped NOW-90000000 L\nRPUSH @ready " J(3), "L straggler 1000",
      "FORGOTTEN", ""},
     {"requeue", SCRIPT_requeue, DEAD_JOBS "HSET @job:a state dead",
-     "@dead @ready @stats @minute @unique:a @job:a @unique:b @stats | ready "
+     "@dead @ready @stats @minute @unique:a @job:a @log:a @unique:b @stats "
+     "@stats | ready "
      "" J(1) " " J(1) " j1 until 1 " J(2) " " J(2) " j2 60000 0",
      "OK 2", ""},
     {"requeue to another queue", SCRIPT_requeue,
      DEAD_JOBS "SET @unique:a j1\nHSET @job:a state dead",
-     "@dead @outbox @stats @minute @unique:a @job:a | outbox " J(1) " " J(
-         1) " j1 until 1",
+     "@dead @outbox @stats @minute @unique:a @job:a @log:a | outbox " J(
+         1) " " J(1) " j1 until 1",
      "OK 1", ""},
     {"cancel", SCRIPT_cancel,
      LANE ACTIVE3 "ZADD @cancelled 1 old NOW j2\nRPUSH @ready " J(4),
      "@control j1 j4", "OK 3", ""},
     {"remove", SCRIPT_remove,
      DEAD_JOBS "SET @unique:a j1\nHSET @job:a state dead",
-     "@dead @stats @minute @cancelled @unique:a @job:a @stats @stats | "
+     "@dead @stats @minute @cancelled @unique:a @job:a @log:a @stats @stats "
+     "@stats | "
      "removed " J(1) " j1 60000 " J(2) " '' 0",
      "OK 2", "j1 j2"},
     {"purge", SCRIPT_purge,
      "RPUSH @ready " J(1) " " J(2) " " J(
          3) "\nSET @unique:a j1\nHSET @job:a state ready",
-     "@ready @stats @minute @unique:a @job:a @stats @stats | " SHA_12
-     " j1 1 '' 0",
+     "@ready @stats @minute @unique:a @job:a @log:a @stats @stats @stats "
+     "| " SHA_12 " j1 1 '' 0",
      "OK 2", "j1 j2"},
     {"import", SCRIPT_import, DEAD_JOBS, "9 " J(8) " 2 " J(2), "OK 1", ""},
     {"remove as cancelled", SCRIPT_remove,
      DEAD_JOBS "HSET @job:a state dead\nZADD @cancelled 1 j1",
-     "@dead @stats @minute @cancelled @stats @job:a | cancelled " J(1) " j1 "
-                                                                       "60000",
+     "@dead @stats @minute @cancelled @stats @job:a @log:a | cancelled " J(
+         1) " j1 "
+            "60000",
      "OK 1", "j1"},
     {"tick", SCRIPT_tick, TICK "RPUSH @ready " J(1),
      "n {} 5 9 {`times`:1} 0 t 5 j8 " J(8) " j9 " J(9), "OK 2", ""},

@@ -114,6 +114,8 @@ static void it_shows_what_is_there(void **state)
     runs_await_rest();
     EXPECT(runs_redis, NULL, 0, " stderr one\n", "", "logs", "q/k");
     EXPECT(runs_redis, NULL, 0, " stderr two\n", "", "logs", "k");
+    EXPECT(runs_redis, NULL, 0, "\"log_lines\":2}\n", "", "status", "q/k", "-o",
+           "ndjson");
     struct cli_result r = CLI(runs_redis, NULL, "logs", "q/k", "-n", "1");
     assert_null(strstr(r.out, "one"));
     assert_non_null(strstr(r.out, "two"));
@@ -330,6 +332,18 @@ static void a_job_that_is_not_kept_is_said_so(void **state)
            "--timeout", "50ms");
 }
 
+static void a_deleted_job_takes_its_log_along(void **state)
+{
+    (void)state;
+    struct worker *w = worker_of("echo one >&2; exit 65");
+    push_kept();
+    runs_await_stat("dead", 1);
+    assert_int_equal(redis_int(runs_redis, "EXISTS " LOG), 1);
+    EXPECT(runs_redis, NULL, 0, NULL, NULL, "delete", "q/k");
+    assert_int_equal(redis_int(runs_redis, "EXISTS " LOG), 0);
+    runs_end(w);
+}
+
 static void a_full_disk_is_told(void **state)
 {
     (void)state;
@@ -358,6 +372,7 @@ int main(void)
         CLAIM(lines_that_are_gone_are_counted),
         CLAIM(pieces_are_put_together_and_bytes_are_safe),
         CLAIM(a_job_that_is_not_kept_is_said_so),
+        CLAIM(a_deleted_job_takes_its_log_along),
         CLAIM(a_full_disk_is_told),
     };
     return cmocka_run_group_tests(tests, runs_start, runs_stop);

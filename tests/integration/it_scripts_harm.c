@@ -90,25 +90,27 @@ static const struct row good[SCRIPT_COUNT] = {
                           "RPUSH @ready {`id`:`j3`}",
                      SCRIPT_reap, "L gone 1000", "OK 2 0",
                      "LLEN @ready => 3\nZRANGE @reaped 0 -1 => L"},
-    [SCRIPT_requeue] = {"requeue",
-                        "ZADD @dead 1 {`id`:`j1`} 2 {`id`:`j2`}\n"
-                        "HSET @job:a state dead",
-                        SCRIPT_requeue,
-                        "@dead @ready @stats @minute @unique:a @job:a | ready "
-                        "{`id`:`j1`} {`id`:`j1`} j1 until 1",
-                        "OK 1",
-                        "LRANGE @ready 0 -1 => {`id`:`j1`}\n"
-                        "ZRANGE @dead 0 -1 => {`id`:`j2`}\n"
-                        "GET @unique:a => j1\nHGET @job:a state => ready"},
-    [SCRIPT_purge] = {"purge",
-                      "RPUSH @ready {`id`:`j1`} {`id`:`j2`} {`id`:`j3`}\n"
-                      "SET @unique:a j1\nHSET @job:a state ready",
-                      SCRIPT_purge,
-                      "@ready @stats @minute @unique:a @job:a @stats @stats "
-                      "| 43639a61058fce1973493433377954dc5a69ad1b j1 1 '' 0",
-                      "OK 2",
-                      "LRANGE @ready 0 -1 => {`id`:`j3`}\n"
-                      "EXISTS @unique:a @job:a => 0"},
+    [SCRIPT_requeue] =
+        {"requeue",
+         "ZADD @dead 1 {`id`:`j1`} 2 {`id`:`j2`}\n"
+         "HSET @job:a state dead",
+         SCRIPT_requeue,
+         "@dead @ready @stats @minute @unique:a @job:a @log:a | ready "
+         "{`id`:`j1`} {`id`:`j1`} j1 until 1",
+         "OK 1",
+         "LRANGE @ready 0 -1 => {`id`:`j1`}\n"
+         "ZRANGE @dead 0 -1 => {`id`:`j2`}\n"
+         "GET @unique:a => j1\nHGET @job:a state => ready"},
+    [SCRIPT_purge] =
+        {"purge",
+         "RPUSH @ready {`id`:`j1`} {`id`:`j2`} {`id`:`j3`}\n"
+         "SET @unique:a j1\nHSET @job:a state ready",
+         SCRIPT_purge,
+         "@ready @stats @minute @unique:a @job:a @log:a @stats @stats @stats "
+         "| 43639a61058fce1973493433377954dc5a69ad1b j1 1 '' 0",
+         "OK 2",
+         "LRANGE @ready 0 -1 => {`id`:`j3`}\n"
+         "EXISTS @unique:a @job:a @log:a => 0"},
     [SCRIPT_import] = {"import", "ZADD @dead 1 {`id`:`j1`}", SCRIPT_import,
                        "9 {`id`:`j2`} 7 {`id`:`j1`}", "OK 1",
                        "ZRANGE @dead 0 -1 WITHSCORES => {`id`:`j1`} 1 "
@@ -117,16 +119,17 @@ static const struct row good[SCRIPT_COUNT] = {
                        "@control j1", "OK 1",
                        "ZRANGE @cancelled 0 -1 => j1\n"
                        "HGET @config cancelled_version => 1"},
-    [SCRIPT_remove] = {"remove",
-                       "ZADD @dead 1 {`id`:`j1`} 2 {`id`:`j2`}\n"
-                       "HSET @job:a state dead\nSET @unique:a j1",
-                       SCRIPT_remove,
-                       "@dead @stats @minute @cancelled @unique:a @job:a | "
-                       "cancelled {`id`:`j1`} j1 60000",
-                       "OK 1",
-                       "ZRANGE @dead 0 -1 => {`id`:`j2`}\n"
-                       "EXISTS @unique:a => 0\nHGET @job:a state => "
-                       "cancelled"},
+    [SCRIPT_remove] =
+        {"remove",
+         "ZADD @dead 1 {`id`:`j1`} 2 {`id`:`j2`}\n"
+         "HSET @job:a state dead\nSET @unique:a j1",
+         SCRIPT_remove,
+         "@dead @stats @minute @cancelled @unique:a @job:a @log:a | "
+         "cancelled {`id`:`j1`} j1 60000",
+         "OK 1",
+         "ZRANGE @dead 0 -1 => {`id`:`j2`}\n"
+         "EXISTS @unique:a => 0\nHGET @job:a state => "
+         "cancelled"},
     [SCRIPT_tick] = {"tick",
                      "HSET @cron n {}\nZADD @cron:due 5 n\n"
                      "RPUSH @ready {`id`:`j1`}",
