@@ -47,11 +47,11 @@ static int answer(struct options *o)
 }
 
 /* Of a handler that runs: five pipes while it starts, what tells of its end, of
- * a cancel and of sub-tasks. */
-enum { RUN_FDS = 13, KEPT_FDS = 5 };
+ * a cancel and of sub-tasks, and its place: directory and cgroup. */
+enum { RUN_FDS = 16, KEPT_FDS = 8 };
 
 /*
- * Two connections a queue, those of each running handler, five a process that
+ * Two connections a queue, those of each running handler, eight a process that
  * is kept, and some of our own: with fewer the worker would only seem to work.
  */
 static int want_descriptors(const struct worker_config *cfg, struct errbuf *eb)

@@ -155,11 +155,26 @@ static void put_jobs(const struct agent *a, struct buf *out)
     }
 }
 
+static void put_cpu(const struct agent *a, struct buf *out)
+{
+    static const char name[] = "belt_job_cpu_seconds_total";
+    put_head(out, name, "counter",
+             "CPU time of the processes that ran jobs, once Redis has their "
+             "end.");
+    for (unsigned i = 0; i < a->lane_count; i++) {
+        const struct lane *lane = a->lanes[i];
+        buf_printf(out, "%s{queue=\"%s\"} %" PRId64 ".%06d\n", name,
+                   lane->keys.queue, lane->cpu_us / 1000000,
+                   (int)(lane->cpu_us % 1000000));
+    }
+}
+
 void metrics_write(struct agent *a, unsigned broken, struct buf *out)
 {
     put_head(out, "belt_build_info", "gauge", "1, labelled by the version.");
     buf_str(out, "belt_build_info{version=\"" BELT_VERSION "\"} 1\n");
     put_jobs(a, out);
+    put_cpu(a, out);
     for (unsigned i = 0; i < METRICS; i++)
         put_metric(a, broken, &metrics[i], out);
     put_head(out, "process_start_time_seconds", "gauge",

@@ -43,6 +43,7 @@ void lane_note_times(struct lane *lane, const struct slot *slots)
         if (o->started_at_ms == 0 || o->verdict == VERDICT_PUT_OFF)
             continue;
         lane->times.runs++;
+        lane->cpu_us += o->cpu_us > 0 ? o->cpu_us : 0;
         histogram_add(&lane->times.run, o->run_us);
         int64_t due_ms = is_first(job) ? due_at_ms(job) : 0;
         int64_t wait_ms = o->started_at_ms + offset_ms - due_ms;

@@ -312,6 +312,33 @@ static void jobs_are_counted_by_outcome(void **state)
     free(fail);
 }
 
+static bool has_cpu_time(void *arg)
+{
+    http_ask(arg, "GET", "/metrics", &answer);
+    const char *cpu =
+        strstr(answer.body, "\nbelt_job_cpu_seconds_total{queue=\"q\"} ");
+    assert_non_null(cpu);
+    double s = strtod(strchr(cpu, ' '), NULL);
+    assert_true(s < 60);
+    return s >= 0.05;
+}
+
+static void cpu_time_of_processes_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    char *burn = mem_printf(
+        "burn=exec:%s",
+        script_file(f->r, "burn",
+                    "#!/bin/sh\nwhile read -r a b c d e f g h i j k l m u s r "
+                    "</proc/$$/stat; [ $((u + s)) -lt 10 ]; do :; done\n"));
+    const char *flags[] = {"-q", "q", NOOP, "--handler", burn, NULL};
+    listen_begin(f, flags);
+    assert_false(has_cpu_time(f));
+    queue_fill(f->r, "q", "burn", 0, 1);
+    assert_true(wait_until(has_cpu_time, f, LISTEN_MS));
+    free(burn);
+}
+
 static void what_is_running_shows(void **state)
 {
     struct fixture *f = *state;
@@ -439,6 +466,7 @@ int main(void)
         STORY(a_draining_worker_says_so_until_its_end),
         STORY(every_line_of_metrics_is_well_formed),
         STORY(jobs_are_counted_by_outcome),
+        STORY(cpu_time_of_processes_is_counted),
         STORY(what_is_running_shows),
         STORY(a_lost_lease_is_counted),
         STORY(an_address_in_use_ends_the_start),

@@ -65,6 +65,37 @@ static void a_key_is_said_once(void **state)
         "FILE:8: handler y: there is one for it already, line 6\n");
 }
 
+/* What the kind of a handler finds is said of the line of its key. */
+static void isolation_is_checked_by_line(void **state)
+{
+    conf_expect_wrong(
+        *state,
+        "handler x {\n"
+        " exec = true\n"
+        " nice = 3\n"
+        " pass-env = \"HOME REDIS_URL\"\n"
+        "}\n"
+        "handler y {\n"
+        " exec = true\n"
+        " user = \"no-such-user:no-such-group\"\n"
+        "}\n"
+        "handler z { exec = true\n"
+        " cgroup-memory = 1g }\n",
+        geteuid() == 0
+            ? "FILE:4: handler x=exec:true: pass-env: REDIS_URL is "
+              "what the worker knows of Redis, and is not passed on\n"
+              "FILE:8: handler y=exec:true: user: no such user: "
+              "no-such-user\n"
+              "FILE:11: handler z=exec:true: cgroup-memory: without "
+              "the key cgroup there is none to be limited\n"
+            : "FILE:4: handler x=exec:true: pass-env: REDIS_URL is "
+              "what the worker knows of Redis, and is not passed on\n"
+              "FILE:8: handler y=exec:true: user: only a worker of "
+              "root can run handlers as no-such-user\n"
+              "FILE:11: handler z=exec:true: cgroup-memory: without "
+              "the key cgroup there is none to be limited\n");
+}
+
 static void handler_says_what_it_does(void **state)
 {
     conf_expect_wrong(*state, NOOP "handler y {\n timeout = 1s\n}\n",
@@ -332,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(all_that_is_wrong_is_said_with_its_line),
         T(a_key_is_said_once),
+        T(isolation_is_checked_by_line),
         T(handler_says_what_it_does),
         T(sections_that_are_none_end_it),
         T(broken_syntax_is_said_where_it_is),

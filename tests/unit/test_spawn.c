@@ -238,6 +238,44 @@ static void failure_tells_why_and_leaves_nothing(void **state)
     close(o.null);
 }
 
+static void what_was_asked_for_is_done_or_named(void **state)
+{
+    static const struct {
+        struct spawn_setup setup;
+        const char *why;
+    } rows[] = {
+        {{.cgroup_procs = 9999}, "cgroup: Bad file descriptor"},
+        {{.cgroup_procs = -1,
+          .limits = {{"max-files", RLIMIT_NOFILE, {9, 9}}, {"bad", 99, {1, 1}}},
+          .limit_count = 2},
+         "bad: Invalid argument"},
+        {{.cgroup_procs = -1, .has_user = true, .group_count = SIZE_MAX},
+         "user (its groups): Invalid argument"},
+        {{.cgroup_procs = -1, .has_user = true, .gid = (gid_t)-1},
+         ""}, /* -1: as it is */
+    };
+    struct output o;
+    struct child c;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        output_open(&o);
+        const char *why =
+            start_with(&o, ARGV(word("/bin/true")), NULL, &rows[i].setup, &c);
+        assert_string_equal(why, rows[i].why);
+        if (why[0] == '\0') {
+            assert_int_equal(finish(&o, &c), 0);
+            continue;
+        }
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        close(o.rd);
+        close(o.wr);
+        close(o.null);
+    }
+}
+
 static void shortage_of_descriptors_starts_nothing(void **state)
 {
     struct rlimit old, few;
@@ -258,13 +296,16 @@ static void shortage_of_descriptors_starts_nothing(void **state)
     close(o.null);
 }
 
+static const struct spawn_setup *spawner_setup; /* for the next thread */
+
 static void *spawner_main(void *arg)
 {
     struct output o;
     struct child *c = arg;
 
     output_open(&o);
-    return start(&o, ARGV(word("/bin/sleep"), word("1000")), NULL, c)[0] == '\0'
+    return start_with(&o, ARGV(word("/bin/sleep"), word("1000")), NULL,
+                      spawner_setup, c)[0] == '\0'
                ? NULL
                : arg;
 }
@@ -284,6 +325,19 @@ static void child_dies_with_the_thread_that_started_it(void **state)
     close(c.pidfd);
     assert_int_equal(waitpid(c.pid, &status, 0), c.pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* A change of user takes the death signal back: it is armed after that. */
+static void so_does_a_child_of_another_user(void **state)
+{
+    static const struct spawn_setup nobody = {
+        .cgroup_procs = -1, .has_user = true, .uid = 65534, .gid = 65534};
+
+    if (geteuid() != 0)
+        skip();
+    spawner_setup = &nobody;
+    child_dies_with_the_thread_that_started_it(state);
+    spawner_setup = NULL;
 }
 
 static void program_is_found_in_the_first_directory(void **state)
@@ -474,8 +528,10 @@ int main(void)
         cmocka_unit_test(child_starts_in_the_directory),
         cmocka_unit_test(crossed_descriptors_arrive_right),
         cmocka_unit_test(failure_tells_why_and_leaves_nothing),
+        cmocka_unit_test(what_was_asked_for_is_done_or_named),
         cmocka_unit_test(shortage_of_descriptors_starts_nothing),
         cmocka_unit_test(child_dies_with_the_thread_that_started_it),
+        cmocka_unit_test(so_does_a_child_of_another_user),
         cmocka_unit_test_setup_teardown(program_is_found_in_the_first_directory,
                                         runner_setup, runner_teardown),
         cmocka_unit_test(grandchildren_die_with_the_worker),
