@@ -2,7 +2,8 @@
 add_library(belt_flags INTERFACE)
 target_compile_definitions(belt_flags INTERFACE _GNU_SOURCE
   BELT_VERSION="${PROJECT_VERSION}")
-target_include_directories(belt_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_include_directories(belt_flags INTERFACE ${PROJECT_SOURCE_DIR}
+  ${PROJECT_SOURCE_DIR}/common/include)
 target_compile_options(belt_flags INTERFACE
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
   -Wwrite-strings -Wcast-qual -Wformat=2 -Wvla -Wundef

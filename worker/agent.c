@@ -31,9 +31,9 @@
 #include "worker/notes.h"
 #include "worker/queue_file.h"
 #include "worker/reload.h"
+#include "worker/replace.h"
 
 enum {
-    TICK_MS = 1000,
     FLEET_MS = 20000, /* between updates of this worker's entry */
     OUTCOMES_PER_TURN = 1000
 };
@@ -178,7 +178,7 @@ static void shed(struct agent *a)
 {
     unsigned ahead = agent_window(a) - a->cfg->threads;
     /* A few more are no matter, unless nothing has finished for a tick. */
-    bool stuck = clock_us() - a->window.last_done_us >= TICK_MS * 1000LL;
+    bool stuck = clock_us() - a->window.last_done_us >= AGENT_TICK_MS * 1000LL;
     if (chan_len(a->jobs) <= ahead + (stuck ? 0 : a->cfg->threads))
         return;
     agent_recall(a, is_beyond, &ahead);
@@ -191,11 +191,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct agent *a = arg;
     (void)fd;
     (void)what;
-    timer_in(a->tick, TICK_MS);
+    timer_in(a->tick, AGENT_TICK_MS);
     if (a->stage == AGENT_RUNNING)
         shed(a);
     lanes_tick(a);
     reload_tick(a->reload);
+    agent_look_late(a);
     if (clock_ms() >= a->fleet_at_ms) {
         a->fleet_at_ms = clock_ms() + FLEET_MS;
         fleet_update(a);
@@ -228,6 +229,15 @@ static struct event_base *new_base(void)
     if (ec != NULL)
         event_config_free(ec);
     return base;
+}
+
+static void block_signals(int how)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (unsigned i = 0; i < 4; i++)
+        (void)sigaddset(&set, signal_numbers[i]);
+    (void)pthread_sigmask(how, &set, NULL);
 }
 
 static int begin(struct agent *a, struct errbuf *eb) ON_LOOP;
@@ -263,6 +273,7 @@ static int begin(struct agent *a, struct errbuf *eb)
     a->tick = event_new(a->base, -1, 0, on_tick, a);
     a->full_timer = event_new(a->base, -1, 0, on_full, a);
     a->stop_timer = event_new(a->base, -1, 0, on_stop_timer, a);
+    a->late_timer = event_new(a->base, -1, 0, on_late_timer, a);
     (void)event_add(a->on_wake, NULL);
     for (unsigned i = 0; i < 4; i++) {
         a->signals[i] = evsignal_new(a->base, signal_numbers[i], on_signal, a);
@@ -270,6 +281,8 @@ static int begin(struct agent *a, struct errbuf *eb)
     }
     if (!reload_start(a->reload, a, eb))
         return ERR_SYSTEM;
+    if (a->replaced_at_ms != 0) /* they were, so that none was lost */
+        block_signals(SIG_UNBLOCK);
     a->lanes = mem_new(LANES_MAX * sizeof(struct lane *));
     for (unsigned i = 0; i < cfg->queue_count; i++) {
         if (!cfg->queues[i].pattern)
@@ -288,21 +301,12 @@ static void free_event(struct event *ev)
         event_free(ev);
 }
 
-/* It ends as it was told to: one more order would only spoil the exit code. */
-static void ignore_signals(void)
-{
-    sigset_t set;
-    (void)sigemptyset(&set);
-    for (unsigned i = 0; i < 4; i++)
-        (void)sigaddset(&set, signal_numbers[i]);
-    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
 static void end(struct agent *a) ON_LOOP;
 
 static void end(struct agent *a)
 {
-    ignore_signals();
+    /* It ends as it was told to: more orders would only spoil the exit code. */
+    block_signals(SIG_BLOCK);
     reload_end(a->reload);
     listen_free(a->listen);
     discover_stop(a);
@@ -318,15 +322,18 @@ static void end(struct agent *a)
     free_event(a->tick);
     free_event(a->full_timer);
     free_event(a->stop_timer);
+    free_event(a->late_timer);
     if (a->base != NULL)
         event_base_free(a->base);
 }
 
-static void end_pool(struct agent *a)
+static void end_pool(struct agent *a, unsigned lost)
 {
     void *item;
-    if (a->pool != NULL) {
+    /* Parts of what was given up may run on. */
+    if (a->pool != NULL && subtask_pool_busy(a->subtasks) == 0)
         reload_stop_handlers(a->reload);
+    if (a->pool != NULL) {
         chan_close(a->jobs);
         pool_join(a->pool);
         while (chan_try_recv(a->jobs, &item) == 0)
@@ -337,7 +344,8 @@ static void end_pool(struct agent *a)
                 delivery_free(n->d);
         }
     }
-    subtask_pool_free(a->subtasks);
+    if (lost == 0)
+        subtask_pool_free(a->subtasks);
     chan_free(a->jobs);
     chan_free(a->outcomes);
     if (a->wake_fd >= 0)
@@ -354,7 +362,7 @@ static int run(struct agent *a, struct errbuf *eb)
                  F_INT("threads", a->cfg->threads),
                  F_INT("queues", a->cfg->queue_count),
                  F_STR("version", BELT_VERSION));
-        timer_in(a->tick, TICK_MS);
+        timer_in(a->tick, AGENT_TICK_MS);
         a->cron_file = cron_file_new(a);
         a->queue_file = queue_file_new(a);
         for (unsigned i = 0; i < a->lane_count; i++)
@@ -373,16 +381,19 @@ static int run_on_loop(struct agent *a, struct errbuf *eb)
     return run(a, eb);
 }
 
-int agent_run(struct reload *reload)
+int agent_run(struct reload *reload, struct agent_end *ret_end)
 {
     struct agent a = {.reload = reload,
                       .cfg = reload_config(reload),
                       .wake_fd = -1,
-                      .started_at_ms = clock_wall_ms()};
+                      .started_at_ms = clock_wall_ms(),
+                      .replaced_at_ms = replaced_at_ms()};
     struct errbuf eb;
     name_agent(&a);
     int rc = run_on_loop(&a, &eb);
-    end_pool(&a);
+    unsigned lost = a.pool != NULL ? agent_lost(&a) : 0;
+    *ret_end = (struct agent_end){.lost = lost > 0, .replace = a.replace};
+    end_pool(&a, lost);
     if (rc != 0) {
         LOG_ERROR("start", F_STR("error", eb.text));
         return a.exit_code != 0 ? a.exit_code : 70;

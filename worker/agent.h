@@ -65,6 +65,12 @@ struct worker_config {
     char listen[LISTEN_MAX_LEN + 1]; /* where HTTP is answered; "": no */
 };
 
+/* How agent_run ended, beside the exit code. */
+struct agent_end {
+    bool lost;    /* threads are left that never end: no exit, but _exit */
+    bool replace; /* the worker is to be run anew: replace_self */
+};
+
 /* Sub-tasks that run at a time. */
 unsigned worker_subtask_threads(const struct worker_config *cfg);
 
@@ -74,6 +80,6 @@ unsigned worker_subtask_threads(const struct worker_config *cfg);
  * main thread, which becomes the loop thread.
  */
 struct reload;
-int agent_run(struct reload *reload);
+int agent_run(struct reload *reload, struct agent_end *ret_end);
 
 #endif

@@ -20,6 +20,8 @@ enum agent_stage {
     AGENT_STOPPING  /* running jobs were told to stop */
 };
 
+enum { AGENT_TICK_MS = 1000 };
+
 struct control;
 struct cron_file;
 struct queue_file;
@@ -40,7 +42,7 @@ struct agent {
     int wake_fd;                   /* owned eventfd: outcomes are there */
     struct event *on_wake;         /* owned, like all events */
     struct event *signals[4];
-    struct event *tick, *full_timer, *stop_timer;
+    struct event *tick, *full_timer, *stop_timer, *late_timer;
 
     /* To find the queues that patterns mean; NULL if there are none. */
     struct conn *discover_conn;   /* owned */
@@ -63,11 +65,13 @@ struct agent {
     unsigned sent, recalled; /* ever put into jobs, and taken out again */
     enum agent_stage stage;
     unsigned stop_signals;
-    int64_t stale;         /* results of jobs that were not ours any more */
-    int64_t started_at_ms; /* wall clock */
-    int64_t fleet_at_ms;   /* when the fleet's entry is written next */
+    int64_t stale;          /* results of jobs that were not ours any more */
+    int64_t started_at_ms;  /* wall clock */
+    int64_t replaced_at_ms; /* see replace.h */
+    int64_t fleet_at_ms;    /* when the fleet's entry is written next */
     bool fleet_cleaned;
     int exit_code;
+    bool replace;  /* it drains to be run anew: threads were lost */
     bool farewell; /* nothing runs: only Redis is to be told */
     bool ended;
 };
@@ -96,6 +100,17 @@ void agent_drain(struct agent *a, const char *why) ON_LOOP;
 void agent_drain_turn(struct agent *a) ON_LOOP;
 void on_stop_timer(evutil_socket_t fd, short what, void *arg);
 void on_signal(evutil_socket_t fd, short what, void *arg);
+
+/*
+ * Takes away from their threads the runs that do not stop, and has the worker
+ * replaced when some were lost. To be called now and then.
+ */
+void agent_look_late(struct agent *a) ON_LOOP;
+/* Threads that never come back, of both pools. */
+unsigned agent_lost(const struct agent *a);
+/* A run was told to stop: looks as soon as it may be late. */
+void agent_look_soon(struct agent *a) ON_LOOP;
+void on_late_timer(evutil_socket_t fd, short what, void *arg);
 
 /* Lets every lane fetch, wait, settle or leave, as the stage allows. */
 void agent_turn(struct agent *a) ON_LOOP;

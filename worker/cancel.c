@@ -136,6 +136,7 @@ static void stop(struct lane *lane, struct slot *s)
     LOG_INFO("cancel", F_STR("job", s->d->job->id),
              F_STR("queue", lane->keys.queue), F_STR("so", "stopping it"));
     pool_cancel(lane->agent->pool, s->d, CANCEL_JOB);
+    agent_look_soon(lane->agent);
 }
 
 /* Ends the jobs of this lane that are marked. */

@@ -28,6 +28,7 @@ struct delivery *delivery_new(struct job *job)
     d->outcome.cpu_us = d->outcome.peak_rss = -1;
     d->envelope_max = JOB_ENVELOPE_MAX_BYTES;
     atomic_init(&d->cancel, CANCEL_NONE);
+    atomic_init(&d->hold, HOLD_FIRM);
     return d;
 }
 
@@ -55,13 +56,48 @@ void delivery_free(struct delivery *d)
     pushes_free(d->pushes);
     run_log_free(d->log);
     subtask_free(d->part);
-    if (d->handlers != NULL)
-        handlers_give_back(d->handlers);
-    job_free(d->job);
     buf_done(&d->outcome.message);
     buf_done(&d->outcome.result);
     buf_done(&d->outcome.stderr_tail);
+    if (atomic_load(&d->hold) == HOLD_LOST)
+        return;
+    if (d->handlers != NULL)
+        handlers_give_back(d->handlers);
+    job_free(d->job);
     free(d);
+}
+
+/* ---- runs that may be taken away ---- */
+
+static bool change_hold(struct delivery *d, int from, enum hold to)
+{
+    return atomic_compare_exchange_strong(&d->hold, &from, (int)to);
+}
+
+void delivery_loosen(struct delivery *d, int64_t limit_ms)
+{
+    d->limit_ms = limit_ms;
+    atomic_store(&d->hold, HOLD_LOOSE);
+}
+
+bool delivery_fasten(struct delivery *d)
+{
+    return change_hold(d, HOLD_LOOSE, HOLD_FIRM);
+}
+
+bool delivery_hold(struct delivery *d)
+{
+    return change_hold(d, HOLD_LOOSE, HOLD_CALL);
+}
+
+void delivery_let_go(struct delivery *d)
+{
+    atomic_store(&d->hold, HOLD_LOOSE);
+}
+
+bool delivery_take_away(struct delivery *d)
+{
+    return change_hold(d, HOLD_LOOSE, HOLD_LOST);
 }
 
 /* ---- pushes ---- */

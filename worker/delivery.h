@@ -17,9 +17,10 @@
  *
  * Its one owner is, in turn: the lane that fetched it → the jobs channel →
  * a pool thread → the outcomes channel → the lane, which settles and frees
- * it. cancel is the only member that another thread may write meanwhile. What
- * the loop is to know before the end comes as notes, which are a part of the
- * delivery and do not hand it over: only the one of the end does.
+ * it. cancel is the only member that another thread may write meanwhile, and
+ * hold, by which the loop may take a run over that does not end. What the loop
+ * is to know before the end comes as notes, which are a part of the delivery
+ * and do not hand it over: only the one of the end does.
  */
 enum verdict {
     VERDICT_NONE,    /* not run: cancelled before, or its lease is in doubt */
@@ -98,6 +99,18 @@ struct pushes {
     char *why;        /* owned: why it was */
 };
 
+/*
+ * Whether the loop may take a run away from its thread: one that cannot be
+ * killed, a plugin's, and does not end. What is lost that thread may still read
+ * for ever, so of such a delivery job and queue stay.
+ */
+enum hold {
+    HOLD_FIRM,  /* no: its thread ends it */
+    HOLD_LOOSE, /* yes */
+    HOLD_CALL,  /* not now: its thread is about the delivery */
+    HOLD_LOST   /* it was */
+};
+
 struct handler;
 struct handlers;
 struct lane;
@@ -125,6 +138,8 @@ struct delivery {
     int64_t begun_boot_ms;     /* clock_boot_ms() of its start; 0: not begun */
     struct subtasks *subtasks; /* owned: of this run; NULL: none. Its thread */
     struct subtask *part;      /* owned: what it is a part of; NULL: a job */
+    _Atomic int hold;          /* enum hold */
+    int64_t limit_ms; /* clock_ms(): its time limit, if it was loosened */
 
     bool tell_start;               /* somebody wants to know that it started */
     struct pool *pool;             /* borrowed: whose thread runs it */
@@ -150,6 +165,24 @@ LIST_HEAD(delivery_list, delivery);
 /* Takes job. */
 struct delivery *delivery_new(struct job *job);
 void delivery_free(struct delivery *d);
+
+/*
+ * From now on the loop may take the run away. limit_ms: clock_ms() of its time
+ * limit. The thread that runs d; delivery_fasten ends it, unless it returns
+ * false: then d has been taken away, and its outcome is made.
+ */
+void delivery_loosen(struct delivery *d, int64_t limit_ms);
+bool delivery_fasten(struct delivery *d);
+
+/*
+ * Around whatever a loose run does with d, by one thread at a time. False: it
+ * has been taken away.
+ */
+bool delivery_hold(struct delivery *d);
+void delivery_let_go(struct delivery *d);
+
+/* Takes a loose run away; false: not loose, or not just now. Loop thread. */
+bool delivery_take_away(struct delivery *d);
 
 /*
  * Notes an envelope, copied, that is to be enqueued with this job's done: into

@@ -55,8 +55,8 @@ struct handlers {
 };
 
 static const struct handler_kind *const kinds[] = {
-    &handler_exec_kind,    &handler_command_kind, &handler_process_kind,
-    &handler_builtin_kind, &handler_http_kind,
+    &handler_exec_kind,   &handler_command_kind, &handler_process_kind,
+    &handler_plugin_kind, &handler_builtin_kind, &handler_http_kind,
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -307,6 +307,20 @@ const char *handlers_kind(unsigned i)
     return i < KINDS ? kinds[i]->name : NULL;
 }
 
+int handlers_start(struct handlers *hs, struct errbuf *eb)
+{
+    for (size_t i = 0; i < hs->count; i++) {
+        struct handler *h = hs->all[i];
+        int rc = h->kind->start != NULL ? h->kind->start(h, eb) : 0;
+
+        if (rc != 0) {
+            handlers_stop(hs);
+            return errbuf_wrap(eb, rc, "handler %s", h->pattern);
+        }
+    }
+    return 0;
+}
+
 void handlers_stop(struct handlers *hs)
 {
     for (size_t i = 0; i < hs->count; i++) {
@@ -490,6 +504,30 @@ void handler_stopped(struct delivery *d)
         handler_fail(d, VERDICT_CANCEL, "cancelled", "cancelled");
     else
         handler_fail(d, VERDICT_RELEASE, "stopped", "stopped by us");
+}
+
+int64_t handler_kill_after_ms(const struct delivery *d)
+{
+    const struct handler_limits *l = &d->handler->limits;
+
+    /* Whoever cancels a job waits for it. */
+    return atomic_load(&d->cancel) == CANCEL_JOB &&
+                   l->cancel_kill_after_ms < l->kill_after_ms
+               ? l->cancel_kill_after_ms
+               : l->kill_after_ms;
+}
+
+void handler_given_up(struct delivery *d)
+{
+    if (atomic_load(&d->cancel) != CANCEL_NONE) {
+        handler_stopped(d);
+    } else {
+        handler_fail_timeout(d);
+        buf_str(&d->outcome.message,
+                ", and did not stop: its thread was given up");
+    }
+    if (d->handler->kind->give_up != NULL)
+        d->handler->kind->give_up(d->handler);
 }
 
 void handler_fail_silent(struct delivery *d)

@@ -41,6 +41,13 @@ struct handlers *handlers_new(const struct handler_limits *limits);
 void handlers_free(struct handlers *hs);
 
 /*
+ * Begins what handlers need before their first run: once for a table that is
+ * about to be used. On failure, with a text that names the handler, what had
+ * begun is ended again. Main thread.
+ */
+int handlers_start(struct handlers *hs, struct errbuf *eb) MAY_BLOCK;
+
+/*
  * Ends what handlers keep between runs: processes, connections. No run is
  * under way and none will come; the threads that ran them are still there.
  */
@@ -117,8 +124,18 @@ void handler_backoff(const struct delivery *d, struct backoff *ret);
  * Runs d->handler for d->job and fills d->outcome, times excepted (verdict,
  * never NONE). cancel_fd is a non-blocking eventfd that becomes readable when
  * d->cancel was set; a second wake means KILL now. Pool thread, SIGPIPE
- * blocked or ignored; returns when the process and its group are gone.
+ * blocked or ignored; returns when the process and its group are gone. It does
+ * not return if delivery_take_away took d from it.
  */
 void handler_run(struct delivery *d, int cancel_fd) MAY_BLOCK;
+
+/* now + ms, or INT64_MAX if that is later than time can be. */
+int64_t handler_instant(int64_t now, int64_t ms);
+
+/* How long a run of d may go on that was told to stop. */
+int64_t handler_kill_after_ms(const struct delivery *d);
+
+/* The outcome of a run that was taken away. Loop thread. */
+void handler_given_up(struct delivery *d);
 
 #endif

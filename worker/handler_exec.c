@@ -179,16 +179,9 @@ static void kill_group(struct run *r, int sig)
     kill(-r->child.pid, sig);
 }
 
-/* Whoever cancels a job waits for it. */
 static int64_t kill_at_ms(const struct run *r)
 {
-    const struct handler_limits *l = &r->d->handler->limits;
-    int64_t ms = l->kill_after_ms;
-
-    if (atomic_load(&r->d->cancel) == CANCEL_JOB &&
-        l->cancel_kill_after_ms < ms)
-        ms = l->cancel_kill_after_ms;
-    return handler_instant(clock_ms(), ms);
+    return handler_instant(clock_ms(), handler_kill_after_ms(r->d));
 }
 
 /* With the run; in the way of its cancel, if that is why. */

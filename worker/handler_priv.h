@@ -24,10 +24,14 @@ struct handler_kind {
     const char *name;
     /* Sets h->run and what it needs from the text behind "exec:". */
     int (*init)(struct handler *h, const char *spec, struct errbuf *eb);
+    /* The worker is about to run jobs, or to go on with a new table. */
+    int (*start)(struct handler *h, struct errbuf *eb);
     /* No run is under way, and none will come: ends what is left of them.
      * dismiss, of all handlers before, begins with that and does not wait. */
     void (*dismiss)(struct handler *h);
     void (*stop)(struct handler *h);
+    /* A run was taken away from its thread, which may go on for ever. */
+    void (*give_up)(const struct handler *h);
     void (*free)(struct handler *h); /* frees state */
     /* Most processes that it keeps between runs of so many threads. */
     unsigned (*kept)(const struct handler *h, unsigned threads);
@@ -35,7 +39,7 @@ struct handler_kind {
 
 extern const struct handler_kind handler_command_kind;
 extern const struct handler_kind handler_exec_kind, handler_builtin_kind,
-    handler_http_kind, handler_process_kind;
+    handler_http_kind, handler_process_kind, handler_plugin_kind;
 
 struct handler {
     char *pattern; /* owned: a job type, or a glob */
@@ -95,9 +99,6 @@ void exec_end_judge(struct delivery *d, const struct exec_end *end);
 
 /* Time limit of this attempt: the job's own, else the handler's. */
 int64_t handler_timeout_ms(const struct delivery *d);
-
-/* now + ms, or INT64_MAX if that is later than time can be. */
-int64_t handler_instant(int64_t now, int64_t ms);
 
 /* Fills verdict, class and message of d->outcome. */
 void handler_fail(struct delivery *d, enum verdict v, const char *class,

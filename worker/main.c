@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/log.h"
@@ -18,6 +19,7 @@
 #include "worker/guard.h"
 #include "worker/options.h"
 #include "worker/reload.h"
+#include "worker/replace.h"
 
 /* Says why not, and frees o. Returns the exit code. */
 static int refuse(struct options *o, const struct errbuf *eb)
@@ -82,6 +84,13 @@ static unsigned groups_at_most(const struct worker_config *cfg)
     return threads + handlers_kept(cfg->handlers, threads);
 }
 
+static int fail_to_start(struct options *o, const struct errbuf *eb, int code)
+{
+    LOG_ERROR("start", F_STR("error", eb->text));
+    options_done(o);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
@@ -99,14 +108,23 @@ int main(int argc, char **argv)
     (void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
     /* Before any thread exists, since it forks. */
     if (want_descriptors(&o.config, &eb) != 0 ||
-        guard_start(groups_at_most(&o.config), &eb) != 0) {
-        LOG_ERROR("start", F_STR("error", eb.text));
-        options_done(&o);
-        return EX_OSERR;
+        guard_start(groups_at_most(&o.config), &eb) != 0)
+        return fail_to_start(&o, &eb, EX_OSERR);
+    /* Behind the guard: plugins may start threads of their own. */
+    if (handlers_start(o.config.handlers, &eb) != 0) {
+        guard_stop();
+        return fail_to_start(&o, &eb, EX_CONFIG);
     }
     struct reload *reload = reload_new(argc, argv, &o);
-    int code = agent_run(reload);
+    struct agent_end end;
+    int code = agent_run(reload, &end);
     guard_stop();
+    if (end.replace)
+        code = replace_self(argv);
+    if (end.lost) {
+        (void)fflush(NULL);
+        _exit(code);
+    }
     reload_free(reload);
     return code;
 }

@@ -40,11 +40,12 @@ struct runner {
     int cancel_fd; /* owned eventfd, non-blocking */
 
     struct mutex mu;          /* guards what follows */
-    struct delivery *current; /* what it runs now; only its id, type and
-                               * cancel_all, which never change, and cancel
-                               * are used through it */
+    struct delivery *current; /* what it runs now; only what never changes and
+                               * cancel and hold are used through it */
     int64_t since_ms;         /* of current */
-    bool woken;               /* cancel_fd was written for current */
+    unsigned wakes;           /* of current: cancel_fd was written */
+    int64_t cancelled_ms;     /* clock_ms() of the first of them */
+    bool lost;                /* it never comes back */
 };
 
 struct pool {
@@ -56,6 +57,7 @@ struct pool {
     atomic_bool wake_pending;
     atomic_uint busy, begun;
     unsigned threads; /* started */
+    unsigned lost;    /* of those */
     struct runner *runners;
 };
 
@@ -208,7 +210,8 @@ static void wake_locked(struct runner *r)
 {
     uint64_t one = 1;
 
-    r->woken = true;
+    if (r->wakes++ == 0)
+        r->cancelled_ms = clock_ms();
     if (write(r->cancel_fd, &one, sizeof(one)) < 0)
         assert(errno == EAGAIN);
 }
@@ -256,7 +259,7 @@ static void send_note(struct pool *p, struct delivery *d, enum note_kind kind)
     struct note *n = &d->notes[kind];
 
     *n = (struct note){.kind = kind, .d = d};
-    int rc = chan_send(p->outcomes, n, CHAN_FOREVER);
+    int rc = chan_try_send(p->outcomes, n);
     assert(rc == 0);
     (void)rc;
     wake_loop(p);
@@ -383,9 +386,9 @@ static void end(struct runner *r)
 
     mutex_lock(&r->mu);
     r->current = NULL;
-    if (r->woken && read(r->cancel_fd, &wakes, sizeof(wakes)) < 0)
+    if (r->wakes > 0 && read(r->cancel_fd, &wakes, sizeof(wakes)) < 0)
         assert(errno == EAGAIN);
-    r->woken = false;
+    r->wakes = 0;
     mutex_unlock(&r->mu);
 }
 
@@ -409,6 +412,14 @@ static void run_one(struct runner *r, struct delivery *d)
     end(r);
 }
 
+static void hand_back(struct pool *p, struct delivery *d)
+{
+    if (p->ended != NULL)
+        p->ended(d);
+    else
+        send_note(p, d, NOTE_ENDED);
+}
+
 static void *thread_main(void *arg)
 {
     struct runner *r = arg;
@@ -417,17 +428,88 @@ static void *thread_main(void *arg)
 
     while (chan_recv(p->jobs, &item, CHAN_FOREVER) == 0) {
         run_one(r, item);
-        if (p->ended != NULL)
-            p->ended(item);
-        else
-            send_note(p, item, NOTE_ENDED);
+        hand_back(p, item);
     }
     return NULL;
 }
 
+/* clock_ms() from which its run is late; INT64_MAX: it never is. */
+static int64_t late_at(const struct runner *r) REQUIRES(r->mu);
+
+static int64_t late_at(const struct runner *r)
+{
+    const struct delivery *d = r->current;
+    int hold = d != NULL ? atomic_load(&d->hold) : HOLD_FIRM;
+    int64_t from;
+
+    if (hold == HOLD_FIRM || hold == HOLD_LOST)
+        return INT64_MAX;
+    if (r->wakes > 1)
+        return 0;
+    from = d->limit_ms;
+    if (r->wakes > 0 && r->cancelled_ms < from)
+        from = r->cancelled_ms;
+    return handler_instant(from, handler_kill_after_ms(d));
+}
+
+/* Returns what was taken away from r, or NULL. */
+static struct delivery *take_late(struct runner *r, int64_t now_ms,
+                                  int64_t *next_ms)
+{
+    struct delivery *d = NULL;
+    int64_t at;
+
+    mutex_lock(&r->mu);
+    at = late_at(r);
+    if (at == INT64_MAX || at > now_ms) {
+        *next_ms = at < *next_ms ? at : *next_ms;
+    } else if (delivery_take_away(r->current)) {
+        d = r->current;
+        d->outcome.run_us = clock_boot_us() - d->begun_boot_ms * 1000;
+        r->current = NULL;
+        r->lost = true;
+    } else { /* in a call of ours, or it returns just now */
+        *next_ms = now_ms;
+    }
+    mutex_unlock(&r->mu);
+    return d;
+}
+
+unsigned pool_give_up_late(struct pool *p, int64_t now_ms, int64_t *ret_next_ms)
+{
+    unsigned n = 0;
+
+    *ret_next_ms = INT64_MAX;
+    for (unsigned i = 0; i < p->threads; i++) {
+        struct delivery *d = take_late(&p->runners[i], now_ms, ret_next_ms);
+
+        if (d == NULL)
+            continue;
+        handler_given_up(d);
+        LOG_ERROR("given_up", F_STR("job", d->job->id),
+                  F_STR("type", d->job->type), F_STR("queue", d->queue),
+                  F_INT("seconds", d->outcome.run_us / 1000000),
+                  F_STR("error", "it does not stop"),
+                  F_STR("so", "its thread is lost to this worker"));
+        atomic_fetch_sub_explicit(&p->busy, 1, memory_order_relaxed);
+        p->lost++;
+        n++;
+        hand_back(p, d);
+    }
+    return n;
+}
+
+unsigned pool_lost(const struct pool *p)
+{
+    return p->lost;
+}
+
 void pool_join(struct pool *p)
 {
-    for (unsigned i = 0; i < p->threads; i++)
-        pthread_join(p->runners[i].thread, NULL);
-    free_pool(p, p->threads);
+    for (unsigned i = 0; i < p->threads; i++) {
+        if (!p->runners[i].lost)
+            pthread_join(p->runners[i].thread, NULL);
+    }
+    if (p->lost == 0)
+        free_pool(p, p->threads);
 }

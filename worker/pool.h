@@ -85,6 +85,20 @@ void pool_cancel_all(struct pool *p, _Atomic int *all, enum cancel why);
 struct subtask_pool *pool_subtasks(const struct delivery *d);
 
 /*
+ * Takes away from their threads the runs that cannot be killed (plugins) and
+ * go on though they should have stopped: kill_after behind their time limit or
+ * behind pool_cancel, or at once after a second one. Each comes back through
+ * outcomes as if it had ended; its thread is lost. Returns how many, and
+ * through ret_next_ms the clock_ms() from which the next one may be due,
+ * INT64_MAX if none. Loop thread.
+ */
+unsigned pool_give_up_late(struct pool *p, int64_t now_ms,
+                           int64_t *ret_next_ms);
+
+/* Threads that were lost so. Loop thread. */
+unsigned pool_lost(const struct pool *p);
+
+/*
  * Says how far d is, 0 to 100, and perhaps what it does: its newest such news
  * go to whoever asks for the job, if it is kept. For the handler of d, in its
  * thread. message may be NULL; at most PROGRESS_MESSAGE_MAX bytes of it stay.
@@ -115,7 +129,10 @@ bool pool_keeps(const struct delivery *d);
 void pool_take_progress(struct delivery *d, double *ret_percent,
                         char ret_message[PROGRESS_MESSAGE_MAX + 1]);
 
-/* Waits for the threads after the jobs channel was closed, and frees. */
+/*
+ * Waits for the threads after the jobs channel was closed, and frees. Not for
+ * lost ones: then the process must end by _exit or exec, since they go on.
+ */
 void pool_join(struct pool *p) MAY_BLOCK;
 
 #endif

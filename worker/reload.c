@@ -116,6 +116,21 @@ int64_t reload_at_ms(const struct reload *r)
     return r->at_ms;
 }
 
+static void retire(struct reload *r, struct handlers *hs)
+{
+    struct retired *t = mem_new(sizeof(*t));
+    t->handlers = hs;
+    t->next = r->retired;
+    r->retired = t;
+}
+
+/* It came too late: what its handlers have begun is to be ended. */
+static void retire_unused(struct reload *r)
+{
+    retire(r, r->next->handlers);
+    r->next->handlers = NULL;
+}
+
 bool reload_start(struct reload *r, struct agent *a, struct errbuf *eb)
 {
     r->agent = a;
@@ -134,8 +149,11 @@ void reload_end(struct reload *r)
     if (r->on_read != NULL)
         event_free(r->on_read);
     r->on_read = NULL;
-    if (r->reading)
+    if (r->reading) {
         (void)pthread_join(r->thread, NULL);
+        if (r->rc == 0)
+            retire_unused(r);
+    }
     r->reading = false;
     if (r->fd >= 0)
         (void)close(r->fd);
@@ -160,6 +178,8 @@ static void *read_again(void *arg)
     struct reload *r = arg;
     uint64_t one = 1;
     r->rc = options_parse(r->argc, r->argv, r->next, &r->eb);
+    if (r->rc == 0)
+        r->rc = handlers_start(r->next->handlers, &r->eb);
     (void)!write(r->fd, &one, sizeof(one));
     return NULL;
 }
@@ -270,14 +290,6 @@ static void keep_fixed(const struct worker_config *old,
     new->url = old->url;
 }
 
-static void retire(struct reload *r, struct handlers *hs)
-{
-    struct retired *t = mem_new(sizeof(*t));
-    t->handlers = hs;
-    t->next = r->retired;
-    r->retired = t;
-}
-
 static void apply(struct reload *r) ON_LOOP;
 
 static void apply(struct reload *r)
@@ -327,6 +339,8 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
         say_wrong(r);
     else if (r->agent->stage < AGENT_DRAINING)
         apply(r);
+    else
+        retire_unused(r);
     free_options(r->next);
     r->next = NULL;
     if (r->again)

@@ -95,6 +95,7 @@ static void stop_running(struct agent *a)
                 pool_cancel(a->pool, s->d, CANCEL_RELEASE);
         }
     }
+    agent_look_soon(a);
 }
 
 /* Whether some lane that has not left may still be answered. */
@@ -150,6 +151,7 @@ void on_signal(evutil_socket_t fd, short what, void *arg)
         return;
     }
     a->stop_signals++;
+    a->replace = false;
     if (a->stop_signals == 1)
         agent_drain(a, fd == SIGTERM ? "SIGTERM" : "SIGINT");
     else if (a->out > 0)

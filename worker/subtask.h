@@ -43,7 +43,10 @@ enum {
 
 struct subtask_pool *subtask_pool_new(const struct subtask_config *cfg);
 
-/* No parent is left, and none will come. Joins the threads. NULL: a no-op. */
+/*
+ * No parent is left, and none will come. Joins the threads. NULL: a no-op.
+ * Not to be called if threads were lost, of this pool or that of the parents.
+ */
 void subtask_pool_free(struct subtask_pool *p) MAY_BLOCK;
 
 enum subtask_state { SUBTASK_DONE, SUBTASK_FAILED, SUBTASK_CANCELLED };
@@ -58,6 +61,11 @@ int64_t subtask_pool_count(const struct subtask_pool *p,
 
 /* Threads that run one right now; 0 before the first. Any thread. */
 unsigned subtask_pool_busy(struct subtask_pool *p);
+
+/* pool_give_up_late and pool_lost of its threads. Loop thread. */
+unsigned subtask_pool_give_up_late(struct subtask_pool *p, int64_t now_ms,
+                                   int64_t *ret_next_ms);
+unsigned subtask_pool_lost(struct subtask_pool *p);
 
 /* ---- the side of a parent: the thread of its run, unless said ---- */
 

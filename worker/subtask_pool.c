@@ -126,3 +126,19 @@ unsigned subtask_pool_busy(struct subtask_pool *p)
 
     return pool != NULL ? pool_busy(pool) : 0;
 }
+
+unsigned subtask_pool_give_up_late(struct subtask_pool *p, int64_t now_ms,
+                                   int64_t *ret_next_ms)
+{
+    struct pool *pool = atomic_load(&p->pool);
+
+    *ret_next_ms = INT64_MAX;
+    return pool != NULL ? pool_give_up_late(pool, now_ms, ret_next_ms) : 0;
+}
+
+unsigned subtask_pool_lost(struct subtask_pool *p)
+{
+    struct pool *pool = atomic_load(&p->pool);
+
+    return pool != NULL ? pool_lost(pool) : 0;
+}

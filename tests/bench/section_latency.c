@@ -68,6 +68,7 @@ static void be_worker(void *arg)
     char *argv[] = {words[0], words[1], words[2], words[3], words[4],
                     words[5], words[6], words[7], url,      NULL};
     struct options o;
+    struct agent_end end;
     struct errbuf eb;
 
     snprintf(url, sizeof(url), "%s", redis_url(b->redis));
@@ -76,7 +77,7 @@ static void be_worker(void *arg)
         bench_fail("worker: %s", eb.text);
     log_setup(o.log_level, o.log_format);
     struct reload *reload = reload_new(9, argv, &o);
-    if (agent_run(reload) != 0)
+    if (agent_run(reload, &end) != 0)
         bench_fail("worker: it did not end in order");
     guard_stop();
     reload_free(reload);

@@ -84,7 +84,7 @@ static void bad_specs_are_refused_with_reason(void **state)
         {"a\xff=exec:/bin/true", "not a type"},
         {"a\xc2\x85=exec:/bin/true", "not a type"},
         {"mail=exex:/bin/true", "did you mean exec?"},
-        {"mail=plugin:x", "no such kind of handler: plugin"},
+        {"mail=thread:x", "no such kind of handler: thread"},
         {"mail=exec:", "handler mail=exec:: it names no program"},
         {"mail=exec:''", "names no program"},
         {"mail=exec:a 'b", "' is not closed"},
