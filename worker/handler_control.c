@@ -209,6 +209,14 @@ static int on_subtask(struct wishes *c, const struct message *m)
     return 0;
 }
 
+void wishes_lost_subtask(struct wishes *c, const char *why)
+{
+    struct subtasks *s = parts_of(c);
+
+    if (s != NULL)
+        subtasks_refuse(s, NULL, why);
+}
+
 static int on_subtasks(struct wishes *c, const struct message *m)
 {
     struct subtasks *s = parts_of(c);
@@ -292,16 +300,13 @@ static void misunderstood(struct wishes *c, const char *p, size_t n,
                           const char *why)
 {
     const size_t head = n < HEAD ? n : HEAD;
-    struct subtasks *s;
 
     if (c->too_long)
         why = "the line is longer than an envelope may be";
     if (n > 0 && memmem(p, head, "\"push\"", 6) != NULL) {
         (void)delivery_push_refuse(c->d, ERR_INVALID, why, NULL);
     } else if (n > 0 && memmem(p, head, "\"subtask\"", 9) != NULL) {
-        s = parts_of(c);
-        if (s != NULL)
-            subtasks_refuse(s, NULL, why);
+        wishes_lost_subtask(c, why);
     } else {
         pass_over(c, c->too_long ? "more than 64 KiB in one line" : why);
     }

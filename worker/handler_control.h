@@ -41,6 +41,9 @@ struct wishes {
 void wishes_init(struct wishes *c, struct delivery *d);
 void wishes_feed(struct wishes *c, const char *p, size_t n);
 
+/* A sub-task whose line cannot be understood: one that has failed. */
+void wishes_lost_subtask(struct wishes *c, const char *why);
+
 /*
  * While a line is held nothing else is to be fed, so that the handler waits in
  * its write; when there is news of its sub-tasks it is tried again. Returns

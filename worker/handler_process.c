@@ -30,6 +30,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "worker/handler_process_run.h"
+#include "worker/subtask_lines.h"
 #include "worker/usage.h"
 
 enum {
@@ -38,42 +39,61 @@ enum {
     PEAK_LOOK_MS = 10        /* that a look at its peak is worth it */
 };
 
+/* Children of jobs, and of sub-tasks: a job that waits for its sub-tasks keeps
+ * its child, and would keep the child that they wait for. */
+enum { JOBS, PARTS, TIERS };
+struct process_sets {
+    struct process_set *of[TIERS]; /* owned */
+};
+
 static void run_process(struct delivery *d, int cancel_fd);
+
+static struct process_set **sets_of(const struct handler *h)
+{
+    return ((struct process_sets *)h->state)->of;
+}
 
 static int init(struct handler *h, const char *spec, struct errbuf *eb)
 {
     h->run = run_process;
-    h->state = process_set_new(h);
+    h->state = mem_new(sizeof(struct process_sets));
+    for (int i = 0; i < TIERS; i++)
+        sets_of(h)[i] = process_set_new(h, i * PROCESS_PART_SLOTS);
     return argv_split(spec, &h->argv, eb);
 }
 
 static void dismiss(struct handler *h)
 {
-    process_set_dismiss(h->state);
+    for (int i = 0; i < TIERS; i++)
+        process_set_dismiss(sets_of(h)[i]);
 }
 
 static void stop(struct handler *h)
 {
-    process_set_stop(h->state);
+    for (int i = 0; i < TIERS; i++)
+        process_set_stop(sets_of(h)[i]);
 }
 
-static void free_set(struct handler *h)
+static void free_sets(struct handler *h)
 {
-    process_set_free(h->state);
+    for (int i = 0; i < TIERS; i++)
+        process_set_free(sets_of(h)[i]);
+    free(h->state);
 }
 
 static unsigned kept(const struct handler *h, unsigned threads)
 {
     unsigned most = (unsigned)h->keys.processes;
 
-    return (most > 0 && most < threads ? most : threads) + PROCESS_LEAVING_MAX;
+    return TIERS * ((most > 0 && most < threads ? most : threads) +
+                    PROCESS_LEAVING_MAX);
 }
 
 const struct handler_kind handler_process_kind = {.name = "process",
                                                   .init = init,
                                                   .dismiss = dismiss,
                                                   .stop = stop,
-                                                  .free = free_set,
+                                                  .free = free_sets,
                                                   .kept = kept};
 
 /* ---- what it is told ---- */
@@ -81,7 +101,7 @@ const struct handler_kind handler_process_kind = {.name = "process",
 static const char *reason(const struct process_run *r)
 {
     if (r->stop != STOP_CANCEL)
-        return "timeout";
+        return r->stop == STOP_SUBTASK ? "subtask" : "timeout";
     return atomic_load(&r->d->cancel) == CANCEL_JOB ? "cancelled" : "stopping";
 }
 
@@ -131,6 +151,8 @@ static void on_line(void *arg, const char *line, size_t n, bool cut)
         return; /* once more: it does no harm */
     } else if (m.word == WORD_LOST_PUSH) {
         (void)delivery_push_refuse(r->d, ERR_INVALID, m.eb.text, NULL);
+    } else if (m.word == WORD_LOST_SUBTASK) {
+        wishes_lost_subtask(&r->wishes, m.eb.text);
     } else if (!is_ours(r, m.id)) {
         warn(r, "a line is about another job", m.id);
     } else if (m.word == WORD_CONTROL) {
@@ -143,11 +165,19 @@ static void on_line(void *arg, const char *line, size_t n, bool cut)
     }
 }
 
+static size_t take_lines(struct process_run *r, const char *p, size_t n)
+{
+    return process_lines_feed_until(&r->p->out, p, n, PROCESS_LINE_MAX, on_line,
+                                    r, &r->wishes.held);
+}
+
 static size_t take_out(struct process_run *r)
 {
     size_t n = process_take(r->p, PROCESS_OUT, r->scratch);
+    size_t taken = take_lines(r, r->scratch, n);
 
-    process_lines_feed(&r->p->out, r->scratch, n, PROCESS_LINE_MAX, on_line, r);
+    if (taken < n)
+        buf_append(&r->rest, r->scratch + taken, n - taken);
     return n;
 }
 
@@ -167,6 +197,71 @@ static size_t take_control(struct process_run *r)
     if (n > 0)
         wishes_feed(&r->wishes, r->scratch, n);
     return n;
+}
+
+/* ---- sub-tasks ---- */
+
+/* Goes on with what came behind a line that was held. */
+static void take_rest(struct process_run *r)
+{
+    if (!wishes_resume(&r->wishes))
+        return;
+    r->rest_at +=
+        take_lines(r, r->rest.data + r->rest_at, r->rest.len - r->rest_at);
+    if (r->rest_at == r->rest.len) {
+        buf_done(&r->rest);
+        r->rest_at = 0;
+    }
+}
+
+/* Waits until nothing is held: once the child has answered, or ended. */
+static void settle(struct process_run *r)
+{
+    do {
+        wishes_settle(&r->wishes, r->cancel_fd);
+        take_rest(r);
+    } while (r->wishes.held);
+}
+
+static size_t take_last_out(struct process_run *r)
+{
+    settle(r);
+    return take_out(r);
+}
+
+static size_t take_last_control(struct process_run *r)
+{
+    settle(r);
+    return take_control(r);
+}
+
+/* With the run; in the way of its cancel, if that is why. */
+static void stop_subtasks(struct process_run *r)
+{
+    enum cancel why = (enum cancel)atomic_load(&r->d->cancel);
+
+    if (r->d->subtasks != NULL)
+        subtasks_cancel(r->d->subtasks,
+                        why != CANCEL_NONE ? why : CANCEL_RELEASE);
+}
+
+/* As many as it reads; the rest waits with its sub-tasks. */
+static void tell_results(struct process_run *r)
+{
+    struct process *p = r->p;
+    struct buf b = {0};
+    int rc = 0;
+
+    while (!r->deaf && p->told == p->to.len) {
+        for (buf_clear(&b); rc == 0 && b.len < PROCESS_SCRATCH;)
+            rc = subtask_line_next(r->d->subtasks, r->d->job->id, &b);
+        if (b.len == 0)
+            break;
+        process_say(p, b.data, b.len);
+    }
+    buf_done(&b);
+    if (r->deaf)
+        subtasks_drop_results(r->d->subtasks);
 }
 
 static void drain(struct process_run *r,
@@ -210,6 +305,7 @@ static void ask(struct process_run *r, enum process_run_stop why)
     r->kill_at_ms = handler_instant(now, ms);
     r->next_ms = handler_instant(now, ms / 2);
     say_cancel(r);
+    stop_subtasks(r);
 }
 
 static void terminate(struct process_run *r)
@@ -243,8 +339,11 @@ static void on_wake(struct process_run *r)
         ask(r, STOP_CANCEL);
     else
         shorten(r);
-    if (r->hurry || wakes > 1)
+    if (r->hurry || wakes > 1) {
         kill_now(r);
+        if (r->d->subtasks != NULL)
+            subtasks_hurry(r->d->subtasks);
+    }
     r->hurry = true;
 }
 
@@ -308,19 +407,35 @@ static void feed(struct process_run *r, short revents)
         hang_up(r);
 }
 
+static void serve_subtasks(struct process_run *r)
+{
+    struct subtasks *s = r->d->subtasks;
+
+    subtasks_look(s);
+    if (subtasks_failed(s) && r->state == RUN_RUNNING)
+        ask(r, STOP_SUBTASK);
+    tell_results(r);
+    take_rest(r);
+}
+
 /* Returns when it has answered, or ended. */
 static void watch(struct process_run *r)
 {
-    enum { END, OUT, ERR, CONTROL, CANCEL, IN, POLLED };
+    enum { END, OUT, ERR, CONTROL, CANCEL, SUBTASKS, IN, POLLED };
     struct process *p = r->p;
 
     _Static_assert((int)CANCEL == (int)PROCESS_POLLED, "behind those");
     while (!r->answered && !r->ended) {
         struct pollfd f[POLLED];
+        struct subtasks *s = r->d->subtasks;
         bool more = p->told < p->to.len;
         int n;
 
         process_poll(p, f);
+        if (r->wishes.held) /* it waits in its write */
+            f[OUT].fd = f[CONTROL].fd = -1;
+        f[SUBTASKS] = (struct pollfd){.fd = s != NULL ? subtasks_fd(s) : -1,
+                                      .events = POLLIN};
         f[CANCEL] = (struct pollfd){.fd = r->cancel_fd, .events = POLLIN};
         /* Without events: tells when it has closed its stdin. */
         f[IN] = (struct pollfd){.fd = p->fds[PROCESS_IN],
@@ -333,7 +448,7 @@ static void watch(struct process_run *r)
                 take_err(r);
             if (f[CONTROL].revents != 0)
                 take_control(r);
-            if (f[OUT].revents != 0)
+            if (f[OUT].revents != 0 && !r->wishes.held)
                 take_out(r);
             if (r->answered)
                 return;
@@ -341,9 +456,11 @@ static void watch(struct process_run *r)
             if (f[CANCEL].revents != 0 && !r->ended)
                 on_wake(r);
         }
-        if (p->fds[PROCESS_OUT] < 0)
+        if (r->d->subtasks != NULL)
+            serve_subtasks(r);
+        if (p->fds[PROCESS_OUT] < 0 && !r->wishes.held)
             hang_up(r);
-        if (!r->ended && time_left_ms(r) == 0)
+        if (!r->ended && !r->answered && time_left_ms(r) == 0)
             on_time(r);
     }
 }
@@ -366,7 +483,15 @@ static void account(struct process_run *r)
 /* The job is over: what is in the pipes belongs to it, pushes above all. */
 static void conclude(struct process_run *r)
 {
-    drain(r, take_control);
+    /* What it has emitted last is wanted only if it is done. */
+    if (r->d->outcome.verdict != VERDICT_DONE)
+        stop_subtasks(r);
+    if (r->d->subtasks != NULL)
+        subtasks_drop_results(r->d->subtasks);
+    drain(r, take_last_control);
+    settle(r);
+    wishes_last(&r->wishes);
+    settle(r);
     drain(r, take_err);
     stderr_log_end(&r->stderr_log);
     run_lines_end(&r->output);
@@ -411,11 +536,13 @@ static void leave_unread(struct process_run *r)
 static bool finish_ended(struct process_run *r, struct process_set *s)
 {
     struct process *p = r->p;
-    bool none_read = unread(r) >= p->told;
+    /* One that has emitted sub-tasks has read what they are parts of. */
+    bool none_read = r->d->subtasks == NULL && unread(r) >= p->told;
 
     account(r);
     (void)process_reap(p);
-    drain(r, take_out);
+    drain(r, take_last_out);
+    settle(r);
     process_lines_end(&p->out, on_line, r);
     if (!none_read || r->answered || r->stop != STOP_NONE) {
         conclude(r);
@@ -470,7 +597,7 @@ static bool run_on(struct process *p, struct process_set *s, struct delivery *d,
 
 static void run_process(struct delivery *d, int cancel_fd)
 {
-    struct process_set *s = d->handler->state;
+    struct process_set *s = sets_of(d->handler)[d->part != NULL ? PARTS : JOBS];
     struct process *p;
 
     if (atomic_load(&d->cancel) != CANCEL_NONE) {

@@ -23,7 +23,8 @@ enum {
     PROCESS_LINE_MAX = 4 * 1024 * 1024, /* of stdout */
     PROCESS_LOG_LINE_MAX = 4096,        /* bytes of a line that are logged */
     PROCESS_LOG_LINES = 1000,           /* between two runs */
-    PROCESS_LEAVING_MAX = 32, /* that take their time; the oldest is killed */
+    PROCESS_LEAVING_MAX = 32,  /* that take their time; the oldest is killed */
+    PROCESS_PART_SLOTS = 1000, /* in front of the slots for sub-tasks */
     PROCESS_SCRATCH = 32 * 1024,   /* half a pipe; fits on the stack */
     PROCESS_MESSAGE_LINE_MAX = 200 /* of stderr's last line, in a message */
 };
@@ -42,6 +43,10 @@ typedef void (*process_line_cb)(void *arg, const char *line, size_t n,
 
 void process_lines_feed(struct process_lines *l, const char *p, size_t n,
                         size_t max, process_line_cb cb, void *arg);
+/* The same until *stop, which cb may set. Returns how much was taken. */
+size_t process_lines_feed_until(struct process_lines *l, const char *p,
+                                size_t n, size_t max, process_line_cb cb,
+                                void *arg, const bool *stop);
 /* After the last byte: a line without an end is one too. Frees. */
 void process_lines_end(struct process_lines *l, process_line_cb cb, void *arg);
 
@@ -54,8 +59,9 @@ enum process_word {
     WORD_FAIL,
     WORD_DISCARD,
     WORD_BROKEN, /* meant as one of these three, and not understood: see eb */
-    WORD_LOST_PUSH, /* the same for a push */
-    WORD_CONTROL    /* an op of the control channel, or one that is not known */
+    WORD_LOST_PUSH,    /* the same for a push, */
+    WORD_LOST_SUBTASK, /* and a subtask */
+    WORD_CONTROL /* an op of the control channel, or one that is not known */
 };
 
 struct process_message {
@@ -164,7 +170,8 @@ int64_t process_rss(const struct process *p);
 
 struct process_set;
 
-struct process_set *process_set_new(const struct handler *h);
+/* base: what is added to the numbers of its slots. */
+struct process_set *process_set_new(const struct handler *h, unsigned base);
 
 /*
  * Tells the idle ones that no more jobs will come; process_set_stop waits for

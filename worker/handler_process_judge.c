@@ -59,6 +59,8 @@ void process_run_judge(struct process_run *r)
             handler_stopped(r->d);
         else if (r->stop == STOP_SILENT)
             handler_fail_silent(r->d);
+        else if (r->stop == STOP_SUBTASK) /* subtasks_finish says which */
+            handler_fail(r->d, VERDICT_RETRY, "subtask", "a sub-task failed");
         else
             handler_fail_timeout(r->d);
     } else if (!r->answered) {

@@ -52,10 +52,13 @@ static void end_line(struct process_lines *l, process_line_cb cb, void *arg)
         buf_clear(&l->part);
 }
 
-void process_lines_feed(struct process_lines *l, const char *p, size_t n,
-                        size_t max, process_line_cb cb, void *arg)
+size_t process_lines_feed_until(struct process_lines *l, const char *p,
+                                size_t n, size_t max, process_line_cb cb,
+                                void *arg, const bool *stop)
 {
-    while (n > 0) {
+    const size_t all = n;
+
+    while (n > 0 && !*stop) {
         const char *end = memchr(p, '\n', n);
         size_t part = end != NULL ? (size_t)(end - p) : n;
         bool begun = l->part.len > 0 || l->cut;
@@ -65,12 +68,21 @@ void process_lines_feed(struct process_lines *l, const char *p, size_t n,
         } else {
             keep(l, p, part, max);
             if (end == NULL)
-                return;
+                return all;
             end_line(l, cb, arg);
         }
         p += part + 1;
         n -= part + 1;
     }
+    return all - n;
+}
+
+void process_lines_feed(struct process_lines *l, const char *p, size_t n,
+                        size_t max, process_line_cb cb, void *arg)
+{
+    const bool never = false;
+
+    (void)process_lines_feed_until(l, p, n, max, cb, arg, &never);
 }
 
 void process_lines_end(struct process_lines *l, process_line_cb cb, void *arg)
@@ -136,6 +148,8 @@ static enum process_word word_of_broken(const char *p, size_t n)
         return WORD_OUTPUT;
     if (skip(&p, end, "\"push\""))
         return WORD_LOST_PUSH;
+    if (skip(&p, end, "\"subtask\""))
+        return WORD_LOST_SUBTASK;
     return skip(&p, end, "\"done\"") || skip(&p, end, "\"fail\"") ||
                    skip(&p, end, "\"discard\"")
                ? WORD_BROKEN

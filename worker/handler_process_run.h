@@ -19,7 +19,13 @@ enum process_run_state {
     RUN_TERMED,
     RUN_KILLED
 };
-enum process_run_stop { STOP_NONE, STOP_TIMEOUT, STOP_SILENT, STOP_CANCEL };
+enum process_run_stop {
+    STOP_NONE,
+    STOP_TIMEOUT,
+    STOP_SILENT,
+    STOP_SUBTASK, /* one that it emitted has failed */
+    STOP_CANCEL
+};
 
 struct process_run {
     struct delivery *d; /* borrowed */
@@ -36,6 +42,8 @@ struct process_run {
     bool answered, ended;
     bool deaf;               /* it has closed its stdin */
     bool warned;             /* about a line: once a run */
+    struct buf rest;         /* owned: of its stdout, while a line is held */
+    size_t rest_at;          /* how much of that was taken */
     struct run_lines output; /* of its stdout */
     struct stderr_log stderr_log;
     struct wishes wishes;

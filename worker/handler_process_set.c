@@ -39,11 +39,12 @@ enum {
     IDLE_LOOK_MS = 2   /* idle for so long: look at it before it gets a job */
 };
 
-struct process_set *process_set_new(const struct handler *h)
+struct process_set *process_set_new(const struct handler *h, unsigned base)
 {
     struct process_set *s = mem_new(sizeof(*s));
 
     s->h = h;
+    s->base = base;
     s->most = (unsigned)h->keys.processes;
     s->token_fd = s->keeper_fd = -1;
     mutex_init(&s->mu);
@@ -67,13 +68,13 @@ static unsigned slot_take(struct process_set *s)
     }
     s->slots[i] = true;
     mutex_unlock(&s->mu);
-    return i + 1;
+    return s->base + i + 1;
 }
 
 static void slot_drop_locked(struct process_set *s, unsigned slot)
     REQUIRES(s->mu)
 {
-    s->slots[slot - 1] = false;
+    s->slots[slot - s->base - 1] = false;
 }
 
 /* ---- permits ---- */

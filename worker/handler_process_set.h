@@ -15,6 +15,7 @@
 struct process_set {
     const struct handler *h; /* borrowed */
     unsigned most;           /* 0: no limit */
+    unsigned base;           /* slots begin behind it */
     int token_fd;            /* owned eventfd, a semaphore */
     int keeper_fd;           /* owned eventfd: wakes the keeper */
 

@@ -125,9 +125,17 @@ static void put_result(struct buf *out, const struct buf *result)
         buf_json_string(out, result->data, result->len);
 }
 
-static void put_line(struct buf *out, const struct subtask *t)
+static void put_op(struct buf *out, const char *op, const char *id)
 {
-    buf_printf(out, "{\"op\":\"result\",\"number\":%" PRId64, t->number);
+    buf_printf(out, "{\"op\":\"%s\"", op);
+    if (id != NULL)
+        buf_printf(out, ",\"id\":\"%s\"", id);
+}
+
+static void put_line(struct buf *out, const char *id, const struct subtask *t)
+{
+    put_op(out, "result", id);
+    buf_printf(out, ",\"number\":%" PRId64, t->number);
     if (t->key != NULL) {
         buf_str(out, ",\"key\":");
         buf_json_string(out, t->key, strlen(t->key));
@@ -147,28 +155,28 @@ static void put_line(struct buf *out, const struct subtask *t)
     buf_str(out, "}\n");
 }
 
-static void put_end(struct buf *out, struct subtasks *s)
+static void put_end(struct buf *out, const char *id, struct subtasks *s)
 {
-    buf_str(out, "{\"op\":\"end\"");
+    put_op(out, "end", id);
     for (int i = 0; i < SUBTASK_STATES; i++)
         buf_printf(out, ",\"%s\":%" PRId64, subtask_state_name(i),
                    subtasks_count(s, i));
     buf_str(out, "}\n");
 }
 
-int subtask_line_next(struct subtasks *s, struct buf *out)
+int subtask_line_next(struct subtasks *s, const char *id, struct buf *out)
 {
     struct subtask *t;
     int rc = subtasks_try_next(s, &t);
 
     if (rc == ERR_CLOSED && !s->end_told && !subtasks_failed(s)) {
         s->end_told = true;
-        put_end(out, s);
+        put_end(out, id, s);
         return 0;
     }
     if (rc != 0)
         return rc;
-    put_line(out, t);
+    put_line(out, id, t);
     subtask_free(t);
     return 0;
 }
@@ -183,7 +191,7 @@ static bool gather(struct subtask_lines *l, struct subtasks *s)
         buf_clear(&l->out);
     }
     while (!l->closed && rc == 0 && l->out.len - l->sent < OUT_MAX) {
-        rc = subtask_line_next(s, &l->out);
+        rc = subtask_line_next(s, NULL, &l->out);
         l->closed = rc == ERR_CLOSED;
     }
     return l->sent < l->out.len;

@@ -29,10 +29,11 @@ int subtask_line_emit(struct subtasks *s, const struct subtask_words *w);
 int subtask_line_options(struct subtasks *s, const struct subtask_words *w);
 
 /*
- * Appends the line, with its end, of the next result. After the last one comes
- * once that of the end. ERR_AGAIN and ERR_CLOSED as from subtasks_try_next.
+ * Appends the line, with its end, of the next result; with the parent's id in
+ * it unless that is NULL. After the last one comes once that of the end.
+ * ERR_AGAIN and ERR_CLOSED as from subtasks_try_next.
  */
-int subtask_line_next(struct subtasks *s, struct buf *out);
+int subtask_line_next(struct subtasks *s, const char *id, struct buf *out);
 
 /*
  * The lines on their way to a parent that has a descriptor for them alone. {0}

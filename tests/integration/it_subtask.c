@@ -355,6 +355,157 @@ static void a_parent_is_run_again_whole_when_its_worker_dies(void **state)
     stop(w);
 }
 
+/* ---- parents of kind process ---- */
+
+/* A process in Python; main(job) gives the answer. */
+#define PYTHON                                                                 \
+    "#!/usr/bin/python3 -S\n"                                                  \
+    "import json, os, sys\n"                                                   \
+    "def say(**m):\n"                                                          \
+    "    print(json.dumps(m), flush=True)\n"                                   \
+    "def results(job):\n"                                                      \
+    "    for line in sys.stdin:\n"                                             \
+    "        m = json.loads(line)\n"                                           \
+    "        assert m.get('id') == job['id'], line\n"                          \
+    "        yield m\n"                                                        \
+    "        if m['op'] == 'end': break\n"
+#define PYTHON_LOOP                                                            \
+    "say(op='ready')\n"                                                        \
+    "for line in iter(sys.stdin.readline, ''):\n"                              \
+    "    job = json.loads(line)\n"                                             \
+    "    if job['op'] == 'job':\n"                                             \
+    "        say(op='done', id=job['id'], result=main(job))\n"
+
+static struct worker *start_process(struct redis *r, const char *body,
+                                    const char *keys)
+{
+    char *text = mem_printf(PYTHON "%s" PYTHON_LOOP, body);
+    char *conf = mem_printf("handler \"x\" { process = \"%s\"\n%s }\n",
+                            script_file(r, "python", text), keys);
+    const char *more[] = {"-c", script_file(r, "conf", conf), NULL};
+    struct worker *w = start(r, "1", more);
+    free(conf);
+    free(text);
+    return w;
+}
+
+static void a_process_splits_its_jobs_one_after_the_other(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    struct worker *w = start_process(
+        r,
+        "def main(job):\n"
+        "    say(op='subtasks', order='emitted')\n"
+        "    for i in range(3000):\n"
+        "        say(op='subtask', type='echo', payload=i)\n"
+        "    say(op='subtasks_end')\n"
+        "    back = list(results(job))\n"
+        "    assert [m['result'] for m in back[:-1]] == list(range(3000))\n"
+        "    return back[-1]\n",
+        "");
+    push(r, JOB("a", ""));
+    push(r, JOB("b", ""));
+    story_stat(r, "q", "done", 2);
+    expect_kept(r, "a", "result",
+                "{\"op\": \"end\", \"id\": \"a\", \"done\": 3000, "
+                "\"failed\": 0, \"cancelled\": 0}");
+    stop(w);
+}
+
+static void a_process_may_answer_before_its_subtasks_have_ended(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    struct worker *w = start_process(
+        r,
+        "def main(job):\n"
+        "    for i in range(500):\n"
+        "        say(op='subtask', type='noop')\n"
+        "    os.write(3, b'{\"op\":\"subtask\",\"type\":\"noop\"}\\n' * 500)\n"
+        "    return job['id']\n",
+        "");
+    push(r, JOB("a", ""));
+    push(r, JOB("b", ""));
+    story_stat(r, "q", "done", 2);
+    expect_kept(r, "b", "result", "\"b\"");
+    story_said(w, "done=1000 failed=0 cancelled=0", 2);
+    stop(w);
+}
+
+static void a_failure_asks_the_process_to_stop(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    struct worker *w =
+        start_process(r,
+                      "def main(job):\n"
+                      "    say(op='subtask', type='fail', key='k')\n"
+                      "    m = json.loads(sys.stdin.readline())\n"
+                      "    print(m['op'], m['reason'], file=sys.stderr)\n"
+                      "    return 0\n",
+                      "");
+    push(r, JOB("a", ""));
+    story_stat(r, "q", "retried", 1);
+    expect_last(r, "retry", "sub-task 1 (fail, k): failed on request");
+    story_said(w, "message=\"cancel subtask\"", 1);
+    assert_int_equal(worker_count(w, "ev=process_ended"), 0);
+    stop(w);
+}
+
+/* The only child of the handler waits for a child of the handler. */
+static void parents_do_not_keep_the_processes_of_their_subtasks(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    struct worker *w =
+        start_process(r,
+                      "def main(job):\n"
+                      "    if '.' in job['id']: return job['payload'] + 1\n"
+                      "    say(op='subtask', type='x', payload=41)\n"
+                      "    say(op='subtasks_end')\n"
+                      "    return next(results(job))['result']\n",
+                      "processes = 1");
+    push(r, JOB("a", ""));
+    story_stat(r, "q", "done", 1);
+    expect_kept(r, "a", "result", "42");
+    stop(w);
+}
+
+static void a_process_that_dies_takes_its_subtasks_with_it(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    struct worker *w = start_process(r,
+                                     "def main(job):\n"
+                                     "    say(op='subtask', type='sleep')\n"
+                                     "    os._exit(3)\n",
+                                     "");
+    push(r, JOB("a", ""));
+    story_stat(r, "q", "retried", 1);
+    expect_last(r, "retry", "exit code 3 before it answered");
+    story_said(w, "done=0 failed=0 cancelled=1", 1);
+    stop(w);
+}
+
+static void a_broken_line_is_a_subtask_that_failed(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    struct worker *w =
+        start_process(r,
+                      "def main(job):\n"
+                      "    say(op='subtasks', on_error='collect')\n"
+                      "    print('{\"op\":\"subtask\",\"type\":', flush=True)\n"
+                      "    say(op='subtasks_end')\n"
+                      "    return next(results(job))['error']['class']\n",
+                      "");
+    push(r, JOB("a", ""));
+    story_stat(r, "q", "done", 1);
+    expect_kept(r, "a", "result", "\"refused\"");
+    stop(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +523,12 @@ int main(void)
             parents_fill_the_pool_and_one_thread_runs_what_they_emit),
         cmocka_unit_test(a_subtask_that_emits_one_fails),
         cmocka_unit_test(a_parent_is_run_again_whole_when_its_worker_dies),
+        cmocka_unit_test(a_process_splits_its_jobs_one_after_the_other),
+        cmocka_unit_test(a_process_may_answer_before_its_subtasks_have_ended),
+        cmocka_unit_test(a_failure_asks_the_process_to_stop),
+        cmocka_unit_test(parents_do_not_keep_the_processes_of_their_subtasks),
+        cmocka_unit_test(a_process_that_dies_takes_its_subtasks_with_it),
+        cmocka_unit_test(a_broken_line_is_a_subtask_that_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
