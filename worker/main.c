@@ -91,10 +91,20 @@ static int fail_to_start(struct options *o, const struct errbuf *eb, int code)
     return code;
 }
 
+/* What is changed while it is read is read again once the loop runs. */
+static void hold_reloads(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
     struct errbuf eb;
+    hold_reloads();
     if (stdfd_open() != 0)
         return EX_OSERR;
     if (options_parse(argc, argv, &o, &eb) != 0)

@@ -133,6 +133,7 @@ static void retire_unused(struct reload *r)
 
 bool reload_start(struct reload *r, struct agent *a, struct errbuf *eb)
 {
+    sigset_t hup;
     r->agent = a;
     r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (r->fd < 0) {
@@ -141,6 +142,9 @@ bool reload_start(struct reload *r, struct agent *a, struct errbuf *eb)
     }
     r->on_read = event_new(a->base, r->fd, EV_READ | EV_PERSIST, on_read, r);
     (void)event_add(r->on_read, NULL);
+    (void)sigemptyset(&hup); /* main has held it until somebody listens */
+    (void)sigaddset(&hup, SIGHUP);
+    (void)pthread_sigmask(SIG_UNBLOCK, &hup, NULL);
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "tests/integration/listen_fixture.h"
 #include "tests/integration/runs.h"
 #include "tests/unit/unit.h"
 
@@ -373,6 +374,28 @@ static void bounds_of_queues_are_those_of_the_file(void **state)
     runs_end(w);
 }
 
+static void people_who_watch_it_are_told(void **state)
+{
+    static struct response answer;
+    (void)state;
+    write_conf("handler x { exec = /none/such }", NULL);
+    struct worker *w =
+        runs_worker("-c", conf_path, "--listen", "127.0.0.1:0", NULL);
+    struct fixture f = {runs_redis, w, listen_port(w, "addr=127.0.0.1:")};
+    metric_until(&f, "belt_config_last_reload_success", 1);
+    runs_push("{\"type\":\"x\"}");
+    http_until(&f, "/readyz", 503, "handler x: cannot be started");
+    write_conf("handler x { nonsense = yes }", NULL);
+    worker_signal(w, SIGHUP);
+    metric_until(&f, "belt_config_last_reload_success", 0);
+    write_conf("handler x { builtin = noop }", NULL);
+    reload(w);
+    metric_until(&f, "belt_config_last_reload_success", 1);
+    http_ask(&f, "GET", "/readyz", &answer);
+    assert_int_equal(answer.status, 200);
+    runs_end(w);
+}
+
 /* ---- queues ---- */
 
 static struct worker *start_by_file(void)
@@ -513,6 +536,7 @@ int main(void)
         T(the_log_level_changes),
         T(periodic_jobs_change),
         T(bounds_of_queues_are_those_of_the_file),
+        T(people_who_watch_it_are_told),
         T(queues_come_and_go),
         T(patterns_come_and_go),
         T(fifty_reloads_lose_nothing),

@@ -324,6 +324,65 @@ static void example_has_every_key(void **state)
     free(text);
 }
 
+/* The value behind "=", without its quotes; owned. */
+static char *example_value(const char *line)
+{
+    const char *p = strchr(line, '=') + 1;
+    p += strspn(p, " \"'");
+    return mem_dup(p, strcspn(p, "\"'\n"));
+}
+
+/* Takes "#    key = value" of a section of that kind, which it may set. */
+static void try_key(char **kind, const char *line, bool *seen)
+{
+    char *key = mem_dup(line, strcspn(line, " ="));
+    char *value = example_value(line);
+    const char *name;
+    struct handler_keys k;
+    struct errbuf eb = {""};
+    unsigned i = 0;
+    while ((name = handler_keys_name(i)) != NULL && strcmp(name, key) != 0)
+        i++;
+    if (name == NULL) {
+        assert_null(*kind); /* the first line of each section */
+        *kind = key;
+        free(value);
+        return;
+    }
+    handler_keys_init(&k);
+    if (!handler_keys_fits(i, *kind))
+        fail_msg("%s is no key of %s", key, *kind);
+    if (handler_keys_set(&k, i, value, &eb) != 0)
+        fail_msg("%s: %s", line, eb.text);
+    handler_keys_done(&k);
+    seen[i] = true;
+    free(key);
+    free(value);
+}
+
+static void example_has_every_key_of_handlers(void **state)
+{
+    bool seen[HANDLER_KEYS_MAX] = {false};
+    char *text = read_example(), *rest = text, *line, *kind = NULL;
+    const char *name;
+    (void)state;
+    seen[0] = false;
+    while ((line = strsep(&rest, "\n")) != NULL) {
+        if (strncmp(line, "#}", 2) == 0) {
+            free(kind);
+            kind = NULL;
+        } else if (strncmp(line, "#    ", 5) == 0 && line[5] >= 'a' &&
+                   line[5] <= 'z' && strchr(line, '=') != NULL &&
+                   strstr(line, " belt-worker ") == NULL) {
+            try_key(&kind, line + 5, seen);
+        }
+    }
+    for (unsigned i = 0; (name = handler_keys_name(i)) != NULL; i++)
+        if (!seen[i] && strcmp(name, "retry") != 0)
+            fail_msg("%s is not in the example", name);
+    free(text);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, conf_setup, conf_teardown)
@@ -337,6 +396,7 @@ int main(void)
         T(password_is_in_a_file_of_its_own_or_in_a_variable),
         T(example_says_the_defaults),
         T(example_has_every_key),
+        T(example_has_every_key_of_handlers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
