@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "common/base/safe.h"
 #include "common/base/stdfd.h"
 #include "worker/agent.h"
+#include "worker/descriptors.h"
 #include "worker/guard.h"
 #include "worker/options.h"
 #include "worker/reload.h"
@@ -48,40 +48,14 @@ static int answer(struct options *o)
     return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }
 
-/* Of a handler that runs: five pipes while it starts, what tells of its end, of
- * a cancel and of sub-tasks, and its place: directory and cgroup. */
-enum { RUN_FDS = 16, KEPT_FDS = 8 };
-
-/*
- * Two connections a queue, those of each running handler, eight a process that
- * is kept, and some of our own: with fewer the worker would only seem to work.
- */
-static int want_descriptors(const struct worker_config *cfg, struct errbuf *eb)
-{
-    struct rlimit l;
-    rlim_t runs = (rlim_t)cfg->threads + worker_subtask_threads(cfg);
-    rlim_t need =
-        48 + 2 * (rlim_t)cfg->queue_count + RUN_FDS * runs +
-        KEPT_FDS * (rlim_t)handlers_kept(cfg->handlers, (unsigned)runs);
-    if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= need)
-        return 0;
-    if (l.rlim_max >= need) {
-        l.rlim_cur = need;
-        if (setrlimit(RLIMIT_NOFILE, &l) == 0)
-            return 0;
-    }
-    return errbuf_set(eb, ERR_SYSTEM,
-                      "%llu file descriptors are allowed (ulimit -n), %llu "
-                      "are needed for these threads and queues",
-                      (unsigned long long)l.rlim_max, (unsigned long long)need);
-}
+enum { GROUPS_LEAST = 16384 }; /* for what a later configuration may keep */
 
 /* Process groups that live at a time. */
 static unsigned groups_at_most(const struct worker_config *cfg)
 {
     unsigned threads = cfg->threads + worker_subtask_threads(cfg);
-
-    return threads + handlers_kept(cfg->handlers, threads);
+    unsigned n = threads + handlers_kept(cfg->handlers, threads);
+    return n > GROUPS_LEAST ? n : GROUPS_LEAST;
 }
 
 static int fail_to_start(struct options *o, const struct errbuf *eb, int code)
@@ -117,7 +91,7 @@ int main(int argc, char **argv)
      * to keep such blocks in its heap, where one small one above holds them. */
     (void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
     /* Before any thread exists, since it forks. */
-    if (want_descriptors(&o.config, &eb) != 0 ||
+    if (descriptors_want(&o.config, &eb) != 0 ||
         guard_start(groups_at_most(&o.config), &eb) != 0)
         return fail_to_start(&o, &eb, EX_OSERR);
     /* Behind the guard: plugins may start threads of their own. */

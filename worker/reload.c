@@ -29,6 +29,7 @@
 #include "common/base/mem.h"
 #include "worker/agent_priv.h"
 #include "worker/cron.h"
+#include "worker/descriptors.h"
 #include "worker/lane.h"
 #include "worker/listen.h"
 #include "worker/queue_file.h"
@@ -326,6 +327,16 @@ static void apply(struct reload *r)
              F_INT("crons", a->cfg->cron_count));
     fleet_update(a);
     agent_turn(a);
+    timer_in(a->tick, 0); /* which ends the old table if nothing runs */
+}
+
+/* With the threads that there are. */
+static int want_descriptors(struct reload *r)
+{
+    struct worker_config cfg = r->next->config;
+    cfg.threads = r->current->config.threads;
+    cfg.subtask_threads = r->current->config.subtask_threads;
+    return descriptors_want(&cfg, &r->eb);
 }
 
 static void on_read(evutil_socket_t fd, short what, void *arg)
@@ -339,6 +350,8 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
         return;
     (void)pthread_join(r->thread, NULL); /* it has nothing left to do */
     r->reading = false;
+    if (r->rc == 0)
+        r->rc = want_descriptors(r);
     if (r->rc != 0)
         say_wrong(r);
     else if (r->agent->stage < AGENT_DRAINING)

@@ -81,7 +81,8 @@ static int make_job(const struct subtasks *s, const struct subtask_spec *spec,
         return rc;
     (*ret)->created_at_ms = parent->created_at_ms;
     (*ret)->attempt = parent->attempt;
-    (*ret)->max_attempts = parent->max_attempts;
+    (*ret)->max_attempts = handler_max_attempts(s->d);
+    (*ret)->says_attempts = true;
     (*ret)->recovered_count = parent->recovered_count;
     memcpy((*ret)->recovered_ms, parent->recovered_ms,
            sizeof(parent->recovered_ms));

@@ -190,6 +190,47 @@ static void what_waits_behind_it_has_the_new_one_too(void **state)
     runs_end(w);
 }
 
+/* A handler that stays; it writes how it was told of the job, and its end. */
+static const char *keeper(const char *name)
+{
+    static char line[2][512];
+    static unsigned n;
+    char *out = line[n++ % 2];
+    char *text = mem_printf(
+        "#!/bin/sh\nout=%s\nread hello\necho '{\"op\":\"ready\"}'\n"
+        "while read job; do case $job in *max_attempts\\\":3,*) most=3;; *) "
+        "most=x;; esac\n"
+        "id=${job#*id\\\":\\\"}; id=${id%%%%\\\"*}\n"
+        "case $job in *drain*) break;; esac\n"
+        "echo %s $most $$ >>$out\n"
+        "echo \"{\\\"op\\\":\\\"done\\\",\\\"id\\\":\\\"$id\\\"}\"\n"
+        "done\necho %s end >>$out\n",
+        runs_out(), name, name);
+    (void)snprintf(out, sizeof(line[0]),
+                   "handler x { process = \"%s\" processes = 1 }",
+                   script_file(runs_redis, name, text));
+    free(text);
+    return out;
+}
+
+static void processes_of_an_old_handler_end(void **state)
+{
+    (void)state;
+    write_conf(keeper("old"), "retry default { max-attempts = 3 }", NULL);
+    struct worker *w = start("2");
+    runs_push("{\"type\":\"x\"}");
+    runs_await_stat("done", 1);
+    write_conf(keeper("new"), NULL);
+    reload(w);
+    await_line("old end", 1);
+    runs_push("{\"type\":\"x\"}");
+    runs_await_stat("done", 2);
+    assert_int_equal(lines("new end"), 0);
+    runs_end(w);
+    assert_int_equal(lines("new end"), 1);
+    assert_int_equal(lines("old end"), 1);
+}
+
 static void directories_are_read_again(void **state)
 {
     char *dir = mem_printf("%s/handlers", redis_dir(runs_redis));
@@ -529,6 +570,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(the_next_job_has_the_new_handler),
         T(what_waits_behind_it_has_the_new_one_too),
+        T(processes_of_an_old_handler_end),
         T(directories_are_read_again),
         T(policies_change_for_jobs_that_do_not_say),
         T(a_broken_file_changes_nothing),
