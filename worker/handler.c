@@ -528,6 +528,8 @@ void handler_given_up(struct delivery *d)
     }
     if (d->handler->kind->give_up != NULL)
         d->handler->kind->give_up(d->handler);
+    if (d->handlers != NULL) /* the thread may look into it for ever */
+        atomic_fetch_add(&d->handlers->lent, 1);
 }
 
 void handler_fail_silent(struct delivery *d)

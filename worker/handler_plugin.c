@@ -167,7 +167,7 @@ static void run_begin(struct plugin_run *r, struct delivery *d, int cancel_fd)
         .payload = job->payload.p,
         .payload_size = job->payload.len,
         .attempt = handler_instant(job->attempt, 1),
-        .max_attempts = job->max_attempts,
+        .max_attempts = handler_max_attempts(d),
         .recovered = job->recovered_count,
         .fence = d->fence,
         .deadline_ms = handler_instant(clock_wall_ms(), timeout_ms),

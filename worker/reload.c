@@ -125,7 +125,7 @@ static void retire(struct reload *r, struct handlers *hs)
     r->retired = t;
 }
 
-/* It came too late: what its handlers have begun is to be ended. */
+/* It is not to hold: what its handlers have begun is to be ended. */
 static void retire_unused(struct reload *r)
 {
     retire(r, r->next->handlers);
@@ -350,14 +350,16 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
         return;
     (void)pthread_join(r->thread, NULL); /* it has nothing left to do */
     r->reading = false;
-    if (r->rc == 0)
-        r->rc = want_descriptors(r);
-    if (r->rc != 0)
+    if (r->rc != 0) {
         say_wrong(r);
-    else if (r->agent->stage < AGENT_DRAINING)
-        apply(r);
-    else
+    } else if (want_descriptors(r) != 0) {
+        failed(r, r->eb.text);
         retire_unused(r);
+    } else if (r->agent->stage < AGENT_DRAINING) {
+        apply(r);
+    } else {
+        retire_unused(r);
+    }
     free_options(r->next);
     r->next = NULL;
     if (r->again)
