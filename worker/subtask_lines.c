@@ -113,16 +113,25 @@ int subtask_line_options(struct subtasks *s, const struct subtask_words *w)
 
 /* ---- what it is told ---- */
 
-/* JSON of one line as it is; anything else as a text. */
+/* JSON as it is, anything else as a text. Ends of lines in JSON are blanks. */
 static void put_result(struct buf *out, const struct buf *result)
 {
-    if (result->len == 0)
+    size_t len = result->len, at = out->len;
+
+    while (len > 0 && strchr(" \t\r\n", result->data[len - 1]) != NULL)
+        len--;
+    if (len == 0) {
         buf_str(out, "null");
-    else if (memchr(result->data, '\n', result->len) == NULL &&
-             json_check_member(result->data, result->len, NULL) == 0)
-        buf_append(out, result->data, result->len);
-    else
+        return;
+    }
+    if (json_check_member(result->data, len, NULL) != 0) {
         buf_json_string(out, result->data, result->len);
+        return;
+    }
+    buf_append(out, result->data, len);
+    for (; at < out->len; at++)
+        if (out->data[at] == '\n')
+            out->data[at] = ' ';
 }
 
 static void put_op(struct buf *out, const char *op, const char *id)
