@@ -142,19 +142,6 @@ static struct belt_status *ask_result(struct lib_call *call, const char *job)
     return s;
 }
 
-struct belt_status *belt_client_result(struct belt_client *client,
-                                       const char *job,
-                                       struct belt_error *error)
-{
-    struct lib_call call;
-
-    if (lib_begin(client, &call, error) != 0)
-        return NULL;
-    struct belt_status *s = ask_result(&call, job);
-    (void)lib_end(client, &call, error);
-    return s;
-}
-
 /* ---- standing ---- */
 
 /* Of a job that is not kept: what its envelope and its place say. */
@@ -206,17 +193,33 @@ static struct belt_status *ask_standing(struct lib_call *call, const char *job)
     return ret;
 }
 
-struct belt_status *belt_client_status(struct belt_client *client,
-                                       const char *job,
-                                       struct belt_error *error)
+/* ---- both, as calls ---- */
+
+static struct belt_status *
+ask(struct belt_client *client, const char *job, struct belt_error *error,
+    struct belt_status *(*how)(struct lib_call *call, const char *job))
 {
     struct lib_call call;
 
     if (lib_begin(client, &call, error) != 0)
         return NULL;
-    struct belt_status *s = ask_standing(&call, job);
+    struct belt_status *s = how(&call, job);
     (void)lib_end(client, &call, error);
     return s;
+}
+
+struct belt_status *belt_client_result(struct belt_client *client,
+                                       const char *job,
+                                       struct belt_error *error)
+{
+    return ask(client, job, error, ask_result);
+}
+
+struct belt_status *belt_client_status(struct belt_client *client,
+                                       const char *job,
+                                       struct belt_error *error)
+{
+    return ask(client, job, error, ask_standing);
 }
 
 /* ---- waiting ---- */
