@@ -66,8 +66,9 @@ enum belt_stop {
 
 enum belt_level { BELT_DEBUG, BELT_INFO, BELT_WARN, BELT_ERROR };
 
-/* What functions return that can fail. */
-enum belt_error {
+/* What functions return that can fail. (A program that uses libbelt too has a
+ * struct belt_error.) */
+enum belt_run_error {
     BELT_OK = 0,
     BELT_E_INVALID = -1,
     BELT_E_TOO_BIG = -2,
