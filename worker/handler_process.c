@@ -503,9 +503,9 @@ static void conclude(struct process_run *r)
 
 /*
  * It ended and read nothing of the job. If that would have been its first one
- * it is as if it had not got ready: the job is put off.
+ * it is as if it had not got ready: the job is put off, the second time.
  */
-static void leave_unread(struct process_run *r)
+static void leave_unread(struct process_run *r, struct process_set *s)
 {
     struct delivery *d = r->d;
     struct buf how = {0};
@@ -518,7 +518,7 @@ static void leave_unread(struct process_run *r)
         buf_str(&how, "closed its stdin or stdout");
     else
         process_describe_end(r->p, &how);
-    if (r->p->jobs == 0) {
+    if (r->p->jobs == 0 && !process_set_forgive(s)) {
         handler_fail(d, VERDICT_PUT_OFF, "start", "%s before its first job",
                      how.data);
         process_run_add_last_line(r);
@@ -538,6 +538,7 @@ static bool finish_ended(struct process_run *r, struct process_set *s)
     struct process *p = r->p;
     /* One that has emitted sub-tasks has read what they are parts of. */
     bool none_read = r->d->subtasks == NULL && unread(r) >= p->told;
+    bool broken;
 
     account(r);
     (void)process_reap(p);
@@ -549,9 +550,10 @@ static bool finish_ended(struct process_run *r, struct process_set *s)
         process_set_bury(s, p, NULL);
         return true;
     }
-    leave_unread(r);
-    process_set_bury(s, p, p->jobs == 0 ? r->d->outcome.message.data : NULL);
-    return r->d->outcome.verdict != VERDICT_NONE;
+    leave_unread(r, s);
+    broken = r->d->outcome.verdict != VERDICT_NONE;
+    process_set_bury(s, p, broken ? r->d->outcome.message.data : NULL);
+    return broken;
 }
 
 static void finish_answered(struct process_run *r, struct process_set *s)

@@ -198,6 +198,12 @@ void process_set_give(struct process_set *s, struct process *p);
 void process_set_retire(struct process_set *s, struct process *p);
 
 /*
+ * Whether one that did not get ready is to be taken for an accident: the first
+ * since a job was done.
+ */
+bool process_set_forgive(struct process_set *s);
+
+/*
  * It was reaped; frees it. why, unless NULL: it got ready, but is not to be
  * called that, for it ended before it read anything of its first job.
  */

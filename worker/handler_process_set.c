@@ -11,8 +11,9 @@
  *
  * A child that does not get ready blames no job: jobs are put off, and after
  * such a start there is none for a while, which doubles from 100 ms to 30 s.
- * Children that crash on a job slow down nobody: it is the job that is blamed
- * and that has a policy, and the next child got ready.
+ * The first one is forgiven, and started again at once: it may have been
+ * killed. Children that crash on a job slow down nobody: it is the job that is
+ * blamed and that has a policy, and the next child got ready.
  *
  * Thread: pool.
  */
@@ -151,6 +152,17 @@ void process_permit_drop(struct process_set *s)
 
 /* ---- starts that fail ---- */
 
+bool process_set_forgive(struct process_set *s)
+{
+    bool forgives;
+
+    mutex_lock(&s->mu);
+    forgives = s->pause_ms == 0 && !s->forgave;
+    s->forgave = true;
+    mutex_unlock(&s->mu);
+    return forgives;
+}
+
 /* Of those that began before another one failed only the first counts. */
 static void note_failed(struct process_set *s, int64_t began_ms,
                         const char *why)
@@ -282,6 +294,13 @@ static struct process *start_one(struct process_set *s, struct delivery *d,
     struct buf why = {0};
     struct process *p = process_start(s->h, slot, d, cancel_fd, &why);
 
+    if (why.len > 0 && clock_ms() - began_ms < s->h->keys.start_timeout_ms &&
+        process_set_forgive(s)) {
+        LOG_WARN("process_start", F_STR("handler", s->h->pattern),
+                 F_STR("error", why.data), F_STR("again_in", "0s"));
+        buf_clear(&why);
+        p = process_start(s->h, slot, d, cancel_fd, &why);
+    }
     if (why.len > 0) {
         note_failed(s, began_ms, why.data);
         handler_fail(d, VERDICT_PUT_OFF, "start", "%s", why.data);
@@ -350,6 +369,7 @@ void process_set_give(struct process_set *s, struct process *p)
     mutex_lock(&s->mu);
     /* It did a job: whatever kept others from getting ready is over. */
     s->pause_ms = 0;
+    s->forgave = false;
     TAILQ_INSERT_HEAD(&s->idle, p, by);
     process_permit_drop_locked(s);
     mutex_unlock(&s->mu);

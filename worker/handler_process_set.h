@@ -25,7 +25,8 @@ struct process_set {
     bool *slots;                       /* owned; that are taken */
     unsigned slot_count;
     bool has_keeper, stopping, hurry; /* hurry: nobody is waited for */
-    bool trying; /* one is being started after one that failed */
+    bool trying;  /* one is being started after one that failed */
+    bool forgave; /* one has failed since a job was done, and was forgiven */
     int64_t failed_ms, again_ms; /* the last start that failed; the next one */
     int64_t pause_ms;            /* 0: the last one got ready */
     char why[512];

@@ -149,8 +149,8 @@ static void broken_one_is_not_started_again_at_once(void **state)
     int done = 0;
 
     start(state, "echo >>$D/starts; exit 1", NULL);
-    /* It is started at 0, 100 and 300 ms at the earliest. */
-    while (starts(state) < 3 && clock_ms() < begin_ms + 20 * 1000) {
+    /* It is started at 0, 0, 100 and 300 ms at the earliest. */
+    while (starts(state) < 4 && clock_ms() < begin_ms + 20 * 1000) {
         expect_run(state, VERDICT_PUT_OFF, "start",
                    "exit code 1 before it was ready");
         done++;
@@ -159,6 +159,17 @@ static void broken_one_is_not_started_again_at_once(void **state)
     assert_true(done > 3);
     expect_logged(state, "ev=process_start handler=p error=\"exit code 1 "
                          "before it was ready\" again_in=100ms");
+}
+
+/* The first one fails, as if somebody had killed it. */
+static void first_accident_is_forgiven(void **state)
+{
+    start(state, "test -e $D/once || { : >$D/once; exit 1; }\n" PID_LOOP, NULL);
+    expect_run(state, VERDICT_DONE, "", NULL);
+    start(state,
+          "test -e $D/twice || { : >$D/twice; " READY "exit 1; }\n" PID_LOOP,
+          NULL);
+    expect_run(state, VERDICT_DONE, "", NULL);
 }
 
 static void one_that_gets_ready_again_is_broken_no_more(void **state)
@@ -685,6 +696,7 @@ int main(void)
         IN_DIR(child_that_does_not_get_ready_puts_jobs_off),
         IN_DIR(program_that_cannot_be_started_puts_jobs_off),
         IN_DIR(broken_one_is_not_started_again_at_once),
+        IN_DIR(first_accident_is_forgiven),
         IN_DIR(one_that_gets_ready_again_is_broken_no_more),
         IN_DIR(child_that_ends_at_a_job_blames_it),
         IN_DIR(answer_before_the_end_counts),
