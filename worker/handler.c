@@ -526,6 +526,8 @@ void handler_given_up(struct delivery *d)
         buf_str(&d->outcome.message,
                 ", and did not stop: its thread was given up");
     }
+    if (d->subtasks != NULL) /* which stay, with d, for who runs them */
+        subtasks_cancel(d->subtasks, CANCEL_JOB);
     if (d->handler->kind->give_up != NULL)
         d->handler->kind->give_up(d->handler);
     if (d->handlers != NULL) /* the thread may look into it for ever */

@@ -26,6 +26,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "worker/subtask.h"
 
 static const char symbol[] = "belt_plugin_v1";
 
@@ -183,6 +184,7 @@ static void run_begin(struct plugin_run *r, struct delivery *d, int cancel_fd)
     r->error_class[0] = '\0';
     r->retry_ms = r->snooze_ms = -1;
     r->logged = 0;
+    r->part = NULL;
     delivery_loosen(d, r->deadline_ms);
 }
 
@@ -300,5 +302,6 @@ static void run_plugin(struct delivery *d, int cancel_fd)
         d->outcome.cpu_us = thread_cpu_us(d) - cpu_us;
     buf_done(&r.result);
     buf_done(&r.message);
+    subtask_free(r.part);
     mutex_done(&r.mu);
 }

@@ -45,10 +45,14 @@ const struct belt_host plugin_host = {
     .retry_after = retry_after,
     .snooze = snooze,
     .push = push,
+    .subtasks = plugin_subtasks,
+    .subtask = plugin_subtask,
+    .subtask_result = plugin_subtask_result,
+    .subtasks_end = plugin_subtasks_end,
+    .subtasks_cancel = plugin_subtasks_cancel,
 };
 
-/* The face is the first member. */
-static struct plugin_run *run_of(struct belt_run *face)
+struct plugin_run *plugin_run_of(struct belt_run *face)
 {
     return (struct plugin_run *)(void *)face;
 }
@@ -68,12 +72,12 @@ enum belt_stop plugin_run_stop(const struct plugin_run *r)
 /* Of a run that was given up too: its delivery stays for that. */
 static int should_stop(struct belt_run *face)
 {
-    return (int)plugin_run_stop(run_of(face));
+    return (int)plugin_run_stop(plugin_run_of(face));
 }
 
 static int wait_for_stop(struct belt_run *face, int64_t ms)
 {
-    const struct plugin_run *r = run_of(face);
+    const struct plugin_run *r = plugin_run_of(face);
     int64_t end_ms = handler_instant(clock_ms(), ms > 0 ? ms : 0);
     int why;
 
@@ -97,7 +101,7 @@ static int wait_for_stop(struct belt_run *face, int64_t ms)
 
 static int progress(struct belt_run *face, double percent, const char *message)
 {
-    struct plugin_run *r = run_of(face);
+    struct plugin_run *r = plugin_run_of(face);
     int rc = BELT_E_OVER;
 
     if (!(percent >= 0 && percent <= 100))
@@ -120,7 +124,7 @@ static int log_line(struct belt_run *face, int level, const char *text)
         [BELT_WARN] = LOG_LVL_WARN,
         [BELT_ERROR] = LOG_LVL_ERROR,
     };
-    struct plugin_run *r = run_of(face);
+    struct plugin_run *r = plugin_run_of(face);
     int rc = BELT_E_OVER;
 
     if (level < BELT_DEBUG || level > BELT_ERROR || text == NULL)
@@ -139,7 +143,7 @@ static int log_line(struct belt_run *face, int level, const char *text)
 
 static int result(struct belt_run *face, const void *data, size_t size)
 {
-    struct plugin_run *r = run_of(face);
+    struct plugin_run *r = plugin_run_of(face);
     size_t n = size < r->result_max ? size : r->result_max;
 
     if (data == NULL && size > 0)
@@ -156,7 +160,7 @@ static int result(struct belt_run *face, const void *data, size_t size)
 static int fail(struct belt_run *face, const char *error_class,
                 const char *message)
 {
-    struct plugin_run *r = run_of(face);
+    struct plugin_run *r = plugin_run_of(face);
 
     mutex_lock(&r->mu);
     (void)snprintf(r->error_class, sizeof(r->error_class), "%s",
@@ -180,31 +184,40 @@ static int ask_later(struct plugin_run *r, int64_t *ret_ms, int64_t ms)
 
 static int retry_after(struct belt_run *face, int64_t ms)
 {
-    return ask_later(run_of(face), &run_of(face)->retry_ms, ms);
+    return ask_later(plugin_run_of(face), &plugin_run_of(face)->retry_ms, ms);
 }
 
 static int snooze(struct belt_run *face, int64_t ms)
 {
-    return ask_later(run_of(face), &run_of(face)->snooze_ms, ms);
+    return ask_later(plugin_run_of(face), &plugin_run_of(face)->snooze_ms, ms);
 }
 
-static int error_of(int err)
+int plugin_error(int err)
 {
-    return err == 0             ? BELT_OK
-           : err == ERR_TOO_BIG ? BELT_E_TOO_BIG
-                                : BELT_E_INVALID;
+    switch (err) {
+    case 0:
+        return BELT_OK;
+    case ERR_TOO_BIG:
+        return BELT_E_TOO_BIG;
+    case ERR_CLOSED:
+        return BELT_E_STOP;
+    case ERR_AGAIN:
+        return BELT_E_FULL;
+    default:
+        return BELT_E_INVALID;
+    }
 }
 
 static int push(struct belt_run *face, const char *envelope, size_t size,
                 char *err, size_t err_size)
 {
-    struct plugin_run *r = run_of(face);
+    struct plugin_run *r = plugin_run_of(face);
     struct errbuf eb = {"the run was given up"};
     int rc = BELT_E_OVER;
 
     mutex_lock(&r->mu);
     if (delivery_hold(r->d)) {
-        rc = error_of(
+        rc = plugin_error(
             envelope != NULL
                 ? delivery_push(r->d, envelope, size, &eb)
                 : delivery_push_refuse(r->d, ERR_INVALID, "no envelope", &eb));

@@ -294,6 +294,48 @@ a_plugin_that_always_hangs_is_not_replaced_all_the_time(void **state)
     runs_end(w);
 }
 
+/* ---- sub-tasks ---- */
+
+static void a_run_has_parts(void **state)
+{
+    (void)state;
+    push("parts", "");
+    push("bad-part", "");
+    struct worker *w = runs_worker("--handler", PLUGIN, "--handler",
+                                   "echo=builtin:echo", NULL);
+    runs_await_stat("done", 2);
+    expect_kept("parts", "result", "4950");
+    expect_kept("bad-part", "result", "no sense in it");
+    runs_end(w);
+}
+
+static void a_part_that_hangs_is_given_up(void **state)
+{
+    (void)state;
+    push("parts-hang", ",\"timeout\":50");
+    struct worker *w =
+        runs_worker("--handler", PLUGIN, "--kill-after", "10ms", NULL);
+    runs_await_stat("retried", 1);
+    await_said(w, "ev=start ", 2);
+    assert_int_equal(worker_count(w, "ev=given_up "), 1);
+    assert_true(worker_is_up(w, 2));
+    runs_end(w);
+}
+
+static void a_parent_that_hangs_is_given_up_with_its_parts(void **state)
+{
+    (void)state;
+    push("all-hang", ",\"timeout\":50");
+    struct worker *w =
+        runs_worker("--handler", PLUGIN, "--kill-after", "10ms", NULL);
+    runs_await_stat("retried", 1);
+    await_said(w, "ev=start ", 2);
+    assert_true(worker_is_up(w, 2));
+    expect_first("retry", "all-hang", 1,
+                 (const char *[]){"\"class\":\"timeout\"", "given up", NULL});
+    runs_end(w);
+}
+
 static void a_crash_is_recovered_from_and_counted(void **state)
 {
     (void)state;
@@ -344,6 +386,43 @@ static void what_cannot_be_loaded_is_an_error_of_the_configuration(void **state)
     assert_int_equal(redis_int(runs_redis, "EXISTS belt:{q}:leases"), 0);
 }
 
+static bool is_ended(void *arg)
+{
+    (void)arg;
+    return access(runs_out(), F_OK) == 0;
+}
+
+static const char *write_config(const char *args)
+{
+    char *text =
+        mem_printf("handler \"x\" { plugin = \"%s %s\" }\n", TEST_PLUGIN, args);
+    const char *path = script_file(runs_redis, "belt.conf", text);
+    free(text);
+    return path;
+}
+
+/* Both are the same object, with a state each. */
+static void another_configuration_begins_before_the_old_one_ends(void **state)
+{
+    (void)state;
+    char *fini = mem_printf("fini %s", runs_out());
+    struct worker *w = runs_worker("-c", write_config(fini), NULL);
+    free(fini);
+    (void)write_config("fail no luck");
+    worker_signal(w, SIGHUP);
+    await_said(w, "init: no luck", 1);
+    push("done", "");
+    runs_await_stat("done", 1);
+    assert_true(access(runs_out(), F_OK) != 0);
+    (void)write_config("new");
+    worker_signal(w, SIGHUP);
+    await_said(w, "ev=plugin ", 2);
+    assert_true(wait_until(is_ended, NULL, RUN_MS));
+    push("push", "");
+    runs_await_stat("done", 3);
+    runs_end(w);
+}
+
 static void the_example_works(void **state)
 {
     char *handler =
@@ -375,8 +454,12 @@ int main(void)
         RUN(a_hanging_run_does_not_keep_a_worker_from_its_end),
         RUN(a_burst_goes_on_after_a_hanging_run),
         RUN(a_plugin_that_always_hangs_is_not_replaced_all_the_time),
+        RUN(a_run_has_parts),
+        RUN(a_part_that_hangs_is_given_up),
+        RUN(a_parent_that_hangs_is_given_up_with_its_parts),
         RUN(a_crash_is_recovered_from_and_counted),
         RUN(what_cannot_be_loaded_is_an_error_of_the_configuration),
+        RUN(another_configuration_begins_before_the_old_one_ends),
         RUN(the_example_works),
     };
     return cmocka_run_group_tests(tests, runs_start, runs_stop);

@@ -180,6 +180,68 @@ static int pushes_wrong(struct belt_run *run, void *state)
     return BELT_DONE;
 }
 
+/* Parts by the payloads 0 to 99; their results added up. */
+static int parts(struct belt_run *run, void *state)
+{
+    struct belt_subtask_result r;
+    char text[64];
+    int sum = 0, rc, n;
+
+    (void)state;
+    if (belt_subtasks(run, BELT_SUBTASKS_IN_ORDER) != BELT_OK ||
+        belt_subtask(run, "echo", "1,", 2, NULL) != BELT_E_INVALID)
+        return BELT_DEAD;
+    for (int i = 0; i < 100; i++) {
+        n = snprintf(text, sizeof(text), "%d", i);
+        if (belt_subtask(run, "echo", text, (size_t)n, text) != BELT_OK)
+            return BELT_DEAD;
+        if (i >= 50 && belt_subtask_result(run, &r) == BELT_OK)
+            sum += atoi(r.result);
+    }
+    (void)belt_subtasks_end(run);
+    while ((rc = belt_subtask_result(run, &r)) == BELT_OK)
+        sum += strcmp(r.key, r.result) == 0 ? atoi(r.result) : 1000;
+    n = snprintf(text, sizeof(text), "%d", sum);
+    (void)belt_result(run, text, (size_t)n);
+    return rc == BELT_E_END ? BELT_DONE : BELT_DEAD;
+}
+
+/* A part that fails, collected. */
+static int bad_part(struct belt_run *run, void *state)
+{
+    struct belt_subtask_result r;
+
+    (void)state;
+    (void)belt_subtasks(run, BELT_SUBTASKS_COLLECT);
+    (void)belt_subtask(run, "x", "\"dead\"", 6, "k");
+    if (belt_subtasks(run, 0) != BELT_E_INVALID ||
+        belt_subtask_result(run, &r) != BELT_OK ||
+        r.state != BELT_SUBTASK_FAILED || strcmp(r.error_class, "input") != 0)
+        return BELT_DEAD;
+    (void)belt_result(run, r.message, strlen(r.message));
+    return BELT_DONE;
+}
+
+static int parts_that_hang(struct belt_run *run, void *state)
+{
+    struct belt_subtask_result r;
+
+    (void)state;
+    (void)belt_subtask(run, "x", "\"hangs\"", 7, NULL);
+    (void)belt_progress(run, 10, "waits");
+    return belt_subtask_result(run, &r) == BELT_E_STOP ? BELT_RETRY : BELT_DEAD;
+}
+
+/* It hangs itself, and so does its part. */
+static int all_hang(struct belt_run *run, void *state)
+{
+    (void)belt_subtask(run, "x", "\"hangs\"", 7, NULL);
+    (void)belt_progress(run, 10, "hangs");
+    while (belt_subtask(run, "x", "\"done\"", 6, NULL) != BELT_E_OVER)
+        (void)usleep(1000);
+    return done(run, state);
+}
+
 static int hangs(struct belt_run *run, void *state)
 {
     (void)state;
@@ -217,15 +279,28 @@ static int crashes(struct belt_run *run, void *state)
 static const struct {
     const char *name;
     int (*run)(struct belt_run *run, void *state);
-} acts[] = {{"done", done},     {"big", big},
-            {"retry", retry},   {"mute", mute},
-            {"dead", dead},     {"discard", discard},
-            {"snooze", snooze}, {"odd", odd},
-            {"waits", waits},   {"naps", naps},
-            {"wrong", wrong},   {"chatty", chatty},
-            {"hangs", hangs},   {"late", comes_late},
-            {"push", pushes},   {"wrong push", pushes_wrong},
-            {"crash", crashes}, {"finishes", finishes}};
+} acts[] = {{"done", done},
+            {"big", big},
+            {"retry", retry},
+            {"mute", mute},
+            {"dead", dead},
+            {"discard", discard},
+            {"snooze", snooze},
+            {"odd", odd},
+            {"waits", waits},
+            {"naps", naps},
+            {"wrong", wrong},
+            {"chatty", chatty},
+            {"hangs", hangs},
+            {"late", comes_late},
+            {"push", pushes},
+            {"wrong push", pushes_wrong},
+            {"parts", parts},
+            {"bad-part", bad_part},
+            {"parts-hang", parts_that_hang},
+            {"all-hang", all_hang},
+            {"crash", crashes},
+            {"finishes", finishes}};
 
 static int run_job(struct belt_run *run, void *state)
 {

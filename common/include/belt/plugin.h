@@ -73,6 +73,9 @@ enum belt_run_error {
     BELT_E_INVALID = -1,
     BELT_E_TOO_BIG = -2,
     BELT_E_OVER = -3,     /* the run was given up: nothing more counts */
+    BELT_E_STOP = -5,     /* the run, or its sub-tasks, are to stop */
+    BELT_E_FULL = -6,     /* results wait that nobody takes */
+    BELT_E_END = -7,      /* no result will come any more */
     BELT_E_NOT_THERE = -4 /* this worker is older than the function */
 };
 
@@ -98,6 +101,41 @@ struct belt_run {
     const char *traceparent; /* W3C trace context, "" if there is none */
 };
 
+/* How the sub-tasks of a run are to be treated, added up. */
+enum belt_subtasks_flag {
+    BELT_SUBTASKS_IN_ORDER = 1,  /* results as emitted, not as they end */
+    BELT_SUBTASKS_COLLECT = 2,   /* a failure is a result, and no more */
+    BELT_SUBTASKS_NO_RESULTS = 4 /* none is wanted */
+};
+
+/* A part of the job, for the handler of its type; copied. */
+struct belt_subtask {
+    size_t size; /* of this struct */
+    const char *type;
+    const char *payload; /* JSON; NULL: null */
+    size_t payload_size;
+    const char *key;    /* comes back with the result, 256 bytes; or NULL */
+    int64_t timeout_ms; /* 0: that of its handler */
+};
+
+enum belt_subtask_state {
+    BELT_SUBTASK_DONE = 0,
+    BELT_SUBTASK_FAILED = 1,
+    BELT_SUBTASK_CANCELLED = 2
+};
+
+/* How one has ended; its texts stay until the next result is asked for. */
+struct belt_subtask_result {
+    size_t size;             /* of this struct */
+    int64_t number;          /* from 1, as they were emitted */
+    int state;               /* an enum belt_subtask_state */
+    const char *key;         /* NULL: none */
+    const char *error_class; /* "" if done, as the message */
+    const char *message;
+    const char *result; /* with a NUL behind it */
+    size_t result_size;
+};
+
 /* What the worker does for a run: use the functions below instead. */
 struct belt_host {
     size_t size;
@@ -112,6 +150,12 @@ struct belt_host {
     int (*snooze)(struct belt_run *run, int64_t ms);
     int (*push)(struct belt_run *run, const char *envelope, size_t size,
                 char *err, size_t err_size);
+    int (*subtasks)(struct belt_run *run, unsigned flags);
+    int (*subtask)(struct belt_run *run, const struct belt_subtask *t);
+    int (*subtask_result)(struct belt_run *run,
+                          struct belt_subtask_result *ret);
+    int (*subtasks_end)(struct belt_run *run);
+    int (*subtasks_cancel)(struct belt_run *run);
 };
 
 /* What a shared object exports, by the name belt_plugin_v1. */
@@ -258,6 +302,66 @@ static inline int belt_push(struct belt_run *run, const char *envelope,
                             size_t size, char *err, size_t err_size)
 {
     return run->host->push(run, envelope, size, err, err_size);
+}
+
+/*
+ * Sub-tasks: parts of the job that run beside each other, in a pool of their
+ * own, by the handler of their type (docs/HANDLERS.md). For one thread at a
+ * time; the other functions for the run wait for it meanwhile. When run returns
+ * BELT_DONE the job is done once all of them have ended; when it returns
+ * anything else they are cancelled. Unless BELT_SUBTASKS_COLLECT is set, the
+ * first failure cancels the others and fails the job in its way.
+ *
+ * belt_subtasks, before the first: how; flags of enum belt_subtasks_flag.
+ * BELT_E_INVALID behind it.
+ */
+static inline int belt_subtasks(struct belt_run *run, unsigned flags)
+{
+    return run->host->subtasks(run, flags);
+}
+
+/*
+ * Emits one, and waits while too many are unfinished. BELT_E_STOP: the run is
+ * to stop, or they were cancelled, by a failure perhaps. BELT_E_FULL: only
+ * results that nobody took are in its way. BELT_E_INVALID, BELT_E_TOO_BIG: it
+ * cannot be one; a run that is a sub-task itself has none.
+ */
+static inline int belt_subtask(struct belt_run *run, const char *type,
+                               const char *payload, size_t payload_size,
+                               const char *key)
+{
+    struct belt_subtask t;
+
+    t.size = sizeof(t);
+    t.type = type;
+    t.payload = payload;
+    t.payload_size = payload_size;
+    t.key = key;
+    t.timeout_ms = 0;
+    return run->host->subtask(run, &t);
+}
+
+/*
+ * Waits for the next one that has ended. BELT_E_END: none is unfinished.
+ * BELT_E_STOP: as above.
+ */
+static inline int belt_subtask_result(struct belt_run *run,
+                                      struct belt_subtask_result *ret)
+{
+    ret->size = sizeof(*ret);
+    return run->host->subtask_result(run, ret);
+}
+
+/* No more will be emitted. */
+static inline int belt_subtasks_end(struct belt_run *run)
+{
+    return run->host->subtasks_end(run);
+}
+
+/* Cancels what has not ended; nothing can be emitted then. */
+static inline int belt_subtasks_cancel(struct belt_run *run)
+{
+    return run->host->subtasks_cancel(run);
 }
 
 static inline void belt_vfail_(struct belt_run *run, const char *error_class,
