@@ -162,9 +162,7 @@ static void each_entry(struct tree *t, int fd,
     while ((errno = 0, e = readdir(d)) != NULL) {
         if (is_dot(e->d_name) || unlink_entry(fd, e->d_name))
             continue;
-        if (errno != ENOTEMPTY && errno != EEXIST)
-            wrong(t, e->d_name);
-        else if (!other(t, fd, e->d_name))
+        if ((errno != ENOTEMPTY && errno != EEXIST) || !other(t, fd, e->d_name))
             wrong(t, e->d_name);
     }
     if (errno != 0)
