@@ -148,6 +148,69 @@ static void each_key_is_felt(void **state)
     runs_end(w);
 }
 
+/* More of the configuration, as it is. */
+static void configure(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+static void configure(const char *fmt, ...)
+{
+    char text[4096];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    char *more = mem_printf("%s%s\n", config, text);
+    free(config);
+    config = more;
+}
+
+static const char all_keys[] = " private-tmp = true\n nice = 9\n"
+                               " max-files = 41\n env = \"A=1\"\n";
+
+/* A process has one place for all its jobs, until it ends. */
+static void processes_that_stay_are_isolated_too(void **state)
+{
+    (void)state;
+    const char *path = script_file(
+        runs_redis, "loop",
+        "#!/bin/sh\n"
+        "echo '{\"op\":\"ready\"}'; mkdir -p a/b; chmod 0 a/b; n=0\n"
+        "while IFS= read -r line; do\n"
+        " case $line in '{\"op\":\"job\",'*) ;; *) continue ;; esac\n"
+        " id=${line#*'\"id\":\"'} id=${id%%'\"'*} n=$((n + 1))\n"
+        " [ \"$PWD\" = \"$TMPDIR\" ] && here=yes || here=no\n"
+        " printf '{\"op\":\"done\",\"id\":\"%s\",\"result\":"
+        "\"%s %s %s %s %s\"}\\n'"
+        " \"$id\" \"$(nice)\" \"$(ulimit -n)\" \"$A\" $here $n\n"
+        "done\n");
+    configure("handler \"p\" {\n process = \"%s\"\n processes = 1\n%s}", path,
+              all_keys);
+    runs_push("{\"id\":\"p1\",\"type\":\"p\",\"keep\":600000}");
+    runs_push("{\"id\":\"p2\",\"type\":\"p\",\"keep\":600000}");
+    struct worker *w = start();
+    runs_await_stat("done", 2);
+    expect_done("p1", "\"9 41 1 yes 1\"");
+    expect_done("p2", "\"9 41 1 yes 2\"");
+    assert_int_equal(entries(tmp, "belt-run."), 1);
+    runs_end(w);
+    assert_true(nothing_private(NULL));
+}
+
+static void commands_are_isolated_too(void **state)
+{
+    (void)state;
+    configure("handler \"c\" {\n command = \"sh -c *\"\n%s}", all_keys);
+    runs_push("{\"id\":\"c\",\"type\":\"c\",\"keep\":600000,\"payload\":"
+              "[\"sh\",\"-c\",\"nice; ulimit -n; echo $A; mkdir -p a/b;"
+              " chmod 0 a; [ $PWD = $TMPDIR ] && echo here\"]}");
+    struct worker *w = start();
+    runs_await_stat("done", 1);
+    expect_done("c", "9\n41\n1\nhere\n");
+    assert_true(nothing_private(NULL));
+    runs_end(w);
+}
+
 static void the_user_is_that_of_the_key(void **state)
 {
     (void)state;
@@ -367,6 +430,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(each_key_is_felt),
+        CLAIM(processes_that_stay_are_isolated_too),
+        CLAIM(commands_are_isolated_too),
         CLAIM(the_user_is_that_of_the_key),
         CLAIM(what_a_run_leaves_is_removed),
         CLAIM(a_killed_worker_leaves_it_to_the_next),
