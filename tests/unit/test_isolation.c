@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/mem.h"
@@ -19,6 +21,7 @@
 #include "tests/unit/unit.h"
 #include "worker/cgroup.h"
 #include "worker/handler_keys.h"
+#include "worker/handler_priv.h"
 #include "worker/tree.h"
 
 static unsigned row_of(const char *name)
@@ -159,6 +162,48 @@ static void unknown_users_are_refused(void **state)
     expect_refused(*state, "user: no such group: no-such-group", 2,
                    KEYS("nice", "1", "user", "root:no-such-group"));
     expect_refused(*state, "user: no such user: 4242", 1, KEYS("user", "4242"));
+}
+
+/* As a worker that is not root, nice 5, with at most 100 files. */
+static void expect_refused_of_a_plain_worker(const char *key, const char *value,
+                                             const char *text)
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        const struct rlimit few = {100, 100};
+        char *none[] = {NULL};
+        struct isolation *iso = NULL;
+        struct errbuf eb = {""};
+        struct handler_keys k;
+
+        handler_keys_init(&k);
+        if (setrlimit(RLIMIT_NOFILE, &few) != 0 ||
+            setpriority(PRIO_PROCESS, 0, 5) != 0 ||
+            (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0) ||
+            handler_keys_set(&k, row_of(key), value, &eb) != 0)
+            _exit(2);
+        if (isolation_new(&k, none, &iso, &eb) != ERR_INVALID)
+            _exit(3);
+        _exit(strcmp(eb.text, text) == 0 ? 0 : 4);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void what_the_worker_may_not_give_is_refused(void **state)
+{
+    (void)state;
+    expect_refused_of_a_plain_worker(
+        "nice", "4", "nice: the worker itself has 5, and may not go below it");
+    expect_refused_of_a_plain_worker(
+        "max-files", "101",
+        "max-files: the worker itself may have no more than 100");
+    expect_refused_of_a_plain_worker(
+        "user", "nobody",
+        "user: only a worker of root can run handlers as nobody");
 }
 
 static void environment_is_that_of_the_keys(void **state)
@@ -392,6 +437,45 @@ static void limits_of_a_cgroup_are_written(void **state)
     close(dir);
 }
 
+/* The same for what is read of them. */
+static void a_cgroup_tells_of_time_and_memory(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct cgroup cg = {.path = f->dir, .procs = -1};
+
+    cg.fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(cg.fd >= 0);
+    assert_int_equal(cgroup_cpu_us(&cg), -1);
+    assert_false(cgroup_oom(&cg));
+    (void)runner_file(f, "cpu.stat",
+                      "nr_usage_usec 7\nusage_usec 4711\n"
+                      "user_usec 1\n");
+    (void)runner_file(f, "memory.events", "low 0\nmax 3\noom 1\noom_kill 0\n");
+    assert_int_equal(cgroup_cpu_us(&cg), 4711);
+    assert_false(cgroup_oom(&cg));
+    (void)runner_file(f, "memory.events", "oom 1\noom_kill 2\n");
+    assert_true(cgroup_oom(&cg));
+    close(cg.fd);
+}
+
+static void a_kill_for_memory_is_a_crash_of_that_class(void **state)
+{
+    struct exec_end end = {.oom = true};
+    struct delivery *d =
+        run(*state, "exit", KEYS("cgroup", "/nowhere", "cgroup-memory", "1m"));
+
+    end.info.si_code = CLD_KILLED;
+    end.info.si_status = SIGKILL;
+    exec_end_judge(d, &end);
+    expect_verdict(d, VERDICT_RETRY, "memory");
+    expect_contains(&d->outcome.message, "cgroup-memory, 1048576 bytes");
+    assert_true(d->outcome.crashed);
+    end.info.si_status = SIGSEGV; /* which the kernel does not send for that */
+    exec_end_judge(d, &end);
+    expect_verdict(d, VERDICT_RETRY, "signal");
+    delivery_free(d);
+}
+
 static void a_directory_that_is_no_cgroup_puts_off(void **state)
 {
     struct runner_fixture *f = *state;
@@ -431,6 +515,7 @@ int main(void)
         CLAIM(wrong_keys_are_refused_with_their_line),
         CLAIM(credentials_of_redis_are_not_passed),
         CLAIM(unknown_users_are_refused),
+        CLAIM(what_the_worker_may_not_give_is_refused),
         CLAIM(environment_is_that_of_the_keys),
         CLAIM(limits_hold_inside),
         CLAIM(directory_is_that_of_the_key),
@@ -443,6 +528,8 @@ int main(void)
         CLAIM(memory_has_an_end),
         CLAIM(another_user_runs_it),
         CLAIM(limits_of_a_cgroup_are_written),
+        CLAIM(a_cgroup_tells_of_time_and_memory),
+        CLAIM(a_kill_for_memory_is_a_crash_of_that_class),
         CLAIM(a_directory_that_is_no_cgroup_puts_off),
         CLAIM(usage_is_told),
     };
