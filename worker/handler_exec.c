@@ -241,6 +241,7 @@ static void serve_subtasks(struct run *r)
         terminate(r, STOP_SUBTASK);
     r->results_wait = subtask_lines_write(&r->results, s, &r->fds[RESULTS]);
     (void)wishes_resume(&r->wishes);
+    subtasks_flush(s);
 }
 
 static void on_time(struct run *r)

@@ -416,6 +416,7 @@ static void serve_subtasks(struct process_run *r)
         ask(r, STOP_SUBTASK);
     tell_results(r);
     take_rest(r);
+    subtasks_flush(s);
 }
 
 /* Returns when it has answered, or ended. */

@@ -126,6 +126,14 @@ int subtasks_try_emit(struct subtasks *s, const struct subtask_spec *spec,
 void subtasks_refuse(struct subtasks *s, const char *key, const char *why);
 
 /*
+ * What is emitted from now on may stay here until subtasks_flush, or until
+ * there is no room, so that many go at once. Who gathers and then does
+ * something else flushes before; who waits in here does.
+ */
+void subtasks_gather(struct subtasks *s);
+void subtasks_flush(struct subtasks *s);
+
+/*
  * Returns the next one that has ended, owned, in the order that was asked
  * for. ERR_AGAIN when none has; ERR_CLOSED when none will: all have ended
  * and no more may come, or one failed in a way that fails the parent.

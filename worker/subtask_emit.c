@@ -182,6 +182,25 @@ void subtasks_refuse(struct subtasks *s, const char *key, const char *why)
     fail_unrun(d, VERDICT_RETRY, "refused", why);
 }
 
+void subtasks_gather(struct subtasks *s)
+{
+    s->gathers = true;
+}
+
+void subtasks_flush(struct subtasks *s)
+{
+    if (s->gathered_count > 0)
+        subtask_pool_send(s->pool, s->gathered, s->gathered_count);
+    s->gathered_count = 0;
+}
+
+static void send(struct subtasks *s, struct delivery *d)
+{
+    s->gathered[s->gathered_count++] = d;
+    if (!s->gathers || s->gathered_count == SUBTASK_GATHERED)
+        subtasks_flush(s);
+}
+
 int subtasks_try_emit(struct subtasks *s, const struct subtask_spec *spec,
                       struct errbuf *eb)
 {
@@ -189,27 +208,21 @@ int subtasks_try_emit(struct subtasks *s, const struct subtask_spec *spec,
     struct job *job;
     int rc = check(s, spec, eb);
 
+    if (rc == ERR_AGAIN)
+        subtasks_flush(s); /* room comes of their ends */
     if (rc == ERR_AGAIN && s->opt.no_results)
         subtasks_drop_results(s); /* what they push stands in the way */
-    if (rc != 0 || (rc = make_job(s, spec, &job, eb)) != 0)
+    if (rc != 0 || (rc = subtask_pool_start(s->pool, eb)) != 0 ||
+        (rc = make_job(s, spec, &job, eb)) != 0)
         return rc;
     d = make_delivery(s, spec, job);
     count_in(s, job->raw_len);
-    if (d->handler == NULL) {
+    if (d->handler == NULL)
         fail_unrun(d, VERDICT_PUT_OFF, "handler",
                    "no handler for this type here");
-        return 0;
-    }
-    rc = subtask_pool_send(s->pool, d, eb);
-    if (rc == 0)
-        return 0;
-    s->emitted--;
-    mutex_lock(&s->mu);
-    s->unfinished--;
-    s->bytes -= job->raw_len;
-    mutex_unlock(&s->mu);
-    delivery_free(d);
-    return rc;
+    else
+        send(s, d);
+    return 0;
 }
 
 void subtasks_end(struct subtasks *s)

@@ -27,7 +27,10 @@ static bool wait_news(struct subtasks *s, int cancel_fd, int64_t ms)
 {
     struct pollfd p[] = {{.fd = s->fd, .events = POLLIN},
                          {.fd = cancel_fd, .events = POLLIN}};
-    int n = poll(p, 2, ms < INT_MAX ? (int)ms : INT_MAX);
+    int n;
+
+    subtasks_flush(s);
+    n = poll(p, 2, ms < INT_MAX ? (int)ms : INT_MAX);
 
     if (n > 0 && p[0].revents != 0)
         subtasks_look(s);
@@ -214,6 +217,7 @@ void subtasks_finish(struct delivery *d, int cancel_fd)
 
     if (s == NULL)
         return;
+    subtasks_flush(s);
     was_done = o->verdict == VERDICT_DONE || o->verdict == VERDICT_SNOOZE;
     if (!was_done)
         stop_with(s, cancel_fd);

@@ -71,6 +71,7 @@ int subtask_line_emit(struct subtasks *s, const struct subtask_words *w)
     const char *why = read_spec(w, type, key, &spec);
     int rc = 0;
 
+    subtasks_gather(s);
     if (why == NULL) {
         rc = subtasks_try_emit(s, &spec, &eb);
         if (rc != 0 && rc != ERR_AGAIN && rc != ERR_CLOSED)

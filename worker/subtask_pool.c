@@ -76,20 +76,29 @@ static int start_locked(struct subtask_pool *p, struct errbuf *eb)
     return 0;
 }
 
-int subtask_pool_send(struct subtask_pool *p, struct delivery *d,
-                      struct errbuf *eb)
+int subtask_pool_start(struct subtask_pool *p, struct errbuf *eb)
 {
     int rc = 0;
 
-    if (atomic_load(&p->pool) == NULL) {
-        mutex_lock(&p->mu);
-        if (p->tasks == NULL)
-            rc = start_locked(p, eb);
-        mutex_unlock(&p->mu);
-    }
-    if (rc == 0)
-        rc = chan_send(p->tasks, d, CHAN_FOREVER);
+    if (atomic_load(&p->pool) != NULL)
+        return 0;
+    mutex_lock(&p->mu);
+    if (p->tasks == NULL)
+        rc = start_locked(p, eb);
+    mutex_unlock(&p->mu);
     return rc;
+}
+
+void subtask_pool_send(struct subtask_pool *p, void *const *ds, unsigned n)
+{
+    unsigned sent = chan_try_send_many(p->tasks, ds, n);
+
+    for (; sent < n; sent++) {
+        int rc = chan_send(p->tasks, ds[sent], CHAN_FOREVER);
+
+        assert(rc == 0);
+        (void)rc;
+    }
 }
 
 void subtask_pool_cancel(struct subtask_pool *p, _Atomic int *all,

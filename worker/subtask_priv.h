@@ -21,19 +21,23 @@ struct subtask_private {
     struct delivery *pushes; /* owned: a delivery that has some; NULL: none */
 };
 
+enum { SUBTASK_GATHERED = 32 };
 enum want { WANT_ROOM = 1, WANT_RESULT = 2, WANT_END = 4 };
 
 struct subtasks {
     struct delivery *d;        /* borrowed: the parent */
     struct subtask_pool *pool; /* borrowed */
     const struct subtask_config *cfg;
-    struct subtasks_options opt; /* constant once one was emitted */
-    int fd;                      /* owned */
-    int64_t end_boot_ms;         /* of the parent's time limit */
-    int64_t emitted;             /* parent's thread only */
-    bool end_told;               /* the same: as a line */
-    bool timed_out, stopped;     /* the same: why subtasks_wait cancelled */
-    _Atomic int cancel;          /* enum cancel, of all of them */
+    struct subtasks_options opt;      /* constant once one was emitted */
+    int fd;                           /* owned */
+    int64_t end_boot_ms;              /* of the parent's time limit */
+    int64_t emitted;                  /* parent's thread only */
+    bool gathers;                     /* the same: sends many at once */
+    void *gathered[SUBTASK_GATHERED]; /* owned: struct delivery */
+    unsigned gathered_count;
+    bool end_told;           /* the same: as a line */
+    bool timed_out, stopped; /* the same: why subtasks_wait cancelled */
+    _Atomic int cancel;      /* enum cancel, of all of them */
 
     struct mutex mu; /* guards what follows */
     unsigned unfinished;
@@ -60,11 +64,14 @@ void subtasks_free(struct subtasks *s);
 int64_t subtasks_left_ms(const struct subtasks *s);
 
 /*
- * Starts the threads, if they are not there, and gives one to them, which
- * takes it. Any thread. ERR_SYSTEM when there are no more threads.
+ * Starts the threads, if they are not there. Any thread. ERR_SYSTEM when there
+ * are no more threads.
  */
-int subtask_pool_send(struct subtask_pool *p, struct delivery *d,
-                      struct errbuf *eb) MAY_BLOCK;
+int subtask_pool_start(struct subtask_pool *p, struct errbuf *eb);
+
+/* Gives n of them to the threads, which were started. Takes them. */
+void subtask_pool_send(struct subtask_pool *p, void *const *ds,
+                       unsigned n) MAY_BLOCK;
 
 /* pool_cancel_all of its threads. Any thread. */
 void subtask_pool_cancel(struct subtask_pool *p, _Atomic int *all,
