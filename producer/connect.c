@@ -25,12 +25,17 @@ int client_open(const struct options *o, struct client **ret)
 
     if (rc != 0)
         return fail(o, rc == ERR_SYSTEM ? EX_NOINPUT : EX_USAGE, "%s", eb.text);
+    /* tell only reads it. */
+    union {
+        const struct options *o;
+        void *given;
+    } arg = {.o = o};
     loop_role_bind();
     struct client_config cfg = {
         .url = &url,
         .connect_timeout_ms = o->connect_timeout_ms,
         .tell = tell,
-        .arg = (void *)(uintptr_t)o,
+        .arg = arg.given,
     };
     int status = client_new(&cfg, ret);
     explicit_bzero(&url, sizeof(url));

@@ -126,18 +126,36 @@ static void on_tell(void *arg, int status, const char *text)
 
 /* ---- opening ---- */
 
+static int check_options(const struct belt_client_options *o, struct errbuf *eb)
+{
+    if (!text_is_name(o->key_namespace, strlen(o->key_namespace)))
+        return errbuf_set(eb, ERR_INVALID,
+                          "key_namespace: \"%.64s\": not a namespace",
+                          o->key_namespace);
+    if (o->connect_timeout_ms < 0)
+        return errbuf_set(eb, ERR_INVALID, "connect_timeout_ms: below 0");
+    if (o->max_bytes > LIB_MAX_BYTES)
+        return errbuf_set(eb, ERR_INVALID, "max_bytes: %zu, the most is %zu",
+                          o->max_bytes, LIB_MAX_BYTES);
+    if (o->idle_max > IDLE_LIMIT)
+        return errbuf_set(eb, ERR_INVALID, "idle_max: more than %d",
+                          IDLE_LIMIT);
+    return 0;
+}
+
 /* The members that a program of its size knows, over what stands for none. */
 static int read_options(const struct belt_client_options *given,
-                        struct belt_client_options *ret,
-                        struct belt_error *error)
+                        struct belt_client_options *ret, struct errbuf *eb)
 {
     const char *ns = getenv("BELT_NAMESPACE");
 
     *ret = (struct belt_client_options){0};
-    if (given && (given->size < sizeof(size_t) || given->size > sizeof(*ret)))
-        return lib_error(error, BELT_ERR_INVALID,
+    if (given && (given->size < sizeof(size_t) || given->size > sizeof(*ret))) {
+        (void)errbuf_set(eb, ERR_INVALID,
                          "options: size: %zu, this library knows up to %zu",
                          given->size, sizeof(*ret));
+        return ERR_INVALID;
+    }
     if (given)
         memcpy(ret, given, given->size);
     if (!ret->key_namespace)
@@ -148,21 +166,7 @@ static int read_options(const struct belt_client_options *given,
         ret->max_bytes = JOB_ENVELOPE_MAX_BYTES;
     if (ret->idle_max == 0)
         ret->idle_max = IDLE_MAX;
-    if (!text_is_name(ret->key_namespace, strlen(ret->key_namespace)))
-        return lib_error(error, BELT_ERR_INVALID,
-                         "key_namespace: \"%.64s\": not a namespace",
-                         ret->key_namespace);
-    if (ret->connect_timeout_ms < 0)
-        return lib_error(error, BELT_ERR_INVALID,
-                         "connect_timeout_ms: below 0");
-    if (ret->max_bytes > LIB_MAX_BYTES)
-        return lib_error(error, BELT_ERR_INVALID,
-                         "max_bytes: %zu, the most is %zu", ret->max_bytes,
-                         LIB_MAX_BYTES);
-    if (ret->idle_max > IDLE_LIMIT)
-        return lib_error(error, BELT_ERR_INVALID, "idle_max: more than %d",
-                         IDLE_LIMIT);
-    return 0;
+    return check_options(ret, eb);
 }
 
 static struct belt_client *new_client(const struct belt_client_options *o,
@@ -190,9 +194,9 @@ struct belt_client *belt_client_open(const struct belt_client_options *options,
     struct errbuf eb;
     struct url url;
 
-    if (read_options(options, &o, error) != 0)
-        return NULL;
-    int rc = url_resolve(o.url, o.password_file, &url, &eb);
+    int rc = read_options(options, &o, &eb);
+    if (rc == 0)
+        rc = url_resolve(o.url, o.password_file, &url, &eb);
     if (rc != 0) {
         (void)lib_error(error, lib_code_of_err(rc), "%s", eb.text);
         return NULL;

@@ -131,12 +131,14 @@ static void options_become_members(void **state)
         "backoff", "fixed:30s", "expires", "2h", "meta", "{\"a\":1}", "then",
         "{\"type\":\"u\"}", "unique", "key:10m", "on_conflict", "error", NULL);
     char text[1024];
+    static const char unique[] =
+        "\"unique\":{\"key\":\"key\",\"until\":\"time\",\"ttl\":600000,"
+        "\"on_conflict\":\"error\"}";
     static const char *const members[] = {
         "{\"id\":\"x\",\"type\":\"t\"",
         "\"max_attempts\":3,\"timeout\":90000,\"keep\":3600000",
         "\"backoff\":{\"kind\":\"fixed\",\"delay\":30000}",
-        "\"unique\":{\"key\":\"key\",\"until\":\"time\",\"ttl\":600000,"
-        "\"on_conflict\":\"error\"}",
+        unique,
         "\"then\":{\"type\":\"u\"}",
         "\"meta\":{\"a\":1}",
         "\"expires_at\":",
