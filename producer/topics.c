@@ -26,12 +26,12 @@ static const char exit_codes[] =
     "       lost meanwhile\n"
     "   77  no permission: NOAUTH, WRONGPASS, NOPERM\n"
     "   78  the queue is of a newer format than this program\n"
-    "  124  belt wait, push --wait, cancel --wait: the time to wait is over\n"
+    "  124  wait, push --wait, run --wait, cancel --wait: the time is over\n"
     "  130  interrupted (128 + number of the signal)\n"
     "\n"
-    "belt wait and push --wait end with the exit code of the one job that "
-    "they\n"
-    "wait for.\n"
+    "belt wait, push --wait and run --wait end with the exit code of the one "
+    "job\n"
+    "that they wait for.\n"
     "\"outcome unknown\" says that the job may or may not be in the queue.\n"
     "Pushing it again may run it twice. In a handler, 75 means \"retry me\".\n";
 
