@@ -506,6 +506,61 @@ static void a_broken_line_is_a_subtask_that_failed(void **state)
     stop(w);
 }
 
+/* ---- the examples ---- */
+
+/* belt is found beside the worker. */
+static void set_path(void)
+{
+    const char *bin = BELT_WORKER_BIN, *slash = strrchr(bin, '/');
+    char *path = mem_printf("%.*s:%s", (int)(slash - bin), bin, getenv("PATH"));
+    assert_int_equal(setenv("PATH", path, 1), 0);
+    free(path);
+}
+
+static void the_example_in_sh_says_which_ones_failed(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    set_path();
+    char *centre =
+        mem_printf("%s", story_script(r, "check.centre", "check.centre",
+                                      "! grep -q nice\n"));
+    const char *more[] = {"--handler", centre, "--handler",
+                          "check.all=exec:sh " BELT_EXAMPLES "/split.sh", NULL};
+    struct worker *w = start(r, "2", more);
+    push(r, "{\"id\":\"a\",\"type\":\"check.all\",\"keep\":600000,"
+            "\"payload\":\"lyon nice paris\"}");
+    push(r, "{\"id\":\"b\",\"type\":\"check.all\",\"keep\":600000,"
+            "\"payload\":\"lyon\"}");
+    story_stat(r, "q", "done", 2);
+    expect_kept(r, "a", "result", "failed: nice\n");
+    expect_kept(r, "b", "result", "failed: none\n");
+    free(centre);
+    stop(w);
+}
+
+static void the_example_in_python_adds_up_what_comes_back(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    const char *more[] = {
+        "--handler", "text.*=process:python3 " BELT_EXAMPLES "/split.py", NULL};
+    struct worker *w = start(r, "1", more);
+    push(r, "{\"id\":\"a\",\"type\":\"text.words\",\"keep\":600000,"
+            "\"payload\":[\"one two\",\"three\",\"\",\"four five six\"]}");
+    story_stat(r, "q", "done", 1);
+    expect_kept(r, "a", "result", "6");
+    push(r, "{\"id\":\"b\",\"type\":\"text.words\",\"keep\":600000,"
+            "\"payload\":[\"one\",2],\"backoff\":[3600000]}");
+    story_stat(r, "q", "retried", 1);
+    expect_last(r, "retry", "sub-task 2 (text.count, 1): ");
+    push(r, "{\"id\":\"c\",\"type\":\"text.words\",\"keep\":600000,"
+            "\"payload\":[\"one\"]}");
+    story_stat(r, "q", "done", 2);
+    expect_kept(r, "c", "result", "1");
+    stop(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,6 +584,8 @@ int main(void)
         cmocka_unit_test(parents_do_not_keep_the_processes_of_their_subtasks),
         cmocka_unit_test(a_process_that_dies_takes_its_subtasks_with_it),
         cmocka_unit_test(a_broken_line_is_a_subtask_that_failed),
+        cmocka_unit_test(the_example_in_sh_says_which_ones_failed),
+        cmocka_unit_test(the_example_in_python_adds_up_what_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
