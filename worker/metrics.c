@@ -34,6 +34,12 @@ static int64_t busy(struct agent *a, unsigned broken)
     return pool_busy(a->pool);
 }
 
+static int64_t subtasks_busy(struct agent *a, unsigned broken)
+{
+    (void)broken;
+    return subtask_pool_busy(a->subtasks);
+}
+
 static int64_t window(struct agent *a, unsigned broken)
 {
     (void)broken;
@@ -97,6 +103,8 @@ static const struct metric metrics[] = {
      NULL},
     {"belt_worker_threads_busy", "gauge", "Threads that run one right now.",
      busy, NULL},
+    {"belt_subtask_threads_busy", "gauge",
+     "Threads that run a sub-task right now.", subtasks_busy, NULL},
     {"belt_worker_window_jobs", "gauge",
      "Unfinished jobs that this worker may hold now.", window, NULL},
     {"belt_worker_draining", "gauge", "1 from the signal to end on.", draining,
@@ -169,12 +177,22 @@ static void put_cpu(const struct agent *a, struct buf *out)
     }
 }
 
+static void put_subtasks(const struct agent *a, struct buf *out)
+{
+    static const char name[] = "belt_subtasks_processed_total";
+    put_head(out, name, "counter", "Sub-tasks of jobs that have ended.");
+    for (int i = 0; i < SUBTASK_STATES; i++)
+        buf_printf(out, "%s{outcome=\"%s\"} %" PRId64 "\n", name,
+                   subtask_state_name(i), subtask_pool_count(a->subtasks, i));
+}
+
 void metrics_write(struct agent *a, unsigned broken, struct buf *out)
 {
     put_head(out, "belt_build_info", "gauge", "1, labelled by the version.");
     buf_str(out, "belt_build_info{version=\"" BELT_VERSION "\"} 1\n");
     put_jobs(a, out);
     put_cpu(a, out);
+    put_subtasks(a, out);
     for (unsigned i = 0; i < METRICS; i++)
         put_metric(a, broken, &metrics[i], out);
     put_head(out, "process_start_time_seconds", "gauge",

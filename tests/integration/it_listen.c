@@ -360,6 +360,29 @@ static void what_is_running_shows(void **state)
     assert_true(strtod(strchr(born, ' '), NULL) > 1.6e9);
 }
 
+static void subtasks_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    char *parent = mem_printf(
+        "x=exec:%s",
+        script_file(f->r, "parent",
+                    "#!/bin/sh\n"
+                    "echo '{\"op\":\"subtask\",\"type\":\"n\"}' >&3\n"
+                    "echo '{\"op\":\"subtask\",\"type\":\"s\"}' >&3\n"
+                    "sleep 1000\n"));
+    const char *flags[] = {"-q",        "q",
+                           "--handler", parent,
+                           "--handler", "n=builtin:noop",
+                           "--handler", "s=builtin:sleep 5m",
+                           NULL};
+    listen_begin(f, flags);
+    metric_until(f, "belt_subtasks_processed_total{outcome=\"done\"}", 0);
+    push_plain(f, "q", 1);
+    metric_until(f, "belt_subtasks_processed_total{outcome=\"done\"}", 1);
+    metric_until(f, "belt_subtask_threads_busy", 1);
+    free(parent);
+}
+
 static void a_lost_lease_is_counted(void **state)
 {
     struct fixture *f = *state;
@@ -468,6 +491,7 @@ int main(void)
         STORY(jobs_are_counted_by_outcome),
         STORY(cpu_time_of_processes_is_counted),
         STORY(what_is_running_shows),
+        STORY(subtasks_are_counted),
         STORY(a_lost_lease_is_counted),
         STORY(an_address_in_use_ends_the_start),
         STORY(a_wrong_address_is_refused),
