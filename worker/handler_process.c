@@ -6,10 +6,6 @@
  * to stop it (cancel_fd), a time limit passes. So neither of us waits for the
  * other, however large a job is and whatever a child says before it reads it.
  *
- *     running ─ time, cancel ─► asked ─ half of kill_after ─► TERM ─► KILL
- *        ├── stdout closed ─► hung up ─ a moment ───────────────────► KILL
- *        └── answer, or the end of the child, in any state: over
- *
  * Who is to blame when a child ends without an answer: the job, if the child
  * has read a byte of it. What it has not read is still in the pipe, and
  * FIONREAD tells how much that is. If it has read nothing, another child gets
@@ -17,9 +13,6 @@
  *
  * Thread: pool; one run at a time. SIGPIPE is blocked or ignored there.
  */
-#include <assert.h>
-#include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +28,8 @@
 
 enum {
     DRAIN_MAX = 1024 * 1024, /* the largest pipe of an unprivileged process */
-    HANGUP_MS = 200,         /* between closing a pipe and its end */
-    PEAK_LOOK_MS = 10        /* that a look at its peak is worth it */
+    IDLE_SHORT_MS = 2,
+    PEAK_LOOK_MS = 10 /* that a look at its peak is worth it */
 };
 
 /* Children of jobs, and of sub-tasks: a job that waits for its sub-tasks keeps
@@ -95,26 +88,6 @@ const struct handler_kind handler_process_kind = {.name = "process",
                                                   .stop = stop,
                                                   .free = free_sets,
                                                   .kept = kept};
-
-/* ---- what it is told ---- */
-
-static const char *reason(const struct process_run *r)
-{
-    if (r->stop != STOP_CANCEL)
-        return r->stop == STOP_SUBTASK ? "subtask" : "timeout";
-    return atomic_load(&r->d->cancel) == CANCEL_JOB ? "cancelled" : "stopping";
-}
-
-static void say_cancel(struct process_run *r)
-{
-    struct buf b = {0};
-
-    buf_str(&b, "{\"op\":\"cancel\",\"id\":");
-    buf_json_string(&b, r->d->job->id, strlen(r->d->job->id));
-    buf_printf(&b, ",\"reason\":\"%s\"}\n", reason(r));
-    process_say(r->p, b.data, b.len);
-    buf_done(&b);
-}
 
 /* ---- what it says ---- */
 
@@ -235,16 +208,6 @@ static size_t take_last_control(struct process_run *r)
     return take_control(r);
 }
 
-/* With the run; in the way of its cancel, if that is why. */
-static void stop_subtasks(struct process_run *r)
-{
-    enum cancel why = (enum cancel)atomic_load(&r->d->cancel);
-
-    if (r->d->subtasks != NULL)
-        subtasks_cancel(r->d->subtasks,
-                        why != CANCEL_NONE ? why : CANCEL_RELEASE);
-}
-
 /* As many as it reads; the rest waits with its sub-tasks. */
 static void tell_results(struct process_run *r)
 {
@@ -274,117 +237,7 @@ static void drain(struct process_run *r,
             return;
 }
 
-/* ---- how it is stopped ---- */
-
-static void kill_now(struct process_run *r)
-{
-    r->state = RUN_KILLED;
-    r->next_ms = INT64_MAX;
-    process_kill(r->p, SIGKILL);
-}
-
-/* Whoever cancels a job waits for it. */
-static int64_t kill_after_ms(const struct process_run *r)
-{
-    const struct handler_limits *l = &r->d->handler->limits;
-    int64_t ms = l->kill_after_ms;
-
-    if (atomic_load(&r->d->cancel) == CANCEL_JOB &&
-        l->cancel_kill_after_ms < ms)
-        ms = l->cancel_kill_after_ms;
-    return ms;
-}
-
-static void ask(struct process_run *r, enum process_run_stop why)
-{
-    int64_t now = clock_ms(), ms = kill_after_ms(r);
-
-    assert(r->stop == STOP_NONE);
-    r->stop = why;
-    r->state = RUN_ASKED;
-    r->kill_at_ms = handler_instant(now, ms);
-    r->next_ms = handler_instant(now, ms / 2);
-    say_cancel(r);
-    stop_subtasks(r);
-}
-
-static void terminate(struct process_run *r)
-{
-    r->state = RUN_TERMED;
-    r->next_ms = r->kill_at_ms;
-    process_kill(r->p, SIGTERM);
-}
-
-/* It timed out, and now it was cancelled too: no longer so long. */
-static void shorten(struct process_run *r)
-{
-    int64_t now = clock_ms(), ms = kill_after_ms(r);
-
-    if (r->state == RUN_KILLED || r->kill_at_ms <= handler_instant(now, ms))
-        return;
-    r->kill_at_ms = handler_instant(now, ms);
-    r->next_ms =
-        r->state == RUN_TERMED ? r->kill_at_ms : handler_instant(now, ms / 2);
-}
-
-/* The first wake asks, every later one kills. */
-static void on_wake(struct process_run *r)
-{
-    uint64_t wakes;
-
-    if (read(r->cancel_fd, &wakes, sizeof(wakes)) != sizeof(wakes) ||
-        atomic_load(&r->d->cancel) == CANCEL_NONE)
-        return;
-    if (r->stop == STOP_NONE)
-        ask(r, STOP_CANCEL);
-    else
-        shorten(r);
-    if (r->hurry || wakes > 1) {
-        kill_now(r);
-        if (r->d->subtasks != NULL)
-            subtasks_hurry(r->d->subtasks);
-    }
-    r->hurry = true;
-}
-
-/* It can be told, or tell, nothing any more: about to end, or of no use. */
-static void hang_up(struct process_run *r)
-{
-    if (r->state != RUN_RUNNING)
-        return;
-    r->state = RUN_HUNG_UP;
-    r->next_ms = handler_instant(clock_ms(), HANGUP_MS);
-}
-
-static int64_t next_ms(const struct process_run *r)
-{
-    int64_t silent_ms;
-
-    if (r->state != RUN_RUNNING)
-        return r->next_ms;
-    silent_ms = wishes_silent_until(&r->wishes);
-    return silent_ms < r->timeout_at_ms ? silent_ms : r->timeout_at_ms;
-}
-
-static void on_time(struct process_run *r)
-{
-    if (r->state == RUN_RUNNING)
-        ask(r, r->timeout_at_ms <= clock_ms() ? STOP_TIMEOUT : STOP_SILENT);
-    else if (r->state == RUN_ASKED)
-        terminate(r);
-    else
-        kill_now(r);
-}
-
-static int time_left_ms(const struct process_run *r)
-{
-    int64_t next = next_ms(r), left;
-
-    if (next == INT64_MAX)
-        return -1;
-    left = next - clock_ms();
-    return left <= 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
-}
+/* ---- the run ---- */
 
 /* Bytes of what it was told that it has not read. */
 static size_t unread(const struct process_run *r)
@@ -404,7 +257,7 @@ static void feed(struct process_run *r, short revents)
         return;
     r->deaf = true;
     if (p->told < p->to.len || unread(r) > 0)
-        hang_up(r);
+        process_run_hang_up(r);
 }
 
 static void serve_subtasks(struct process_run *r)
@@ -413,7 +266,7 @@ static void serve_subtasks(struct process_run *r)
 
     subtasks_look(s);
     if (subtasks_failed(s) && r->state == RUN_RUNNING)
-        ask(r, STOP_SUBTASK);
+        process_run_ask(r, STOP_SUBTASK);
     tell_results(r);
     take_rest(r);
     subtasks_flush(s);
@@ -441,7 +294,7 @@ static void watch(struct process_run *r)
         /* Without events: tells when it has closed its stdin. */
         f[IN] = (struct pollfd){.fd = p->fds[PROCESS_IN],
                                 .events = more ? POLLOUT : 0};
-        n = poll(f, r->deaf ? IN : POLLED, time_left_ms(r));
+        n = poll(f, r->deaf ? IN : POLLED, process_run_left_ms(r));
         if (n > 0) {
             if (!r->deaf && f[IN].revents != 0)
                 feed(r, f[IN].revents);
@@ -455,30 +308,35 @@ static void watch(struct process_run *r)
                 return;
             r->ended = f[END].revents != 0;
             if (f[CANCEL].revents != 0 && !r->ended)
-                on_wake(r);
+                process_run_wake(r);
         }
         if (r->d->subtasks != NULL)
             serve_subtasks(r);
         if (p->fds[PROCESS_OUT] < 0 && !r->wishes.held)
-            hang_up(r);
-        if (!r->ended && !r->answered && time_left_ms(r) == 0)
-            on_time(r);
+            process_run_hang_up(r);
+        if (!r->ended && !r->answered && process_run_left_ms(r) == 0)
+            process_run_time(r);
     }
 }
 
 /* ---- how it ended ---- */
 
-/* Of a child that lives. */
+static int64_t cpu_us(const struct process *p)
+{
+    return p->has_clock ? usage_cpu_us(p->clock) : -1;
+}
+
+/* Of a child that is not reaped. */
 static void account(struct process_run *r)
 {
     struct outcome *o = &r->d->outcome;
-    pid_t pid = r->p->child.pid;
-    int64_t us = usage_cpu_us(pid);
+    struct process *p = r->p;
 
-    if (us >= 0 && r->cpu_us >= 0)
-        o->cpu_us = us - r->cpu_us;
+    p->cpu_us = cpu_us(p);
+    if (p->cpu_us >= 0 && r->cpu_us >= 0)
+        o->cpu_us = p->cpu_us - r->cpu_us;
     if (clock_ms() - r->began_ms >= PEAK_LOOK_MS)
-        o->peak_rss = usage_peak_rss(pid);
+        o->peak_rss = usage_peak_rss(p->child.pid);
 }
 
 /* The job is over: what is in the pipes belongs to it, pushes above all. */
@@ -486,7 +344,7 @@ static void conclude(struct process_run *r)
 {
     /* What it has emitted last is wanted only if it is done. */
     if (r->d->outcome.verdict != VERDICT_DONE)
-        stop_subtasks(r);
+        process_run_stop_subtasks(r);
     if (r->d->subtasks != NULL)
         subtasks_drop_results(r->d->subtasks);
     drain(r, take_last_control);
@@ -586,7 +444,10 @@ static bool run_on(struct process *p, struct process_set *s, struct delivery *d,
     r.trace = (struct buf){0};
     r.began_ms = clock_ms();
     r.timeout_at_ms = handler_instant(r.began_ms, handler_timeout_ms(d));
-    r.cpu_us = usage_cpu_us(p->child.pid);
+    /* What it used in a short pause belongs to the job before or to this. */
+    r.cpu_us = p->jobs > 0 && r.began_ms - p->idle_since_ms < IDLE_SHORT_MS
+                   ? p->cpu_us
+                   : cpu_us(p);
     stderr_log_init(&r.stderr_log, d, "stderr", d->handler->limits.stderr_max);
     run_lines_init(&r.output, d, "stdout");
     wishes_init(&r.wishes, d);

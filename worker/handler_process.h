@@ -92,6 +92,9 @@ struct process {
     const struct handler *h; /* borrowed */
     struct child child;
     struct cell cell;
+    bool has_clock;
+    clockid_t clock; /* of its CPU time */
+    int64_t cpu_us;  /* what that said when it became idle; -1: not known */
     int fds[PROCESS_PIPES]; /* our ends, non-blocking; -1: closed */
     unsigned slot;          /* from 1: no other of its set has it */
     bool ready;

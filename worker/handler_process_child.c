@@ -30,6 +30,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "worker/guard.h"
+#include "worker/usage.h"
 
 enum {
     KEPT_MEMORY = 64 * 1024,  /* of what it is told */
@@ -311,6 +312,7 @@ struct process *process_start(const struct handler *h, unsigned slot,
         process_free(p);
         return NULL;
     }
+    p->has_clock = usage_cpu_clock(p->child.pid, &p->clock);
     LOG_DEBUG("process_start", F_STR("handler", h->pattern),
               F_INT("slot", slot), F_INT("pid", p->child.pid));
     say_hello(p);

@@ -51,6 +51,21 @@ struct process_run {
     char scratch[PROCESS_SCRATCH];
 };
 
+void process_run_stop_subtasks(struct process_run *r);
+
+/* Asks the child to end the run, which has no such reason yet. */
+void process_run_ask(struct process_run *r, enum process_run_stop why);
+
+/* cancel_fd is readable: the first wake asks, every later one kills. */
+void process_run_wake(struct process_run *r);
+
+/* It can be told, or tell, nothing any more: about to end, or of no use. */
+void process_run_hang_up(struct process_run *r);
+
+/* For poll(2): until process_run_time is to be called; -1: for ever. */
+int process_run_left_ms(const struct process_run *r);
+void process_run_time(struct process_run *r);
+
 /* Fills the outcome of a run that is over: answered, or its child reaped. */
 void process_run_judge(struct process_run *r);
 

@@ -16,17 +16,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MARGIN_KIB = 1024 };
 
-int64_t usage_cpu_us(pid_t pid)
+bool usage_cpu_clock(pid_t pid, clockid_t *ret_clock)
+{
+    return clock_getcpuclockid(pid, ret_clock) == 0;
+}
+
+int64_t usage_cpu_us(clockid_t clock)
 {
     struct timespec t;
-    clockid_t clock;
 
-    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+    if (clock_gettime(clock, &t) != 0)
         return -1;
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }

@@ -1,14 +1,20 @@
 #ifndef WORKER_USAGE_H
 #define WORKER_USAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* What processes used: CPU time in us, memory in bytes; -1: not known. */
 
-/* Of a process that lives: of all its threads, without its children. */
-int64_t usage_cpu_us(pid_t pid);
+/*
+ * Of a process that lives: of all its threads, without its children. The clock,
+ * looked up once, is good as long as the process is not reaped.
+ */
+int64_t usage_cpu_us(clockid_t clock);
+bool usage_cpu_clock(pid_t pid, clockid_t *ret_clock);
 
 /* The most memory that a living process ever had resident. Opens a file. */
 int64_t usage_peak_rss(pid_t pid);

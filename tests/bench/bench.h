@@ -34,6 +34,7 @@
     X(latency)                                                                 \
     X(promote)                                                                 \
     X(exec)                                                                    \
+    X(process)                                                                 \
     X(subtask)                                                                 \
     X(memory)                                                                  \
     X(ten_million)
