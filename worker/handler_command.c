@@ -207,7 +207,7 @@ static void show(const struct command *c, char out[SHOWN_MAX + 8])
         len += n > 0 ? (size_t)n : 0;
     }
     if (len >= SHOWN_MAX)
-        strcpy(out + SHOWN_MAX - 1, "...");
+        memcpy(out + SHOWN_MAX - 1, "...", 4);
 }
 
 /* Returns 0, or ERR_REFUSED with what is not allowed. */
