@@ -187,10 +187,10 @@ struct belt_plugin {
 
 #if defined(__GNUC__)
 #define BELT_EXPORT __attribute__((visibility("default")))
-#define BELT_PRINTF(at) __attribute__((format(printf, at, (at) + 1)))
+#define BELT_PRINTF(at, args) __attribute__((format(printf, at, args)))
 #else
 #define BELT_EXPORT
-#define BELT_PRINTF(at)
+#define BELT_PRINTF(at, args)
 #endif
 
 extern BELT_EXPORT const struct belt_plugin belt_plugin_v1;
@@ -365,6 +365,8 @@ static inline int belt_subtasks_cancel(struct belt_run *run)
 }
 
 static inline void belt_vfail_(struct belt_run *run, const char *error_class,
+                               const char *fmt, va_list ap) BELT_PRINTF(3, 0);
+static inline void belt_vfail_(struct belt_run *run, const char *error_class,
                                const char *fmt, va_list ap)
 {
     char text[1024];
@@ -376,7 +378,7 @@ static inline void belt_vfail_(struct belt_run *run, const char *error_class,
 
 /* return belt_retry(run, "io", "%s: %s", path, strerror(errno)); */
 static inline int belt_retry(struct belt_run *run, const char *error_class,
-                             const char *fmt, ...) BELT_PRINTF(3);
+                             const char *fmt, ...) BELT_PRINTF(3, 4);
 static inline int belt_retry(struct belt_run *run, const char *error_class,
                              const char *fmt, ...)
 {
@@ -390,7 +392,7 @@ static inline int belt_retry(struct belt_run *run, const char *error_class,
 
 /* The same for what can never work. */
 static inline int belt_dead(struct belt_run *run, const char *error_class,
-                            const char *fmt, ...) BELT_PRINTF(3);
+                            const char *fmt, ...) BELT_PRINTF(3, 4);
 static inline int belt_dead(struct belt_run *run, const char *error_class,
                             const char *fmt, ...)
 {
