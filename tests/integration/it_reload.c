@@ -185,8 +185,8 @@ static void what_waits_behind_it_has_the_new_one_too(void **state)
         "local m = redis.call('ZRANGE', 'belt:{q}:retry', 0, 0)[1] "
         "redis.call('ZADD', 'belt:{q}:retry', 0, m) "
         "return redis.call('PUBLISH', 'belt:{q}:control', 'due 0')");
-    runs_await_rest();
-    assert_int_equal(lines("c"), 1);
+    await_line("c", 1);
+    runs_await_stat("done", 3);
     runs_end(w);
 }
 
