@@ -26,6 +26,7 @@
 
 enum {
     LOG_MS = 200,              /* between two times of one job */
+    FLOOD_MS = 1000,           /* of one that writes more than a log holds */
     UNDER_WAY_MAX = 1 << 20,   /* bytes; then jobs that run wait */
     CALL_JOBS_MAX = 64,        /* in one call */
     CALL_BYTES_MAX = 512 << 10 /* the first job's may be more */
@@ -75,6 +76,8 @@ static void take(struct lane *lane, struct delivery *d)
     lane->logs.bytes += log_lines_bytes(&p->lines);
     STAILQ_INSERT_TAIL(&lane->logs.waiting, p, next);
     d->logged_ms = clock_ms();
+    if (p->lines.count == RUN_LOG_LINES) /* most of it falls out again */
+        d->logged_ms += FLOOD_MS - LOG_MS;
 }
 
 void lane_log_ended(struct lane *lane, struct delivery *d)
