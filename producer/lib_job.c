@@ -333,9 +333,9 @@ int belt_job_set_int(struct belt_job *job, const char *name, int64_t value,
         rc = set_number(value, JOB_DURATION_MAX_MS, member_at(job, o), &eb);
         break;
     case ONLY_INT:
-        job->options.expires_in_ms = 0;
-        /* fall through */
     case INSTANT:
+        if (o->kind == ONLY_INT)
+            job->options.expires_in_ms = 0;
         rc = set_number(value, QUEUE_COUNT_MAX, member_at(job, o), &eb);
         break;
     default:
