@@ -33,7 +33,7 @@ static const struct {
     {"mixed", "3 long: rate of short ones", 5},
     {"latency", "push to handler start p99", 3},
     {"promote", "due at once: longest call", 8},
-    {"exec", "4 pipes made and closed", 8},
+    {"exec", "5 pipes made and closed", 8},
     {"process", "process handler, 1 process", 4},
     {"subtask", "sub-tasks, results read", 3},
     {"memory", "commands of an idle worker, 1 queue", 9},
