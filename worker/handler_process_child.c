@@ -15,7 +15,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -417,8 +416,8 @@ void process_free(struct process *p)
 
 int64_t process_rss(const struct process *p)
 {
-    int64_t pages = -1, total;
-    char path[64], text[128] = "";
+    char path[64], text[128] = "", *end;
+    int64_t pages;
     ssize_t n;
     int fd;
 
@@ -428,7 +427,10 @@ int64_t process_rss(const struct process *p)
         return -1;
     n = read(fd, text, sizeof(text) - 1);
     close(fd);
-    if (n <= 0 || sscanf(text, "%" SCNd64 " %" SCNd64, &total, &pages) != 2)
+    /* "SIZE RESIDENT …" */
+    (void)strtoll(text, &end, 10);
+    if (n <= 0 || end == text)
         return -1;
+    pages = strtoll(end, NULL, 10);
     return pages * (int64_t)sysconf(_SC_PAGESIZE);
 }
