@@ -48,6 +48,7 @@ static int put_job(const struct options *o, const struct push_options *options,
         .max_attempts = o->max_attempts,
         .timeout_ms = o->timeout_ms,
         .keep_ms = o->keep_ms,
+        .after = o->after,
     };
 
     push_options_apply(options, clock_wall_ms(), &spec);
@@ -189,7 +190,7 @@ static int emit_word(const struct options *o, const char *op)
 static bool says_job(const struct options *o)
 {
     return o->only_queue || o->id || o->max_attempts || o->timeout_ms ||
-           o->keep_ms || push_flags_given(o);
+           o->keep_ms || o->after || push_flags_given(o);
 }
 
 static int run_emit(const struct options *o)
@@ -228,6 +229,8 @@ static const struct flag flags[] = {
      "not to be run before so long from when this job is done"},
     {"at", 0, FLAG_TEXT, "INSTANT", AT(at), 0, 0,
      "not before then: 2026-11-26T09:30:00+01:00, or ...Z"},
+    {"after", 0, FLAG_TEXT, "QUEUE/ID", AT(after), 0, 0,
+     "not before that kept job is done; dead if it is not"},
     {"expires", 0, FLAG_TEXT, "D|INSTANT", AT(expires), 0, 0,
      "not to be begun later than that, or D after it is due"},
     {"backoff", 0, FLAG_TEXT, "POLICY", AT(backoff), 0, 0,

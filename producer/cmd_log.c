@@ -82,10 +82,10 @@ const struct command cmd_log = {
     .usage = "[--level LEVEL] MESSAGE | -",
     .summary = "In a handler: log a line with the id of its job",
     .details =
-        "With - each line of stdin is one. 4096 bytes of a line stay. Redis "
-        "is not asked: the\nlines go to the worker that runs the script, by "
-        "the descriptor that\nBELT_CONTROL_FD names. What jobs have logged: "
-        "belt logs.\n",
+        "With - each line of stdin is one. 4096 bytes of a line stay in the "
+        "worker's log,\n16 KiB in that of a kept job: belt logs. Redis is not "
+        "asked: the lines go to the\nworker that runs the script, by the "
+        "descriptor that BELT_CONTROL_FD names.\n",
     .flags = flags,
     .min_args = 1,
     .max_args = -1,

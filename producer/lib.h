@@ -36,7 +36,7 @@ struct belt_client {
 
 struct belt_job {
     char *type; /* owned, as what follows */
-    char *queue, *id, *unique, *until, *on_conflict; /* or NULL */
+    char *queue, *id, *after, *unique, *until, *on_conflict; /* or NULL */
     bool front;
     struct buf payload;
     int64_t max_attempts, timeout_ms, keep_ms;

@@ -17,6 +17,7 @@
 enum kind {
     QUEUE,
     ID,
+    AFTER,
     SWITCH,
     COUNT,
     SPAN,
@@ -42,6 +43,7 @@ static const struct option options[] = {
     {"front", SWITCH, AT(front)},
     {"in", SPAN, AT(options.in_ms)},
     {"at", INSTANT, AT(options.at_ms)},
+    {"after", AFTER, AT(after)},
     {"expires", EXPIRES, AT(options)},
     {"expires_at", ONLY_INT, AT(options.expires_at_ms)},
     {"timeout", SPAN, AT(timeout_ms)},
@@ -76,6 +78,7 @@ void belt_job_free(struct belt_job *job)
     free(job->type);
     free(job->queue);
     free(job->id);
+    free(job->after);
     free(job->unique);
     free(job->until);
     free(job->on_conflict);
@@ -183,6 +186,7 @@ static int set_name(const struct option *o, char **member, const char *value,
                     struct errbuf *eb)
 {
     size_t n = strlen(value);
+    struct job_name name;
 
     if (o->kind == QUEUE && !text_is_name(value, n))
         return errbuf_set(eb, ERR_INVALID, "\"%.64s\": not the name of a queue",
@@ -190,6 +194,9 @@ static int set_name(const struct option *o, char **member, const char *value,
     if (o->kind == ID && !text_is_id(value, n))
         return errbuf_set(eb, ERR_INVALID,
                           "\"%.64s\": up to 64 of A-Z a-z 0-9 . _ : -", value);
+    if (o->kind == AFTER && !job_name_parse(value, n, &name))
+        return errbuf_set(eb, ERR_INVALID,
+                          "\"%.130s\": neither QUEUE/ID nor ID", value);
     set_text(member, value);
     return 0;
 }
@@ -238,6 +245,7 @@ static int set_value(const struct option *o, void *member, const char *value,
     switch (o->kind) {
     case QUEUE:
     case ID:
+    case AFTER:
     case WORD:
         return set_name(o, member, value, eb);
     case SWITCH:
@@ -271,6 +279,7 @@ static void take_back(const struct option *o, void *member)
     switch (o->kind) {
     case QUEUE:
     case ID:
+    case AFTER:
     case WORD:
         set_text(member, NULL);
         break;

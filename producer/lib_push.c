@@ -88,6 +88,7 @@ static int make_ready(const struct belt_client *b, const struct belt_job *job,
         .max_attempts = job->max_attempts,
         .timeout_ms = job->timeout_ms,
         .keep_ms = job->keep_ms,
+        .after = job->after,
     };
 
     ret->options = job->options;

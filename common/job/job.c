@@ -152,8 +152,12 @@ int job_after_read(const struct job *job, struct job_after *ret,
             memcpy(ret->id, id, strlen(id));
             return 0;
         }
+        return errbuf_set(eb, ERR_INVALID,
+                          "after: \"%s\" is not the QUEUE/ID or ID of a job",
+                          text);
     }
-    return errbuf_set(eb, ERR_INVALID, "after: not a QUEUE/ID or ID of a job");
+    return errbuf_set(eb, ERR_INVALID,
+                      "after: not the QUEUE/ID or ID of a job");
 }
 
 unsigned job_recoveries_since(const struct job *job, int64_t since_ms)

@@ -55,7 +55,8 @@ static void a_script_emits_what_push_would_push(void **state)
         "--handler",
         runs_handler("p", B "emit leaf name=Ada age:=36 --id mine "
                             "--max-attempts 3 --timeout 5s --in 1h "
-                            "--backoff fixed:2s --meta a=b && "
+                            "--backoff fixed:2s --meta a=b "
+                            "--after other/first && "
                             "echo '[1, 2]' | " B "emit -q other leaf - && " B
                             "emit leaf"),
         "--handler", runs_handler("leaf", "cat >> $out"), NULL);
@@ -69,6 +70,7 @@ static void a_script_emits_what_push_would_push(void **state)
     assert_int_equal(job->timeout_ms, 5000);
     assert_non_null(strstr(job->raw, "{\"name\":\"Ada\",\"age\":36}"));
     assert_non_null(strstr(job->raw, "\"meta\":{\"a\":\"b\"}"));
+    assert_non_null(strstr(job->raw, "\"after\":\"other/first\""));
     assert_non_null(strstr(job->raw, "{\"kind\":\"fixed\",\"delay\":2000}"));
     assert_true(job->created_at_ms > 0);
     job_free(job);

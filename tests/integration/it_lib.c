@@ -126,10 +126,11 @@ static void a_failure_has_its_exit_code_and_a_text(void **state)
 
 static void options_become_members(void **state)
 {
-    struct belt_job *job = make(
-        "t", "id", "x", "max-attempts", "3", "timeout", "90s", "keep", "1h",
-        "backoff", "fixed:30s", "expires", "2h", "meta", "{\"a\":1}", "then",
-        "{\"type\":\"u\"}", "unique", "key:10m", "on_conflict", "error", NULL);
+    struct belt_job *job =
+        make("t", "id", "x", "max-attempts", "3", "timeout", "90s", "keep",
+             "1h", "backoff", "fixed:30s", "expires", "2h", "meta", "{\"a\":1}",
+             "then", "{\"type\":\"u\"}", "unique", "key:10m", "on_conflict",
+             "error", "after", "other/y", NULL);
     char text[1024];
     static const char unique[] =
         "\"unique\":{\"key\":\"key\",\"until\":\"time\",\"ttl\":600000,"
@@ -142,6 +143,7 @@ static void options_become_members(void **state)
         "\"then\":{\"type\":\"u\"}",
         "\"meta\":{\"a\":1}",
         "\"expires_at\":",
+        "\"after\":\"other/y\"",
         "\"payload\":{\"n\":12345678901234567890}"};
 
     (void)state;
@@ -200,6 +202,7 @@ static void a_bad_option_is_named(void **state)
         {"backoff", "sometimes", "backoff: "},
         {"queue", "a b", "queue: \"a b\""},
         {"id", "a/b", "id: \"a/b\""},
+        {"after", "a b/c", "after: \"a b/c\": neither QUEUE/ID nor ID"},
         {"then", "{", "then: "},
         {"front", "maybe", "front: "},
         {"expires_at", "1", "expires_at: "},

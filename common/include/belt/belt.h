@@ -165,29 +165,37 @@ BELT_CLIENT_API int belt_job_set_payload_text(struct belt_job *job,
                                               const char *text, size_t size,
                                               struct belt_error *error);
 
+/* clang-format off: there is a table. */
 /*
  * Sets an option, by the name that it has as a flag of belt push and as a
  * member of an envelope (max-attempts or max_attempts). value is written as for
  * the flag, and copied; NULL takes the option back.
  *
  *     queue         a name [default]
- *     id            up to 64 of A-Z a-z 0-9 . _ : - [a fresh ULID for each
- * push] front         1: to the head of the queue in, at        not to be run
- * before: a duration "90s", "5m", "12h", or an instant "2026-11-26T08:30:00Z";
- * one of them expires       not to be begun later than that: a duration after
- * it is due, or an instant timeout       of an attempt, a duration max_attempts
- * then it is dead [20] backoff       between attempts: "default",
- * "exponential:1s:2:1h", "fixed:30s", "10s,1m,5m", or JSON keep          how
- * long its end and result are kept, a duration [not] unique        "KEY" or
- * "KEY:TTL": one job at a time has this key until         "done" or "started":
- * when KEY is free [done] on_conflict   "skip", "replace" or "error", if
- * another job has KEY [skip] then          to be pushed when it is done: an
- * envelope in JSON, or an array of them meta          an object in JSON that is
- * carried along
+ *     id            up to 64 of A-Z a-z 0-9 . _ : - [a fresh ULID each time]
+ *     front         1: to the head of the queue
+ *     in, at        not to be run before: a duration "90s", "5m", "12h", or an
+ *                   instant "2026-11-26T08:30:00Z"; one of them
+ *     after         "queue/id" or "id" of a kept job: not to be run before that
+ *                   is done; dead if it ends otherwise
+ *     expires       not to be begun later than that: a duration after it is
+ *                   due, or an instant
+ *     timeout       of an attempt, a duration [that of the handler]
+ *     max_attempts  then it is dead [20]
+ *     backoff       between attempts: "default", "exponential:1s:2:1h",
+ *                   "fixed:30s", "10s,1m,5m", or JSON
+ *     keep          how long its end and result are kept, a duration [not]
+ *     unique        "KEY" or "KEY:TTL": one job at a time has this key
+ *     until         "done" or "started": when KEY is free [done]
+ *     on_conflict   "skip", "replace" or "error", if another has KEY [skip]
+ *     then          to be pushed when it is done: an envelope in JSON, or an
+ *                   array of them
+ *     meta          an object in JSON that is carried along
  *
  * Returns 0, or BELT_ERR_INVALID with a text that names the option; what is
  * wrong only together with other options is told by the push.
  */
+/* clang-format on */
 BELT_CLIENT_API int belt_job_set(struct belt_job *job, const char *name,
                                  const char *value, struct belt_error *error);
 
