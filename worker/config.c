@@ -5,7 +5,7 @@
  * it is read, by the same function as the flag, since only then the line is
  * known. Callbacks note what is wrong and let the parser go on. Unknown keys
  * too: CFGF_KEYSTRVAL takes them as texts once it has reported them. Only
- * what breaks the syntax ends it early, unknown sections among that.
+ * what breaks the syntax ends it early.
  *
  * Thread: one at a time: main before all others, later that of a reload.
  */
@@ -156,6 +156,9 @@ static unsigned rows_of(const char *section, cfg_opt_t *opts)
     }
     return n;
 }
+
+static const char *const section_names[] = {
+    "worker", "limits", "redis", "handler", "cron", "retry", "queue", NULL};
 
 static cfg_t *make_parser(void)
 {
@@ -339,7 +342,7 @@ static void read_one(struct reader *r, const char *path, const char *shown)
     config_reading = r;
     int rc = read_file(path, &text, &eb);
     if (rc == 0 && is_text(r, &text) &&
-        config_text_prepare(text.data, wrong_at, r) == 0)
+        config_text_prepare(text.data, section_names, wrong_at, r) == 0)
         rc = parse(&text, &eb);
     /* An error of the file as a whole, or one behind the last of a line. */
     if (rc != 0)

@@ -7,7 +7,8 @@
  * handler img. Here the same tokens are walked first, and what would go wrong
  * so is refused: also a section without its end, which the library takes as
  * ended with the file, and a variable that is not set, since nobody wants an
- * empty password by accident.
+ * empty password by accident. A section that is none would end the reading, so
+ * it is named and made blank.
  *
  * Thread: main, before all others.
  */
@@ -18,13 +19,25 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/text.h"
 
 #define STRUCTURE " #\"'\t\n\r={}()+,*|" /* what ends a bare word */
+
+struct word {
+    char *p;
+    size_t n;
+    unsigned line;
+};
 
 struct text {
     char *p; /* borrowed: the next byte */
     unsigned line;
     unsigned depth, opened; /* braces that are open; line of the outermost */
+    struct word head;       /* outside of sections: the first word */
+    unsigned words;         /* of what is no value, from head on */
+    bool is_value;          /* an = was the last that came */
+    char *blank;            /* where a section that is none begins, or NULL */
+    const char *const *sections;
     config_text_cb wrong;
     void *arg;
 };
@@ -128,37 +141,97 @@ static void refuse(struct text *t)
     advance(t, 1, false);
 }
 
-static void count_brace(struct text *t)
+/* Outside of sections: of "handler img.*" handler is the head. */
+static void note_word(struct text *t, struct word w)
 {
-    if (*t->p == '{' && t->depth++ == 0)
+    if (t->depth > 0)
+        return;
+    if (t->is_value)
+        t->words = 0;
+    else if (t->words++ == 0)
+        t->head = w;
+    t->is_value = false;
+}
+
+/* At the { of a section, with a title or not. */
+static void check_head(struct text *t)
+{
+    struct errbuf eb;
+    unsigned n = 0;
+    if (t->words < 1 || t->words > 2 || t->is_value)
+        return; /* the library says what that is */
+    char *name = mem_dup(t->head.p, t->head.n);
+    while (t->sections[n] != NULL && strcmp(t->sections[n], name) != 0)
+        n++;
+    if (t->sections[n] == NULL) {
+        const char *near = text_nearest(name, t->sections, n);
+        (void)errbuf_set(&eb, ERR_INVALID, "unknown section \"%s\"%s%s%s", name,
+                         near != NULL ? ", did you mean " : "",
+                         near != NULL ? near : "", near != NULL ? "?" : "");
+        t->wrong(t->arg, t->head.line, &eb);
+        t->blank = t->head.p;
+    }
+    free(name);
+}
+
+/* Behind the } of a section. */
+static void end_section(struct text *t)
+{
+    for (char *p = t->blank; p != NULL && p < t->p; p++)
+        if (*p != '\n')
+            *p = ' ';
+    t->blank = NULL;
+    t->words = 0;
+    t->is_value = false;
+}
+
+static void pass_structure(struct text *t)
+{
+    char c = *t->p;
+    if (c == '{' && t->depth == 0)
+        check_head(t);
+    if (c == '{' && t->depth++ == 0)
         t->opened = t->line;
-    if (*t->p == '}' && t->depth > 0)
-        t->depth--;
+    advance(t, 1, false);
+    if (c == '}' && t->depth > 0 && --t->depth == 0)
+        end_section(t);
+    if (c == '=' && t->depth == 0) {
+        t->is_value = true;
+        t->words = 0;
+    }
 }
 
 static int pass_token(struct text *t)
 {
+    struct word w = {.p = t->p, .line = t->line};
     const char *p = t->p;
+    int rc = 0;
     if (*p == '#' || strncmp(p, "//", 2) == 0 || strncmp(p, "/*", 2) == 0)
         return pass_comment(t);
-    if (*p == '"' || *p == '\'')
-        return pass_quoted(t);
-    if (strncmp(p, "${", 2) == 0)
-        return pass_variable(t);
     if (*p == '*' || *p == '|' || (*p == '+' && p[1] != '=')) {
         refuse(t);
         return 0;
     }
-    count_brace(t);
-    advance(t, strchr(STRUCTURE, *p) != NULL ? 1 : strcspn(p, STRUCTURE),
-            false);
-    return 0;
+    if (*p == '"' || *p == '\'')
+        rc = pass_quoted(t);
+    else if (strncmp(p, "${", 2) == 0)
+        rc = pass_variable(t);
+    else if (strchr(STRUCTURE, *p) == NULL)
+        advance(t, strcspn(p, STRUCTURE), false);
+    else
+        pass_structure(t);
+    w.n = (size_t)(t->p - w.p);
+    if (strchr(STRUCTURE, *p) == NULL || *p == '"' || *p == '\'')
+        note_word(t, w);
+    return rc;
 }
 
-int config_text_prepare(char *text, config_text_cb wrong, void *arg)
+int config_text_prepare(char *text, const char *const *sections,
+                        config_text_cb wrong, void *arg)
 {
-    struct text t = {.line = 1, .wrong = wrong, .arg = arg};
+    struct text t = {.line = 1, .sections = sections, .wrong = wrong};
     int rc = 0;
+    t.arg = arg;
     t.p = text;
     while (rc == 0 && *t.p != '\0')
         rc = pass_token(&t);

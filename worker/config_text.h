@@ -9,10 +9,12 @@ typedef void (*config_text_cb)(void *arg, unsigned line,
 
 /*
  * Makes text ready for libconfuse: overwrites comments with blanks, so that
- * lines are counted right, and finds what the library would pass over in
- * silence. Returns 0 if what is left can be parsed, though some of it may be
- * wrong; ERR_INVALID if not.
+ * lines are counted right, and so sections by other names than those of
+ * sections (NULL at its end), which it reports; and finds what the library
+ * would pass over in silence. Returns 0 if what is left can be parsed, though
+ * some of it may be wrong; ERR_INVALID if not.
  */
-int config_text_prepare(char *text, config_text_cb wrong, void *arg);
+int config_text_prepare(char *text, const char *const *sections,
+                        config_text_cb wrong, void *arg);
 
 #endif

@@ -112,14 +112,23 @@ static void handler_says_what_it_does(void **state)
                       "TYPE=KIND:SPEC, or name them here\n");
 }
 
-static void sections_that_are_none_end_it(void **state)
+static void a_section_that_is_none_hides_nothing(void **state)
 {
-    conf_expect_wrong(*state, "\nworkers {\n threads = a\n}\n",
-                      "FILE:2: unknown key \"workers\", did you mean worker?\n"
-                      "FILE:2: nothing behind this was read\n");
-    conf_expect_wrong(*state, "burst = on\nbatch 'nightly' { every = 1d }\n",
-                      "FILE:2: unknown key \"batch\"\n"
-                      "FILE:2: nothing behind this was read\n");
+    conf_expect_wrong(*state, "\nworkers {\n threads = a\n}\nlease = x\n",
+                      "FILE:2: unknown section \"workers\", did you mean "
+                      "worker?\n"
+                      "FILE:5: lease: \"x\" is no duration like 500ms, 10s, "
+                      "1h30m or 7d\n");
+    conf_expect_wrong(*state,
+                      NOOP "burst = on\nbatch 'night{ly'\n{ every = \"}\"\n"
+                           "  x { /* } */ y = 1 } } timeuot = 1s\n"
+                           "hander 'x' { exec = true } handler z { }\n",
+                      "FILE:3: unknown section \"batch\"\n"
+                      "FILE:5: unknown key \"timeuot\", did you mean "
+                      "timeout?\n"
+                      "FILE:6: unknown section \"hander\", did you mean "
+                      "handler?\n"
+                      "FILE:6: this handler has no kind, as exec or builtin\n");
 }
 
 static void broken_syntax_is_said_where_it_is(void **state)
@@ -365,7 +374,7 @@ int main(void)
         T(a_key_is_said_once),
         T(isolation_is_checked_by_line),
         T(handler_says_what_it_does),
-        T(sections_that_are_none_end_it),
+        T(a_section_that_is_none_hides_nothing),
         T(broken_syntax_is_said_where_it_is),
         T(what_the_parser_would_drop_is_refused),
         T(a_key_is_not_empty),
