@@ -166,8 +166,9 @@ struct belt_plugin {
     const char *version;
 
     /*
-     * Once for each handler of the plugin, in the main thread, when the worker
-     * is about to start (not for --check) or has read its configuration anew.
+     * Once for each handler of the plugin, when the worker is about to start
+     * (not for --check), in the main thread, or has read its configuration
+     * anew, in another one.
      * args is what stands behind the path, "" if nothing; it stays there. What
      * is put into *state goes to run and fini. Another value than 0: why, in
      * err, and the configuration is refused. NULL: nothing to be done.
@@ -179,8 +180,8 @@ struct belt_plugin {
     int (*run)(struct belt_run *run, void *state);
 
     /*
-     * When no run will come any more; the main thread. Not if a run of this
-     * handler was given up. The object stays loaded. NULL: nothing to be done.
+     * When no run will come any more; any thread. Not if a run of this handler
+     * was given up. The object stays loaded. NULL: nothing to be done.
      */
     void (*fini)(void *state);
 };
@@ -251,7 +252,7 @@ static inline int belt_progress(struct belt_run *run, double percent,
     return run->host->progress(run, percent, message);
 }
 
-/* A log line with the job's id; the first 1000 of a run. */
+/* A log line with the job's id; the first 1000 of a run, 4096 bytes of each. */
 static inline int belt_log(struct belt_run *run, enum belt_level level,
                            const char *text)
 {
