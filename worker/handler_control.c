@@ -188,9 +188,9 @@ static int on_push(struct wishes *c, const struct message *m)
 static struct subtasks *parts_of(struct wishes *c)
 {
     struct errbuf eb;
-    struct subtasks *s = subtasks_of(c->d, &eb);
+    struct subtasks *s = !c->alone ? subtasks_of(c->d, &eb) : NULL;
 
-    if (s == NULL && !c->refused) {
+    if (s == NULL && !c->alone && !c->refused) {
         c->refused = true;
         LOG_WARN("subtask_refused", F_STR("job", c->d->job->id),
                  F_STR("type", c->d->job->type), F_STR("queue", c->d->queue),
@@ -482,6 +482,17 @@ void wishes_settle(struct wishes *c, int cancel_fd)
         subtasks_wait(c->d->subtasks, cancel_fd);
 }
 
+/* In the way of its cancel, if that is why. */
+void wishes_failed(struct wishes *c)
+{
+    enum cancel why = (enum cancel)atomic_load(&c->d->cancel);
+
+    c->alone = true;
+    if (c->d->subtasks != NULL)
+        subtasks_cancel(c->d->subtasks,
+                        why != CANCEL_NONE ? why : CANCEL_RELEASE);
+}
+
 void wishes_last(struct wishes *c)
 {
     if (c->line.len > 0 || c->too_long)
@@ -504,7 +515,8 @@ void wishes_judge(const struct wishes *c)
 {
     struct outcome *o = &c->d->outcome;
 
-    if (o->verdict == VERDICT_DONE && c->refused)
+    if (c->refused &&
+        (o->verdict == VERDICT_DONE || strcmp(o->error_class, "subtask") == 0))
         handler_fail(c->d, VERDICT_RETRY, "subtask", "%s",
                      c->d->part != NULL ? "a sub-task may not have sub-tasks"
                                         : "it can have no sub-tasks here");

@@ -30,6 +30,7 @@ struct wishes {
     struct buf held_line, rest; /* owned */
     size_t rest_at;
     bool refused; /* a sub-task that cannot be one: the run fails */
+    bool alone;   /* no sub-tasks any more: wishes_failed */
     bool warned;
     int64_t heard_ms; /* clock_ms() of the last line that was understood */
     int64_t lines;    /* ended so far */
@@ -56,6 +57,12 @@ bool wishes_resume(struct wishes *c);
  * the run ends that soon (subtasks_wait).
  */
 void wishes_settle(struct wishes *c, int cancel_fd) MAY_BLOCK;
+
+/*
+ * The run has failed: its sub-tasks are told to stop, and those that it has
+ * emitted and that are still to be read are passed over.
+ */
+void wishes_failed(struct wishes *c);
 
 /*
  * Takes one line, without its end, that came in another way. Returns false if

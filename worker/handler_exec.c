@@ -306,6 +306,8 @@ static void watch(struct run *r)
         }
         if (r->d->subtasks != NULL)
             serve_subtasks(r);
+        if (r->wishes.refused && r->stop == STOP_NONE)
+            terminate(r, STOP_SUBTASK); /* it would wait for results */
         if (time_left_ms(r) == 0)
             on_time(r);
     }
@@ -383,7 +385,7 @@ static void drain(struct run *r)
     drain_pipe(r, ERR, take_err);
     /* What it has emitted last is wanted only if it is done. */
     if (r->d->outcome.verdict != VERDICT_DONE)
-        stop_subtasks(r);
+        wishes_failed(&r->wishes);
     if (r->d->subtasks != NULL)
         subtasks_drop_results(r->d->subtasks);
     drain_pipe(r, CONTROL, take_last_control);

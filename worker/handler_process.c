@@ -196,10 +196,46 @@ static void settle(struct process_run *r)
     } while (r->wishes.held);
 }
 
-static size_t take_last_out(struct process_run *r)
+/* Reads what is left, to be taken by take_rest. */
+static size_t read_out(struct process_run *r)
 {
-    settle(r);
-    return take_out(r);
+    size_t n = process_take(r->p, PROCESS_OUT, r->scratch);
+
+    buf_append(&r->rest, r->scratch, n);
+    return n;
+}
+
+struct answer {
+    const struct process_run *r;
+    bool known, done;
+};
+
+static void on_line_ahead(void *arg, const char *line, size_t n, bool cut)
+{
+    struct answer *a = arg;
+    struct process_message m;
+
+    process_message_read(line, n, cut, &m);
+    if (a->known || m.word < WORD_DONE || m.word > WORD_BROKEN ||
+        !is_ours(a->r, m.id))
+        return;
+    a->known = true;
+    a->done = m.word == WORD_DONE;
+}
+
+/* Whether what is left of its lines says that it is done: it has ended. */
+static bool is_done_ahead(const struct process_run *r)
+{
+    const struct process_lines *out = &r->p->out;
+    struct answer a = {.r = r};
+    struct process_lines l = {0};
+
+    buf_append(&l.part, out->part.data, out->part.len);
+    l.cut = out->cut;
+    process_lines_feed(&l, r->rest.data + r->rest_at, r->rest.len - r->rest_at,
+                       PROCESS_LINE_MAX, on_line_ahead, &a);
+    process_lines_end(&l, on_line_ahead, &a);
+    return a.done;
 }
 
 static size_t take_last_control(struct process_run *r)
@@ -312,6 +348,8 @@ static void watch(struct process_run *r)
         }
         if (r->d->subtasks != NULL)
             serve_subtasks(r);
+        if (r->wishes.refused && r->state == RUN_RUNNING && !r->answered)
+            process_run_ask(r, STOP_SUBTASK); /* it would wait for results */
         if (p->fds[PROCESS_OUT] < 0 && !r->wishes.held)
             process_run_hang_up(r);
         if (!r->ended && !r->answered && process_run_left_ms(r) == 0)
@@ -344,7 +382,7 @@ static void conclude(struct process_run *r)
 {
     /* What it has emitted last is wanted only if it is done. */
     if (r->d->outcome.verdict != VERDICT_DONE)
-        process_run_stop_subtasks(r);
+        wishes_failed(&r->wishes);
     if (r->d->subtasks != NULL)
         subtasks_drop_results(r->d->subtasks);
     drain(r, take_last_control);
@@ -401,7 +439,11 @@ static bool finish_ended(struct process_run *r, struct process_set *s)
 
     account(r);
     (void)process_reap(p);
-    drain(r, take_last_out);
+    drain(r, read_out);
+    /* What waits for room is wanted only if an answer stands behind it. */
+    if (!is_done_ahead(r))
+        wishes_failed(&r->wishes);
+    take_rest(r);
     settle(r);
     process_lines_end(&p->out, on_line, r);
     if (!none_read || r->answered || r->stop != STOP_NONE) {

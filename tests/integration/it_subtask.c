@@ -326,6 +326,34 @@ static void a_subtask_that_emits_one_fails(void **state)
     stop(w);
 }
 
+/* Nothing would ever come on its descriptor 4. */
+static void a_subtask_that_waits_for_results_is_ended(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    struct worker *w = start_parent(r, "part x null; end; exec cat <&4\n");
+    push(r, JOB("a", ""));
+    story_stat(r, "q", "retried", 1);
+    expect_last(r, "retry",
+                "sub-task 1 (x): a sub-task may not have sub-tasks");
+    stop(w);
+}
+
+/* Far more than its window; none of them would ever end. */
+static void what_a_parent_that_failed_has_emitted_last_is_not_run(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    struct worker *w = start_parent(
+        r, "seq 1000 | sed 's/.*/{\"op\":\"subtask\",\"type\":\"sleep\"}/'"
+           " >&3\n"
+           "exit 3\n");
+    push(r, JOB("a", ""));
+    story_stat(r, "q", "retried", 1);
+    expect_last(r, "retry", "exit code 3");
+    stop(w);
+}
+
 static void a_parent_is_run_again_whole_when_its_worker_dies(void **state)
 {
     struct redis *r = story_redis();
@@ -488,6 +516,35 @@ static void a_process_that_dies_takes_its_subtasks_with_it(void **state)
     stop(w);
 }
 
+/* Most of its lines wait for room when it ends, and room would never come. */
+static void what_a_process_has_emitted_counts_if_it_is_done(void **state)
+{
+    struct redis *r = story_redis();
+    (void)state;
+    struct worker *w =
+        start_process(r,
+                      "def main(job):\n"
+                      "    t = job['payload']\n"
+                      "    for i in range(1000):\n"
+                      "        say(op='subtask', type=t, payload=1)\n"
+                      "    if t == 'echo': say(op='done', id=job['id'])\n"
+                      "    if job['id'] == 'c':\n"
+                      "        say(op='fail', id='c', error='no')\n"
+                      "    os._exit(3)\n",
+                      "");
+    push(r, JOB("a", ",\"payload\":\"echo\""));
+    story_stat(r, "q", "done", 1);
+    story_said(w, "done=1000 failed=0 cancelled=0", 1);
+    push(r, JOB("b", ",\"payload\":\"sleep\""));
+    story_stat(r, "q", "retried", 1);
+    expect_last(r, "retry", "exit code 3 before it answered");
+    redis_do(r, "DEL belt:{q}:retry");
+    push(r, JOB("c", ",\"payload\":\"sleep\""));
+    story_stat(r, "q", "retried", 2);
+    expect_last(r, "retry", "\"message\":\"no\"");
+    stop(w);
+}
+
 static void a_broken_line_is_a_subtask_that_failed(void **state)
 {
     struct redis *r = story_redis();
@@ -577,12 +634,15 @@ int main(void)
         cmocka_unit_test(
             parents_fill_the_pool_and_one_thread_runs_what_they_emit),
         cmocka_unit_test(a_subtask_that_emits_one_fails),
+        cmocka_unit_test(a_subtask_that_waits_for_results_is_ended),
+        cmocka_unit_test(what_a_parent_that_failed_has_emitted_last_is_not_run),
         cmocka_unit_test(a_parent_is_run_again_whole_when_its_worker_dies),
         cmocka_unit_test(a_process_splits_its_jobs_one_after_the_other),
         cmocka_unit_test(a_process_may_answer_before_its_subtasks_have_ended),
         cmocka_unit_test(a_failure_asks_the_process_to_stop),
         cmocka_unit_test(parents_do_not_keep_the_processes_of_their_subtasks),
         cmocka_unit_test(a_process_that_dies_takes_its_subtasks_with_it),
+        cmocka_unit_test(what_a_process_has_emitted_counts_if_it_is_done),
         cmocka_unit_test(a_broken_line_is_a_subtask_that_failed),
         cmocka_unit_test(the_example_in_sh_says_which_ones_failed),
         cmocka_unit_test(the_example_in_python_adds_up_what_comes_back),
