@@ -29,10 +29,10 @@ static const char *const keys[][2] = {
     {"stamp", "@active:a @leases @fence"},
     {"push_one", "@ @config @stats @stats:1 @scheduled @unique:u @pending:u "
                  "@once:x @job:x"},
-    {"purge", "@ @stats @stats:1 @unique:u @job:x"},
-    {"remove", "@scheduled @stats @stats:1 @cancelled @unique:u @job:x"},
-    {"requeue", "@dead @ @stats @stats:1 @unique:u @job:x"},
-    {"send", "@retry @outbox @stats @stats:1 @unique:u @job:x"},
+    {"purge", "@ @stats @stats:1 @unique:u @job:x @log:x"},
+    {"remove", "@scheduled @stats @stats:1 @cancelled @unique:u @job:x @log:x"},
+    {"requeue", "@dead @ @stats @stats:1 @unique:u @job:x @log:x"},
+    {"send", "@retry @outbox @stats @stats:1 @unique:u @job:x @log:x"},
     {"tick", "@cron @cron:due @ @stats @stats:1 @unique:cron:t"}};
 
 /* Lines are commands, or begin with a script's name and have its arguments. */
