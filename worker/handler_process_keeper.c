@@ -197,23 +197,42 @@ static struct process *take_stirring(struct process_set *s)
     return p;
 }
 
+/* Idle again, unless all were dismissed while we had it in hand. */
+static void put_back(struct process_set *s, struct process *p)
+{
+    bool stopping;
+
+    mutex_lock(&s->mu);
+    stopping = s->stopping;
+    if (!stopping) {
+        TAILQ_INSERT_HEAD(&s->idle, p, by);
+        process_permit_drop_locked(s);
+    }
+    mutex_unlock(&s->mu);
+    if (stopping)
+        process_set_retire(s, p);
+}
+
 static void sweep(struct keeper *k)
 {
     struct process_set *s = k->s;
-    struct process *p;
+    struct process *p, *first = NULL;
+    bool again = false;
 
     /* One that never is silent is looked at again in a second. */
-    for (int i = 0; i < SWEEP_MOST && (p = take_stirring(s)) != NULL; i++) {
+    for (int i = 0; i < SWEEP_MOST && !again; i++) {
+        p = take_stirring(s);
+        if (p == NULL)
+            return;
         if (process_has_ended(p)) {
             process_lament(s, p);
             process_forget(s, p);
             process_permit_drop(s);
             continue;
         }
-        mutex_lock(&s->mu);
-        TAILQ_INSERT_HEAD(&s->idle, p, by);
-        process_permit_drop_locked(s);
-        mutex_unlock(&s->mu);
+        again = p == first;
+        first = first != NULL ? first : p;
+        put_back(s, p);
     }
 }
 

@@ -687,6 +687,34 @@ static void job_that_waits_for_a_child_can_be_cancelled(void **state)
     delivery_free(s.d);
 }
 
+/* Whether the keeper has logged what a child says between jobs. */
+static bool has_looked(void **state)
+{
+    struct buf log = runner_log(*state);
+    bool found = log.len > 0 && strstr(log.data, "ev=stderr handler=p") != NULL;
+
+    buf_done(&log);
+    return found;
+}
+
+/* The keeper has it in hand when all are dismissed. */
+static void child_that_never_is_silent_is_dismissed(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct delivery *d;
+    int pid;
+
+    start(state, "yes noise >&2 & " PID_LOOP, NULL);
+    d = run(state, NULL);
+    expect_verdict(d, VERDICT_DONE, "");
+    pid = atoi(d->outcome.result.data);
+    delivery_free(d);
+    while (!has_looked(state))
+        usleep(1000);
+    handlers_stop(f->hs);
+    assert_int_equal(kill(pid, 0), -1);
+}
+
 #define IN_DIR(test)                                                           \
     cmocka_unit_test_setup_teardown(test, runner_setup, runner_teardown)
 
@@ -720,6 +748,7 @@ int main(void)
         IN_DIR(time_out_kills_in_the_end),
         IN_DIR(silence_is_told_and_is_a_retry),
         IN_DIR(job_that_waits_for_a_child_can_be_cancelled),
+        IN_DIR(child_that_never_is_silent_is_dismissed),
     };
 
     signal(SIGPIPE, SIG_IGN);
