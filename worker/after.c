@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/redis/queue_news.h"
 #include "worker/after.h"
@@ -114,6 +115,19 @@ static void judge_by(const struct lane *lane, struct slot *s, const char *state)
     s->d->outcome.delay_ms = look_in_ms(s->d->job);
 }
 
+/* Redis would not tell: that is no end of the other one. */
+static void put_off(const struct lane *lane, struct slot *s, const char *why)
+{
+    struct job_after after;
+    read_after(lane, s, &after);
+    s->followed = true;
+    LOG_WARN("after", F_STR("job", s->d->job->id),
+             F_STR("queue", lane->keys.queue), F_STR("after", after.id),
+             F_STR("error", why), F_STR("so", "it is looked at again later"));
+    tell(s, VERDICT_SNOOZE, &after, "could not be looked at");
+    s->d->outcome.delay_ms = look_in_ms(s->d->job);
+}
+
 static void on_state(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();
@@ -122,7 +136,10 @@ static void on_state(void *arg, int err, const struct reply *r)
     size_t n;
     if (err == 0) {
         (void)reply_str(r, &state, &n);
-        judge_by(q->lane, q->slot, reply_is_error(r) ? NULL : state);
+        if (reply_is_error(r))
+            put_off(q->lane, q->slot, reply_error(r));
+        else
+            judge_by(q->lane, q->slot, state);
         lane_judge_again(q->lane, q->slot);
         agent_turn(q->lane->agent);
     }

@@ -98,6 +98,22 @@ static void it_is_dead_if_the_other_is_not_done(void **state)
     runs_end(w);
 }
 
+/* An error of Redis says nothing of the other one. */
+static void it_waits_while_redis_does_not_tell(void **state)
+{
+    (void)state;
+    struct worker *w = worker();
+    redis_do(runs_redis, "SET belt:{q}:job:first planted");
+    runs_push(KEPT("x", ",\"after\":\"first\""));
+    runs_await_stat("snoozed", 1);
+    assert_true(worker_said(w, "ev=after"));
+    redis_do(runs_redis, "DEL belt:{q}:job:first");
+    redis_do(runs_redis, "HSET belt:{q}:job:first state done");
+    runs_await_stat("done", 1);
+    runs_expect_line("x");
+    runs_end(w);
+}
+
 /* Dead, then requeued once the other one has been done after all. */
 static void it_runs_when_it_is_requeued_and_the_other_is_done(void **state)
 {
@@ -149,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(it_runs_when_the_other_is_done),
         TEST(it_is_dead_if_the_other_is_not_done),
+        TEST(it_waits_while_redis_does_not_tell),
         TEST(it_runs_when_it_is_requeued_and_the_other_is_done),
         TEST(what_has_to_be_stamped_waits_too),
         TEST(at_most_once_cannot_wait),
