@@ -254,7 +254,7 @@ static int set_value(const struct option *o, void *member, const char *value,
                                                            : value,
                                  member, eb);
     case COUNT:
-        rc = text_parse_int(value, 1, PUSH_ATTEMPTS_MAX, "N", &n, eb);
+        rc = text_parse_int(value, 1, PUSH_ATTEMPTS_MAX, NULL, &n, eb);
         return rc == 0 ? set_number(n, PUSH_ATTEMPTS_MAX, member, eb) : rc;
     case SPAN:
         return set_span(value, member, eb);

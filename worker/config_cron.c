@@ -102,8 +102,8 @@ static int read_numbers(const struct cron_draft *d, struct cron_wish *w,
             return blame(d, durations[i].key, rc, ret_line, eb);
     }
     if (attempts != NULL) {
-        int rc = text_parse_int(attempts, 1, COUNT_MAX, "attempts",
-                                &w->max_attempts, eb);
+        int rc =
+            text_parse_int(attempts, 1, COUNT_MAX, NULL, &w->max_attempts, eb);
         if (rc != 0)
             return blame(d, MAX_ATTEMPTS, rc, ret_line, eb);
     }

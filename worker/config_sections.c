@@ -108,10 +108,9 @@ static int on_retry_key(cfg_t *cfg, cfg_opt_t *opt)
         rc = config_set_once(r->retry_lines[at], &eb);
     if (rc == 0) {
         r->retry_lines[at] = (unsigned)cfg->line;
-        rc = at == RETRY_BACKOFF
-                 ? set_backoff(&r->retry, value, &eb)
-                 : text_parse_int(value, 1, ATTEMPTS_MAX, "attempts",
-                                  &r->retry.max_attempts, &eb);
+        rc = at == RETRY_BACKOFF ? set_backoff(&r->retry, value, &eb)
+                                 : text_parse_int(value, 1, ATTEMPTS_MAX, NULL,
+                                                  &r->retry.max_attempts, &eb);
     }
     return config_blame(r, cfg, key, rc, &eb);
 }
@@ -181,7 +180,7 @@ static int on_queue_key(cfg_t *cfg, cfg_opt_t *opt)
     if (rc == 0) {
         r->queue_lines[at] = (unsigned)cfg->line;
         rc = at == QUEUE_WEIGHT
-                 ? text_parse_int(value, 1, QUEUE_WEIGHT_MAX, "weight",
+                 ? text_parse_int(value, 1, QUEUE_WEIGHT_MAX, NULL,
                                   &r->queue.weight, &eb)
                  : queue_bound_read(&queue_bounds[at - 1], value,
                                     &r->queue.bounds[at - 1], &eb);

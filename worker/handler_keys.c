@@ -1,7 +1,7 @@
 /*
  * The keys of a handler: how each is read, and for which kinds it is.
  *
- * Thread: main, before all others.
+ * Thread: one at a time, which reads the configuration.
  */
 #include "worker/handler_keys.h"
 
@@ -126,7 +126,7 @@ static int set_number(const struct row *row, const char *value, int64_t *out,
     int rc;
 
     if (row->how == COUNT)
-        return text_parse_int(value, row->min, row->max, "number", out, eb);
+        return text_parse_int(value, row->min, row->max, NULL, out, eb);
     rc = row->how == SIZE ? text_parse_size(value, &n, eb)
                           : text_parse_duration(value, &n, eb);
     if (rc == 0 && (n < row->min || n > row->max))

@@ -82,10 +82,10 @@ static int set_name(struct settings *s, const char *value, struct errbuf *eb)
 }
 
 static int set_unsigned(const char *value, int64_t min, int64_t max,
-                        const char *what, unsigned *out, struct errbuf *eb)
+                        unsigned *out, struct errbuf *eb)
 {
     int64_t n;
-    int rc = text_parse_int(value, min, max, what, &n, eb);
+    int rc = text_parse_int(value, min, max, NULL, &n, eb);
     if (rc == 0)
         *out = (unsigned)n;
     return rc;
@@ -93,35 +93,31 @@ static int set_unsigned(const char *value, int64_t min, int64_t max,
 
 static int set_threads(struct settings *s, const char *value, struct errbuf *eb)
 {
-    return set_unsigned(value, 1, 1000, "threads", &s->o->config.threads, eb);
+    return set_unsigned(value, 1, 1000, &s->o->config.threads, eb);
 }
 
 static int set_subtask_threads(struct settings *s, const char *value,
                                struct errbuf *eb)
 {
-    return set_unsigned(value, 1, 1000, "threads",
-                        &s->o->config.subtask_threads, eb);
+    return set_unsigned(value, 1, 1000, &s->o->config.subtask_threads, eb);
 }
 
 static int set_subtask_window(struct settings *s, const char *value,
                               struct errbuf *eb)
 {
-    return set_unsigned(value, 1, 10000, "sub-tasks",
-                        &s->o->config.subtask_window, eb);
+    return set_unsigned(value, 1, 10000, &s->o->config.subtask_window, eb);
 }
 
 static int set_max_window(struct settings *s, const char *value,
                           struct errbuf *eb)
 {
-    return set_unsigned(value, 1, 10000, "window", &s->o->config.max_window,
-                        eb);
+    return set_unsigned(value, 1, 10000, &s->o->config.max_window, eb);
 }
 
 static int set_max_recoveries(struct settings *s, const char *value,
                               struct errbuf *eb)
 {
-    return set_unsigned(value, 0, 12, "recoveries",
-                        &s->o->config.max_recoveries, eb);
+    return set_unsigned(value, 0, 12, &s->o->config.max_recoveries, eb);
 }
 
 static int set_size(const char *value, int64_t min, int64_t max, size_t *out,

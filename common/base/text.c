@@ -320,16 +320,18 @@ int text_parse_int(const char *s, int64_t min, int64_t max, const char *what,
     } else {
         if (!read_digits(&p, &n) || *p != '\0')
             return errbuf_set(eb, ERR_INVALID,
-                              "%s: \"%.64s\" is no number from %" PRId64
+                              "%s%s\"%.64s\" is no number from %" PRId64
                               " to %" PRId64,
-                              what, s, min, max);
+                              what != NULL ? what : "",
+                              what != NULL ? ": " : "", s, min, max);
         if (negative)
             n = -n;
     }
     if (n < min || n > max)
         return errbuf_set(eb, ERR_INVALID,
-                          "%s: %" PRId64 " is not from %" PRId64 " to %" PRId64,
-                          what, n, min, max);
+                          "%s%s%" PRId64 " is not from %" PRId64 " to %" PRId64,
+                          what != NULL ? what : "", what != NULL ? ": " : "", n,
+                          min, max);
     *ret_n = n;
     return 0;
 }

@@ -36,7 +36,8 @@ int text_parse_instant(const char *s, int64_t *ret_ms, struct errbuf *eb);
 /* Parses "64k", "10m", "1g" (powers of 1024) or plain bytes. */
 int text_parse_size(const char *s, int64_t *ret_bytes, struct errbuf *eb);
 
-/* Parses a whole decimal number within [min, max]. what names it in errors. */
+/* Parses a whole decimal number within [min, max]. what names it in errors, if
+ * nothing else does; or NULL. */
 int text_parse_int(const char *s, int64_t min, int64_t max, const char *what,
                    int64_t *ret_n, struct errbuf *eb);
 

@@ -35,7 +35,7 @@ int queue_bound_read(const struct queue_bound *b, const char *text,
     else if (b->kind == BOUND_AGE)
         rc = text_parse_duration(text, ret, eb);
     else
-        rc = text_parse_int(text, b->min, b->max, "N", ret, eb);
+        rc = text_parse_int(text, b->min, b->max, NULL, ret, eb);
     if (rc == 0 && (*ret < b->min || *ret > b->max))
         rc = errbuf_set(eb, ERR_INVALID, "%s: too %s", text,
                         *ret < b->min ? "small" : "big");

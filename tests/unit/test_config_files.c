@@ -100,7 +100,7 @@ static void wrong_policies_are_said(void **state)
         "handler a { builtin = noop\n"
         "            retry = 'slwo' }\n"
         "handler b { builtin = noop retry = 'nothing' }\n",
-        "FILE:1: max-attempts: attempts: 0 is not from 1 to 1000000000\n"
+        "FILE:1: max-attempts: 0 is not from 1 to 1000000000\n"
         "FILE:2: backoff: \"fixed\" is no duration like 500ms, 10s, 1h30m or "
         "7d\n"
         "FILE:3: retry \"a b\": no valid name\n"
@@ -190,8 +190,8 @@ static void wrong_queues_are_said(void **state)
              "queues = 'c:4'\n",
         "FILE:2: queue \"a b\": \"a b\" is no name of a queue: letters, "
         "digits, \".\", \"_\", \"-\", at most 64, not a sign first\n"
-        "FILE:3: weight: weight: 0 is not from 1 to 1000\n"
-        "FILE:3: max-length: N: -1 is not from 0 to 1000000000\n"
+        "FILE:3: weight: 0 is not from 1 to 1000\n"
+        "FILE:3: max-length: -1 is not from 0 to 1000000000\n"
         "FILE:4: dead-max-age: \"1\" is no duration like 500ms, 10s, 1h30m or "
         "7d\n"
         "FILE:5: unknown key \"max-lenght\" in queue, did you mean "
@@ -270,7 +270,7 @@ static void errors_name_their_own_file_and_both_places(void **state)
                     "cron n { spec = '@daily' type = t }\nzz = 1\n");
     (void)conf_file(c, "15-c.conf", "worker { } }\n");
     parse_path(c, c->dir,
-               "DIR/10-a.conf:1: threads: threads: 0 is not from 1 to 1000\n"
+               "DIR/10-a.conf:1: threads: 0 is not from 1 to 1000\n"
                "DIR/15-c.conf:1: unexpected closing brace\n"
                "DIR/15-c.conf:1: nothing behind this was read\n"
                "DIR/20-b.conf:1: handler a: there is one for it already, "

@@ -32,7 +32,7 @@ static void all_that_is_wrong_is_said_with_its_line(void **state)
         "handler b { exec = \"x 'y\" max-result = 1t }\n"
         "burst = perhaps\n"
         "que-es = b\n",
-        "FILE:2: threads: threads: 0 is not from 1 to 1000\n"
+        "FILE:2: threads: 0 is not from 1 to 1000\n"
         "FILE:3: lease: \"1y\" is no duration like 500ms, 10s, 1h30m or 7d\n"
         "FILE:4: unknown key \"thread\" in worker, did you mean threads?\n"
         "FILE:5: unknown key \"zzzzzz\" in worker\n"
@@ -142,7 +142,7 @@ static void broken_syntax_is_said_where_it_is(void **state)
         {NOOP "}\n", "FILE:2: unexpected closing brace\n"
                      "FILE:2: nothing behind this was read\n"},
         {NOOP "threads = 8;\nlease = 20s;\n",
-         "FILE:2: threads: threads: \"8;\" is no number from 1 to 1000\n"
+         "FILE:2: threads: \"8;\" is no number from 1 to 1000\n"
          "FILE:3: lease: \"20s;\" is no duration like 500ms, 10s, 1h30m or "
          "7d\n"},
         {NOOP "lease = 20s ;\n", "FILE:2: \";\": nothing ends a line here\n"

@@ -205,7 +205,7 @@ static void what_does_not_fit_is_said_with_its_line(void **state)
         "FILE:3: env: no key of a handler of kind builtin\n"
         "FILE:7: processes: no key of a handler of kind exec\n"
         "FILE:11: nice: line 10 says it already\n"
-        "FILE:12: max-files: number: 3 is not from 8 to 1048576\n"
+        "FILE:12: max-files: 3 is not from 8 to 1048576\n"
         "FILE:12: unknown key \"nise\" in handler, did you mean nice?\n"
         "FILE:13: heartbeat: \"30\" is no duration like 500ms, 10s, 1h30m or "
         "7d\n");
