@@ -67,12 +67,6 @@ struct out *out_new(const struct options *o, const struct column *columns)
     return out;
 }
 
-bool out_wants(const struct out *out)
-{
-    assert(out->next < out->column_count);
-    return is_shown(out, out->next);
-}
-
 /* Returns where to write the next value, in front of which commas and such
  * were put, or NULL if it is not shown. */
 static struct buf *begin_value(struct out *out)

@@ -39,11 +39,6 @@ void out_bool(struct out *out, bool yes);
 void out_json(struct out *out, const char *json, size_t n);
 void out_none(struct out *out);
 
-/*
- * Whether the next value will be shown, for those that are costly to make.
- */
-bool out_wants(const struct out *out);
-
 /* Ends a row. Returns false when stdout can take no more. */
 bool out_row(struct out *out);
 

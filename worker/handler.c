@@ -121,11 +121,6 @@ void handlers_add_retry(struct handlers *hs, const char *name,
     hs->retries[hs->retry_count++] = r;
 }
 
-const char *handlers_retry_name(const struct handlers *hs, size_t i)
-{
-    return i < hs->retry_count ? hs->retries[i]->name : NULL;
-}
-
 int64_t handler_max_attempts(const struct delivery *d)
 {
     const struct retry_policy *r =

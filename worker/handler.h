@@ -13,8 +13,8 @@
 /*
  * Handlers: what runs the jobs of a type.
  *
- * The table is built at start and constant while threads run. A type is an
- * exact name or a glob (fnmatch(3)); the most specific one wins: exact names
+ * The table is built by one thread and constant while others see it. A type is
+ * an exact name or a glob (fnmatch(3)); the most specific one wins: exact names
  * first, then the glob with the longest text before its first wildcard, then
  * the longest glob.
  */
@@ -43,7 +43,7 @@ void handlers_free(struct handlers *hs);
 /*
  * Begins what handlers need before their first run: once for a table that is
  * about to be used. On failure, with a text that names the handler, what had
- * begun is ended again. Main thread.
+ * begun is ended again. The thread that built it.
  */
 int handlers_start(struct handlers *hs, struct errbuf *eb) MAY_BLOCK;
 
@@ -74,9 +74,6 @@ int handlers_add_with(struct handlers *hs, const char *type, const char *what,
  */
 void handlers_add_retry(struct handlers *hs, const char *name,
                         const struct retry_policy *policy);
-
-/* Name of the i-th policy; NULL behind the last. */
-const char *handlers_retry_name(const struct handlers *hs, size_t i);
 
 /* Name of the i-th kind, "exec"; NULL behind the last. */
 const char *handlers_kind(unsigned i);
