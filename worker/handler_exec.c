@@ -28,8 +28,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -37,7 +35,6 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "worker/cell.h"
-#include "worker/guard.h"
 #include "worker/handler_control.h"
 #include "worker/handler_output.h"
 #include "worker/handler_priv.h"
@@ -49,7 +46,6 @@ enum {
     SCRATCH = 32 * 1024,     /* half a pipe; small enough for the stack */
     DRAIN_MAX = 1024 * 1024, /* the largest pipe of an unprivileged process */
     HANGUP_MS = 2,           /* between closing a pipe and the end */
-    GROUP_WAIT_MS = 100,     /* killed processes that are still there */
     EXIT_NOT_STARTED = 126,  /* as shells have it */
     EXIT_NOT_FOUND = 127
 };
@@ -184,16 +180,6 @@ static int64_t kill_at_ms(const struct run *r)
     return handler_instant(clock_ms(), handler_kill_after_ms(r->d));
 }
 
-/* With the run; in the way of its cancel, if that is why. */
-static void stop_subtasks(struct run *r)
-{
-    enum cancel why = (enum cancel)atomic_load(&r->d->cancel);
-
-    if (r->d->subtasks != NULL)
-        subtasks_cancel(r->d->subtasks,
-                        why != CANCEL_NONE ? why : CANCEL_RELEASE);
-}
-
 /* TERM now, KILL later. A stopped process must go on to see the TERM. */
 static void terminate(struct run *r, enum stop why)
 {
@@ -202,7 +188,7 @@ static void terminate(struct run *r, enum stop why)
     kill_group(r, SIGTERM);
     kill_group(r, SIGCONT);
     r->next_ms = kill_at_ms(r);
-    stop_subtasks(r);
+    subtasks_stop(r->d);
 }
 
 static void kill_now(struct run *r)
@@ -313,28 +299,6 @@ static void watch(struct run *r)
     }
 }
 
-/*
- * Waits until nothing of a killed group is left. As process 1 of a container
- * we are the parent of its orphans, and must reap them. Not waited for are
- * processes that cannot die now (a disk that does not answer), and those that
- * died but that a lazy process 1 does not reap, which look the same from here.
- */
-static void wait_group(struct run *r)
-{
-    int64_t give_up_ms = handler_instant(clock_ms(), GROUP_WAIT_MS);
-
-    while (kill(-r->child.pid, 0) == 0) {
-        while (waitpid(-r->child.pid, NULL, WNOHANG) > 0)
-            continue;
-        if (clock_ms() >= give_up_ms) {
-            LOG_DEBUG("group_lingers", F_STR("job", r->d->job->id),
-                      F_INT("pgid", r->child.pid));
-            return;
-        }
-        poll(NULL, 0, 1);
-    }
-}
-
 static void account(struct run *r)
 {
     struct outcome *o = &r->d->outcome;
@@ -354,19 +318,11 @@ static void account(struct run *r)
 /* Returns false when someone else has taken the status. */
 static bool reap(struct run *r)
 {
-    long rc;
+    bool known = spawn_reap(&r->child, &r->end.info, &r->end.used);
 
-    kill_group(r, SIGKILL);
-    guard_remove(r->child.pid);
-    do /* which waitid(3) does not tell what it used */
-        rc = syscall(SYS_waitid, P_PID, (long)r->child.pid, &r->end.info,
-                     (long)WEXITED, &r->end.used);
-    while (rc < 0 && errno == EINTR);
-    close_fd(&r->child.pidfd);
-    wait_group(r);
-    if (rc == 0)
+    if (known)
         account(r);
-    return rc == 0;
+    return known;
 }
 
 static void drain_pipe(struct run *r, enum pipe_index i,

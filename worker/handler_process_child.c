@@ -20,22 +20,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "worker/guard.h"
 #include "worker/usage.h"
 
 enum {
     KEPT_MEMORY = 64 * 1024,  /* of what it is told */
     LISTEN_MAX = 1024 * 1024, /* bytes that are taken in one go */
-    HANGUP_MS = 200,          /* between closing its stdout and its end */
-    GROUP_WAIT_MS = 100       /* killed processes that are still there */
+    HANGUP_MS = 200           /* between closing its stdout and its end */
 };
 
 static void close_fd(int *fd)
@@ -349,36 +345,10 @@ void process_kill(const struct process *p, int sig)
         kill(-p->child.pid, SIGCONT);
 }
 
-/* As in exec: nothing of a killed group is to outlive the run. */
-static void wait_group(pid_t pgid)
-{
-    int64_t give_up_ms = handler_instant(clock_ms(), GROUP_WAIT_MS);
-
-    while (kill(-pgid, 0) == 0) {
-        while (waitpid(-pgid, NULL, WNOHANG) > 0)
-            continue;
-        if (clock_ms() >= give_up_ms) {
-            LOG_DEBUG("group_lingers", F_INT("pgid", pgid));
-            return;
-        }
-        poll(NULL, 0, 1);
-    }
-}
-
 bool process_reap(struct process *p)
 {
-    long rc;
-
     assert(p->child.pidfd >= 0);
-    kill(-p->child.pid, SIGKILL);
-    guard_remove(p->child.pid);
-    do /* which waitid(3) does not tell what it used */
-        rc = syscall(SYS_waitid, P_PID, (long)p->child.pid, &p->end.info,
-                     (long)WEXITED, &p->end.used);
-    while (rc < 0 && errno == EINTR);
-    close_fd(&p->child.pidfd);
-    wait_group(p->child.pid);
-    p->end_known = rc == 0;
+    p->end_known = spawn_reap(&p->child, &p->end.info, &p->end.used);
     if (p->cell.cgroup.path != NULL)
         p->end.oom = cgroup_oom(&p->cell.cgroup);
     return p->end_known;

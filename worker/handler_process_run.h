@@ -51,8 +51,6 @@ struct process_run {
     char scratch[PROCESS_SCRATCH];
 };
 
-void process_run_stop_subtasks(struct process_run *r);
-
 /* Asks the child to end the run, which has no such reason yet. */
 void process_run_ask(struct process_run *r, enum process_run_stop why);
 

@@ -18,16 +18,6 @@
 
 enum { HANGUP_MS = 200 }; /* between closing a pipe and its end */
 
-/* With the run; in the way of its cancel, if that is why. */
-void process_run_stop_subtasks(struct process_run *r)
-{
-    enum cancel why = (enum cancel)atomic_load(&r->d->cancel);
-
-    if (r->d->subtasks != NULL)
-        subtasks_cancel(r->d->subtasks,
-                        why != CANCEL_NONE ? why : CANCEL_RELEASE);
-}
-
 static const char *reason(const struct process_run *r)
 {
     if (r->stop != STOP_CANCEL)
@@ -53,21 +43,9 @@ static void kill_now(struct process_run *r)
     process_kill(r->p, SIGKILL);
 }
 
-/* Whoever cancels a job waits for it. */
-static int64_t kill_after_ms(const struct process_run *r)
-{
-    const struct handler_limits *l = &r->d->handler->limits;
-    int64_t ms = l->kill_after_ms;
-
-    if (atomic_load(&r->d->cancel) == CANCEL_JOB &&
-        l->cancel_kill_after_ms < ms)
-        ms = l->cancel_kill_after_ms;
-    return ms;
-}
-
 void process_run_ask(struct process_run *r, enum process_run_stop why)
 {
-    int64_t now = clock_ms(), ms = kill_after_ms(r);
+    int64_t now = clock_ms(), ms = handler_kill_after_ms(r->d);
 
     assert(r->stop == STOP_NONE);
     r->stop = why;
@@ -75,7 +53,7 @@ void process_run_ask(struct process_run *r, enum process_run_stop why)
     r->kill_at_ms = handler_instant(now, ms);
     r->next_ms = handler_instant(now, ms / 2);
     say_cancel(r);
-    process_run_stop_subtasks(r);
+    subtasks_stop(r->d);
 }
 
 static void terminate(struct process_run *r)
@@ -88,7 +66,7 @@ static void terminate(struct process_run *r)
 /* It timed out, and now it was cancelled too: no longer so long. */
 static void shorten(struct process_run *r)
 {
-    int64_t now = clock_ms(), ms = kill_after_ms(r);
+    int64_t now = clock_ms(), ms = handler_kill_after_ms(r->d);
 
     if (r->state == RUN_KILLED || r->kill_at_ms <= handler_instant(now, ms))
         return;

@@ -43,6 +43,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -54,11 +55,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "worker/guard.h"
 
 enum {
     CHILD_STACK = 16 * 1024, /* raw system calls need a tenth of it */
     CLOSE_MAX = 4096,        /* descriptors tried without close_range(2) */
+    GROUP_WAIT_MS = 100,     /* killed processes that are still there */
     KERNEL_SIGSET = 8        /* bytes of the kernel's sigset_t */
 };
 
@@ -221,6 +225,45 @@ fail:
     h->step = step;
     h->err = errno;
     return 127;
+}
+
+/*
+ * As process 1 of a container we are the parent of a group's orphans, and must
+ * reap them. Not waited for are processes that cannot die now (a disk that does
+ * not answer), and those that died but that a lazy process 1 does not reap,
+ * which look the same from here.
+ */
+static void wait_group(pid_t pgid)
+{
+    int64_t give_up_ms = clock_ms() + GROUP_WAIT_MS;
+
+    while (kill(-pgid, 0) == 0) {
+        while (waitpid(-pgid, NULL, WNOHANG) > 0)
+            continue;
+        if (clock_ms() >= give_up_ms) {
+            LOG_DEBUG("group_lingers", F_INT("pgid", pgid));
+            return;
+        }
+        poll(NULL, 0, 1);
+    }
+}
+
+bool spawn_reap(struct child *child, siginfo_t *ret_end,
+                struct rusage *ret_used)
+{
+    long rc;
+
+    /* Before its leader is reaped the number cannot be anybody else's. */
+    kill(-child->pid, SIGKILL);
+    guard_remove(child->pid);
+    do /* which waitid(3) does not tell what it used */
+        rc = syscall(SYS_waitid, P_PID, (long)child->pid, ret_end,
+                     (long)WEXITED, ret_used);
+    while (rc < 0 && errno == EINTR);
+    close(child->pidfd);
+    child->pidfd = -1;
+    wait_group(child->pid);
+    return rc == 0;
 }
 
 int spawn_find(const char *name, const char *dirs, char *out, size_t size)

@@ -1,6 +1,7 @@
 #ifndef WORKER_SPAWN_H
 #define WORKER_SPAWN_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
@@ -58,11 +59,18 @@ struct child {
 /*
  * Starts it and tells the guard. Returns once the new program is in place;
  * ERR_SYSTEM, with a text that says which step failed and why, when it is not,
- * and then nothing of the child is left. The caller waits for the pid and
- * removes the guard's entry before that.
+ * and then nothing of the child is left. spawn_reap ends it.
  */
 int spawn_start(const struct spawn *s, struct child *ret_child,
                 struct errbuf *eb) MAY_BLOCK;
+
+/*
+ * Kills the group of a child, waits for the child's end, which may have been
+ * before, and for a moment until nothing of the group is left. The guard
+ * forgets it. Returns false when someone else has taken the status.
+ */
+bool spawn_reap(struct child *child, siginfo_t *ret_end,
+                struct rusage *ret_used) MAY_BLOCK;
 
 /*
  * Writes the path of a command: itself if it has a slash, else the first

@@ -397,6 +397,14 @@ void subtasks_cancel(struct subtasks *s, enum cancel why)
         subtask_pool_cancel(s->pool, &s->cancel, why);
 }
 
+void subtasks_stop(struct delivery *d)
+{
+    enum cancel why = (enum cancel)atomic_load(&d->cancel);
+
+    if (d->subtasks != NULL)
+        subtasks_cancel(d->subtasks, why != CANCEL_NONE ? why : CANCEL_RELEASE);
+}
+
 void subtasks_hurry(struct subtasks *s)
 {
     subtask_pool_cancel(s->pool, &s->cancel, CANCEL_JOB);

@@ -32,7 +32,8 @@ struct subtask_config {
                          * SUBTASK_WINDOW_MIN at least */
     unsigned parents;   /* that there may be at a time: threads of the pool */
     size_t results_max; /* bytes that wait for one parent */
-    struct handlers *handlers; /* borrowed */
+    struct handlers *handlers; /* borrowed: for parents to which no table is
+                                * lent; NULL: there are none */
 };
 
 enum {
@@ -174,6 +175,10 @@ int64_t subtasks_count(struct subtasks *s, enum subtask_state state);
  * for cancel. */
 void subtasks_cancel(struct subtasks *s, enum cancel why);
 void subtasks_hurry(struct subtasks *s);
+
+/* The same for those of a run that is stopped or has failed, if it has any: in
+ * the way of its cancel, if that is why. */
+void subtasks_stop(struct delivery *d);
 
 /* The parent takes no results any more; those that wait are dropped. */
 void subtasks_drop_results(struct subtasks *s);
