@@ -258,8 +258,7 @@ static int begin(struct agent *a, struct errbuf *eb)
         &(struct subtask_config){.threads = worker_subtask_threads(cfg),
                                  .window = cfg->subtask_window,
                                  .parents = cfg->threads,
-                                 .results_max = cfg->subtask_results,
-                                 .handlers = cfg->handlers});
+                                 .results_max = cfg->subtask_results});
     struct pool_config pc = {.threads = cfg->threads,
                              .subtasks = a->subtasks,
                              .jobs = a->jobs,

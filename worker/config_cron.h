@@ -5,7 +5,7 @@
 
 /*
  * The section cron of the configuration file: an entry as texts, key by key.
- * Main thread.
+ * One thread at a time, which reads the configuration.
  */
 enum { CONFIG_CRON_KEYS = 15 };
 extern const char *const config_cron_keys[CONFIG_CRON_KEYS];

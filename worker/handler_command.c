@@ -12,7 +12,7 @@
  * A command knows nothing of Belt: 0 is done, any other exit code a failure
  * (exec_run), and what cannot be started is one too, as with a shell.
  *
- * Thread: main while handlers are built, then the pool thread of a run.
+ * Thread: one that reads the configuration, then the pool thread of a run.
  */
 #include <fnmatch.h>
 #include <stdio.h>

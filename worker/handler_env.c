@@ -5,7 +5,7 @@
  * REDISCLI_AUTH), so nothing is taken over but a short list of harmless names,
  * and what the keys of a handler ask for (isolation.c).
  *
- * Thread: env_carry in the main thread, before others start; the rest any.
+ * Thread: env_carry in the one that reads the configuration; the rest any.
  */
 #include <assert.h>
 #include <inttypes.h>

@@ -14,7 +14,7 @@
  *
  *     take or make ► prepare ► perform, poll ► judge ► give back
  *
- * Thread: init in main, run in pool threads.
+ * Thread: init in the one that reads the configuration, run in pool threads.
  */
 #include <assert.h>
 #include <errno.h>

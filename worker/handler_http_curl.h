@@ -41,8 +41,8 @@ struct curl {
 };
 
 /*
- * Lends them for ever, or NULL with a text that says what is missing. The first
- * call is in main, before threads exist; after a success any thread may.
+ * Lends them for ever, or NULL with a text that says what is missing. One
+ * thread at a time, which reads the configuration.
  */
 const struct curl *curl_load(struct errbuf *eb);
 

@@ -1,7 +1,7 @@
 /*
  * Signatures of requests.
  *
- * Thread: sign_keys_read in main, sign in any.
+ * Thread: sign_keys_read in the one that reads the configuration, sign in any.
  */
 #include "worker/handler_http_sign.h"
 

@@ -9,8 +9,8 @@
 
 /*
  * What the section of a handler says beside its limits, a row for each key
- * (docs/HANDLERS.md tells what they mean). Main thread while it is read,
- * constant afterwards.
+ * (docs/HANDLERS.md tells what they mean). Of one thread while it is
+ * read, constant afterwards.
  */
 enum { HANDLER_KEYS_MAX = 40 };
 

@@ -3,8 +3,8 @@
  *
  * The object is loaded when the table of handlers is built, so that one that
  * is missing or made for another worker is an error of the configuration; its
- * init runs when the worker really starts. Objects are never unloaded: threads
- * of theirs, or their thread-local data, may be there still.
+ * init runs when the table is about to be used. Objects are never unloaded:
+ * threads of theirs, or their thread-local data, may be there still.
  *
  * Such a run cannot be killed. Until it returns the loop may take the delivery
  * away from it (pool_give_up_late): then nothing that it does counts, and the
@@ -13,7 +13,7 @@
  *     run ──► returned: hold LOOSE → FIRM ──► outcome, as any other
  *      └────► late: the loop makes it LOST ──► outcome by the loop
  *
- * Thread: init, start, stop and free in main, run in the pool.
+ * Thread: run in the pool; the others in main or in one of a reload.
  */
 #include "worker/handler_plugin.h"
 

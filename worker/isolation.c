@@ -1,12 +1,12 @@
 /*
  * Isolation: what the keys of a handler ask for its processes.
  *
- * All that can be wrong with the keys alone is found here, when the worker
- * starts or checks its configuration: a user that is not known, a variable
+ * All that can be wrong with the keys alone is found here, when the
+ * configuration is read: a user that is not known, a variable
  * that may not be passed, a limit that the worker itself does not have. What
  * only the run can tell (a directory that is not there) puts the job off.
  *
- * Thread: main, before all others; constant afterwards.
+ * Thread: one at a time, which reads the configuration; constant afterwards.
  */
 #include "worker/isolation.h"
 

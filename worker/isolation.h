@@ -31,8 +31,8 @@ struct isolation {
 /*
  * Reads keys, which must outlive it, and looks up the names in them. carry is
  * the environment without them. Returns owned, NULL if no key asks for any of
- * it. ERR_INVALID with a text that names the key, its line noted in keys. Main
- * thread.
+ * it. ERR_INVALID with a text that names the key, its line noted in keys. One
+ * thread at a time, which reads the configuration.
  */
 int isolation_new(struct handler_keys *keys, char *const *carry,
                   struct isolation **ret, struct errbuf *eb);

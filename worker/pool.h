@@ -35,7 +35,7 @@ struct pool_config {
     struct chan *outcomes; /* borrowed; with room for all notes of all */
     int wake_fd;           /* borrowed eventfd, non-blocking */
     /* Instead of the last two: takes each delivery, in the thread that ran it,
-     * when no pool_cancel_all can reach it any more. */
+     * or that gave it up, when no pool_cancel_all can reach it any more. */
     void (*ended)(struct delivery *d);
     struct subtask_pool *subtasks; /* borrowed: what its runs may use; NULL */
 };

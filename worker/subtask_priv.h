@@ -80,7 +80,7 @@ void subtask_pool_cancel(struct subtask_pool *p, _Atomic int *all,
 const struct subtask_config *subtask_pool_config(const struct subtask_pool *p);
 
 /* One has ended: makes of d, which it takes, the result, and hands it over.
- * In the thread that ran it. */
+ * In the thread that ran it, or that gave it up. */
 void subtasks_ended(struct delivery *d);
 
 void subtask_pool_counted(struct subtask_pool *p, enum subtask_state state);
