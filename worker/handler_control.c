@@ -485,12 +485,8 @@ void wishes_settle(struct wishes *c, int cancel_fd)
 /* In the way of its cancel, if that is why. */
 void wishes_failed(struct wishes *c)
 {
-    enum cancel why = (enum cancel)atomic_load(&c->d->cancel);
-
     c->alone = true;
-    if (c->d->subtasks != NULL)
-        subtasks_cancel(c->d->subtasks,
-                        why != CANCEL_NONE ? why : CANCEL_RELEASE);
+    subtasks_stop(c->d);
 }
 
 void wishes_last(struct wishes *c)
