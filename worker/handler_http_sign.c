@@ -16,7 +16,8 @@
 
 enum {
     LINE_MAX_LEN = 256,
-    KEY_MIN_LEN = 8, /* shorter ones are mistakes */
+    FILE_MAX_LEN = 4096, /* blank lines included */
+    KEY_MIN_LEN = 8,     /* shorter ones are mistakes */
     MAC_LEN = 32,
     MAC_BASE64_LEN = 44
 };
@@ -63,25 +64,44 @@ static int add(struct sign_keys *k, const char *text, struct errbuf *eb)
     return 0;
 }
 
+/* text is a string of n bytes, and is changed. */
+static int add_lines(struct sign_keys *k, char *text, size_t n,
+                     struct errbuf *eb)
+{
+    int rc = 0;
+
+    /* What is behind it would be no part of the secret, unsaid. */
+    if (strlen(text) < n)
+        return errbuf_set(eb, ERR_INVALID,
+                          "a byte 0 in it: such a secret wants " PREFIX
+                          " and base64");
+    for (char *line; rc == 0 && (line = strsep(&text, "\r\n")) != NULL;)
+        if (line[0] != '\0')
+            rc = add(k, line, eb);
+    if (rc == 0 && k->count == 0)
+        rc = errbuf_set(eb, ERR_INVALID, "no secret in it");
+    return rc;
+}
+
 int sign_keys_read(struct sign_keys *k, const char *path, struct errbuf *eb)
 {
-    char line[LINE_MAX_LEN + 2];
+    char text[FILE_MAX_LEN + 2];
     FILE *f = fopen(path, "re");
-    int rc = 0;
+    size_t n;
+    int rc;
 
     *k = (struct sign_keys){0};
     if (f == NULL)
         return errbuf_set(eb, ERR_SYSTEM, "%s: %s", path, strerror(errno));
-    while (rc == 0 && fgets(line, sizeof(line), f) != NULL) {
-        line[strcspn(line, "\r\n")] = '\0';
-        if (line[0] != '\0')
-            rc = add(k, line, eb);
-    }
-    OPENSSL_cleanse(line, sizeof(line));
-    if (rc == 0 && ferror(f))
+    n = fread(text, 1, sizeof(text) - 1, f);
+    text[n] = '\0';
+    if (ferror(f))
         rc = errbuf_set(eb, ERR_SYSTEM, "it cannot be read");
-    else if (rc == 0 && k->count == 0)
-        rc = errbuf_set(eb, ERR_INVALID, "no secret in it");
+    else if (n > FILE_MAX_LEN)
+        rc = errbuf_set(eb, ERR_TOO_BIG, "more than %d bytes", FILE_MAX_LEN);
+    else
+        rc = add_lines(k, text, n, eb);
+    OPENSSL_cleanse(text, sizeof(text));
     (void)fclose(f);
     return rc == 0 ? 0 : errbuf_wrap(eb, rc, "%s", path);
 }

@@ -582,6 +582,12 @@ static void wrong_configurations_are_named(void **state)
     refuse(f, "http://x/", "/nonexistent/secret: No such file");
     key(f, "secret-file", runner_file(f->r, "empty", "\n"));
     refuse(f, "http://x/", "empty: no secret in it");
+    key(f, "secret-file", "/dev/zero"); /* it never ends */
+    refuse(f, "http://x/", "/dev/zero: more than 4096 bytes");
+    const char *nul = runner_file(f->r, "nul", "0123456789abcdef");
+    assert_int_equal(truncate(nul, 20), 0); /* with bytes 0 at the end */
+    key(f, "secret-file", nul);
+    refuse(f, "http://x/", "nul: a byte 0 in it: such a secret wants whsec_");
     key(f, "secret-file", runner_file(f->r, "bad", "whsec_!!!!\n"));
     refuse(f, "http://x/", "bad: no base64 behind whsec_");
     key(f, "secret-file", runner_file(f->r, "short", "abc\n"));
