@@ -313,6 +313,8 @@ static int read_words(struct command *c, struct json_span value,
 {
     if (json_kind(value) != JSON_IS_ARRAY)
         return errbuf_set(eb, ERR_INVALID, "not an array of texts");
+    if (c->argc > 0) /* which one is meant is not to be guessed */
+        return errbuf_set(eb, ERR_INVALID, "it is there twice");
     return json_scan_array(value.p, value.len, on_word, c, eb);
 }
 

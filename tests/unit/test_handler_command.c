@@ -224,6 +224,8 @@ static void a_payload_that_is_none_is_dead(void **state)
         {"[\"make\",1]", "payload: word 2 is no text"},
         {"[\"make\",\"\\u0000\"]", "word 2 is no text"},
         {"{\"argv\":\"make\"}", "\"argv\": not an array of texts"},
+        {"{\"argv\":[\"make\"],\"argv\":[\"all\"]}",
+         "\"argv\": it is there twice"},
         {"{\"argv\":[\"make\"],\"evn\":{}}", "\"evn\": argv, env, dir and"},
         {"{\"argv\":[\"make\"],\"env\":{\"A\":1}}", "\"env\": A: no text"},
         {"{\"argv\":[\"make\"],\"dir\":7}", "\"dir\": no text"},
