@@ -24,9 +24,10 @@
 #include "common/base/text.h"
 #include "producer/complain.h"
 
-static void lock(int fd)
+/* type: F_WRLCK or F_UNLCK. */
+static void lock(int fd, short type)
 {
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
 
     while (fcntl(fd, F_SETLKW, &whole) < 0 && errno == EINTR)
         continue;
@@ -58,10 +59,12 @@ int control_send(const struct options *o, const struct buf *line)
     if (text_parse_int(name, 0, INT_MAX, "descriptor", &fd, NULL) != 0)
         return fail(o, EX_USAGE, "BELT_CONTROL_FD: %s: not a descriptor", name);
     signal(SIGPIPE, SIG_IGN);
-    lock((int)fd);
-    if (write_all((int)fd, line->data, line->len) < 0)
+    lock((int)fd, F_WRLCK);
+    int err = write_all((int)fd, line->data, line->len) < 0 ? errno : 0;
+    lock((int)fd, F_UNLCK); /* belt log - may wait for its next line for long */
+    if (err != 0)
         return fail(o, EX_IOERR, "descriptor %d of BELT_CONTROL_FD: %s",
-                    (int)fd, strerror(errno));
+                    (int)fd, strerror(err));
     return EX_OK;
 }
 

@@ -20,6 +20,11 @@ static bool has_message(void *arg)
     return strcmp(text, arg) == 0;
 }
 
+static bool has_logged(void *arg)
+{
+    return worker_said(arg, "message=first");
+}
+
 static void a_script_tells_how_far_it_is_and_logs(void **state)
 {
     char text[64], message[] = "half way";
@@ -97,6 +102,29 @@ static void lines_of_many_at_once_do_not_mix(void **state)
     runs_end(w);
 }
 
+/* Its next line may take long to come: others speak meanwhile. */
+static void a_log_that_waits_for_its_next_line_is_in_nobodys_way(void **state)
+{
+    char message[] = "half way";
+    (void)state;
+    struct worker *w = runs_worker(
+        "--handler",
+        runs_handler("p", "mkfifo $out.in && { " B "log - < $out.in & } && "
+                          "exec 5> $out.in && echo first >&5 && "
+                          "until [ -e $out ]; do sleep 0.01; done; "
+                          "timeout 5 " B "progress 50 half way || exit 65; "
+                          "exec 5>&-; wait"),
+        NULL);
+    runs_push("{\"id\":\"j\",\"type\":\"p\",\"keep\":600000}");
+    assert_true(wait_until(has_logged, w, RUN_MS));
+    FILE *f = fopen(runs_out(), "we");
+    assert_non_null(f);
+    (void)fclose(f);
+    assert_true(wait_until(has_message, message, RUN_MS));
+    runs_await_stat("done", 1);
+    runs_end(w);
+}
+
 static void a_script_speaks_of_sub_tasks(void **state)
 {
     static const char said[] =
@@ -162,6 +190,7 @@ int main(void)
         TEST(a_script_tells_how_far_it_is_and_logs),
         TEST(a_script_emits_what_push_would_push),
         TEST(lines_of_many_at_once_do_not_mix),
+        TEST(a_log_that_waits_for_its_next_line_is_in_nobodys_way),
         TEST(a_script_speaks_of_sub_tasks),
         TEST(outside_of_a_handler_nothing_is_said),
         TEST(what_is_wrong_is_named),
