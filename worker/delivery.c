@@ -60,7 +60,7 @@ void delivery_free(struct delivery *d)
     buf_done(&d->outcome.result);
     buf_done(&d->outcome.stderr_tail);
     if (atomic_load(&d->hold) == HOLD_LOST)
-        return;
+        return; /* its thread may look into the rest, and the table, for ever */
     if (d->handlers != NULL)
         handlers_give_back(d->handlers);
     job_free(d->job);

@@ -14,9 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -466,52 +464,6 @@ void handler_run(struct delivery *d, int cancel_fd)
     assert(d->outcome.verdict != VERDICT_NONE);
 }
 
-int64_t handler_timeout_ms(const struct delivery *d)
-{
-    return d->job->timeout_ms > 0 ? d->job->timeout_ms
-                                  : d->handler->limits.timeout_ms;
-}
-
-int64_t handler_instant(int64_t now, int64_t ms)
-{
-    return ms < INT64_MAX - now ? now + ms : INT64_MAX;
-}
-
-void handler_fail(struct delivery *d, enum verdict v, const char *class,
-                  const char *fmt, ...)
-{
-    struct outcome *o = &d->outcome;
-    char text[1024];
-    va_list ap;
-
-    o->verdict = v;
-    snprintf(o->error_class, sizeof(o->error_class), "%s", class);
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    buf_clear(&o->message);
-    buf_str(&o->message, text);
-}
-
-void handler_stopped(struct delivery *d)
-{
-    if (atomic_load(&d->cancel) == CANCEL_JOB)
-        handler_fail(d, VERDICT_CANCEL, "cancelled", "cancelled");
-    else
-        handler_fail(d, VERDICT_RELEASE, "stopped", "stopped by us");
-}
-
-int64_t handler_kill_after_ms(const struct delivery *d)
-{
-    const struct handler_limits *l = &d->handler->limits;
-
-    /* Whoever cancels a job waits for it. */
-    return atomic_load(&d->cancel) == CANCEL_JOB &&
-                   l->cancel_kill_after_ms < l->kill_after_ms
-               ? l->cancel_kill_after_ms
-               : l->kill_after_ms;
-}
-
 void handler_given_up(struct delivery *d)
 {
     if (atomic_load(&d->cancel) != CANCEL_NONE) {
@@ -525,22 +477,4 @@ void handler_given_up(struct delivery *d)
         subtasks_cancel(d->subtasks, CANCEL_JOB);
     if (d->handler->kind->give_up != NULL)
         d->handler->kind->give_up(d->handler);
-    if (d->handlers != NULL) /* the thread may look into it for ever */
-        atomic_fetch_add(&d->handlers->lent, 1);
-}
-
-void handler_fail_silent(struct delivery *d)
-{
-    char text[32];
-
-    handler_fail(d, VERDICT_RETRY, "heartbeat", "said nothing for %s",
-                 text_format_duration(d->handler->keys.heartbeat_ms, text));
-}
-
-void handler_fail_timeout(struct delivery *d)
-{
-    char text[32];
-
-    handler_fail(d, VERDICT_RETRY, "timeout", "timed out after %s",
-                 text_format_duration(handler_timeout_ms(d), text));
 }

@@ -31,37 +31,19 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "worker/handler_http_curl.h"
-#include "worker/handler_http_sign.h"
-#include "worker/handler_priv.h"
+#include "worker/handler_http.h"
 
 enum {
     READ_ON_MAX = 1 << 20,  /* of a body beyond what is kept, for the sake of
                              * the connection */
     MESSAGE_BODY_MAX = 200, /* bytes of a body in a failure's message */
-    HEADER_NAME_MAX = 128,
-    STATUS_MIN = 100,
-    STATUSES = 500,   /* 100 to 599 */
     IDLE_SECONDS = 55 /* a connection that was idle for longer is made anew */
 };
-
-enum { BY_TABLE, AS_DEAD, AS_RETRY };
 
 struct session {
     CURLM *multi;
     CURL *easy;
     struct session *next; /* in the stack */
-};
-
-struct http {
-    const struct curl *curl; /* borrowed, for ever */
-    char *url;               /* owned */
-    char *place;             /* owned: the same without password and query */
-    struct sign_keys keys;
-    struct curl_slist *headers;    /* owned: those of the configuration */
-    unsigned char rules[STATUSES]; /* by status - STATUS_MIN */
-    struct mutex mu;               /* guards what follows */
-    struct session *idle;          /* owned */
 };
 
 /* One request. */
@@ -80,124 +62,6 @@ struct call {
 
 static void run_http(struct delivery *d, int cancel_fd);
 
-/* ---- what the configuration says ---- */
-
-static int parse_url(struct http *http, const char *text, struct errbuf *eb)
-{
-    const struct curl *c = http->curl;
-    CURLU *u = c->url();
-    char *scheme = NULL, *host = NULL, *port = NULL, *path = NULL;
-    int rc = 0;
-
-    if (u == NULL)
-        return errbuf_set(eb, ERR_NOMEM, "out of memory");
-    if (c->url_set(u, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) !=
-            CURLUE_OK ||
-        c->url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-        c->url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-        c->url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
-        c->url_get(u, CURLUPART_PATH, &path, 0) != CURLUE_OK)
-        rc = errbuf_set(eb, ERR_INVALID, "it is no URL");
-    else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
-        rc = errbuf_set(eb, ERR_INVALID, "neither http:// nor https://");
-    if (rc == 0) {
-        http->url = mem_strdup(text);
-        http->place = mem_printf("%s://%s:%s%s", scheme, host, port, path);
-    }
-    c->free(scheme);
-    c->free(host);
-    c->free(port);
-    c->free(path);
-    c->url_cleanup(u);
-    return rc;
-}
-
-/* "404 5xx": what becomes of jobs whose answer has such a status. */
-static int parse_statuses(struct http *http, const char *list, int rule,
-                          struct errbuf *eb)
-{
-    while (*(list += strspn(list, " ,")) != '\0') {
-        size_t n = strcspn(list, " ,");
-        bool is_class = n == 3 && strncmp(list + 1, "xx", 2) == 0;
-        int first = 0;
-
-        for (size_t i = 0; i < (is_class ? 1 : n) && n == 3; i++)
-            first = list[i] >= '0' && list[i] <= '9'
-                        ? first * 10 + (list[i] - '0')
-                        : INT_MIN / 100;
-        if (is_class)
-            first *= 100;
-        /* What is done is done: a 2xx is no failure. */
-        if (n != 3 || first < 300 || first > 599)
-            return errbuf_set(eb, ERR_INVALID,
-                              "\"%.*s\" is neither a status from 300 to 599 "
-                              "nor a class as 4xx",
-                              (int)n, list);
-        for (int i = 0; i < (is_class ? 100 : 1); i++) {
-            unsigned char *r = &http->rules[first + i - STATUS_MIN];
-
-            /* One status goes before its class, wherever it stands. */
-            if (is_class && *r != BY_TABLE)
-                continue;
-            *r = (unsigned char)rule;
-        }
-        list += n;
-    }
-    return 0;
-}
-
-static int check_header(const char *text, struct errbuf *eb)
-{
-    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrst"
-                                "uvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    size_t n = strspn(text, token);
-
-    if (n == 0 || n > HEADER_NAME_MAX || text[n] != ':')
-        return errbuf_set(eb, ERR_INVALID,
-                          "header \"%s\": expected \"Name: value\"", text);
-    for (const char *p = text; *p != '\0'; p++)
-        if ((unsigned char)*p < ' ' && *p != '\t')
-            return errbuf_set(eb, ERR_INVALID,
-                              "header \"%.*s\": a control character in it",
-                              (int)n, text);
-    return 0;
-}
-
-static int add_header(const struct curl *c, struct curl_slist **list,
-                      const char *text)
-{
-    struct curl_slist *longer = c->slist_append(*list, text);
-
-    if (longer == NULL)
-        return ERR_NOMEM;
-    *list = longer;
-    return 0;
-}
-
-static int read_keys(struct handler *h, struct errbuf *eb)
-{
-    struct http *http = h->state;
-    const struct handler_keys *k = &h->keys;
-    int rc = 0;
-
-    if (k->secret_file != NULL)
-        rc = sign_keys_read(&http->keys, k->secret_file, eb);
-    if (rc == 0 && k->ca_file != NULL && access(k->ca_file, R_OK) != 0)
-        rc = errbuf_set(eb, ERR_SYSTEM, "%s: %s", k->ca_file, strerror(errno));
-    /* Single ones first, so that a class leaves them alone. */
-    if (rc == 0 && k->dead_status != NULL)
-        rc = parse_statuses(http, k->dead_status, AS_DEAD, eb);
-    if (rc == 0 && k->retry_status != NULL)
-        rc = parse_statuses(http, k->retry_status, AS_RETRY, eb);
-    for (size_t i = 0; rc == 0 && k->headers != NULL && k->headers[i] != NULL;
-         i++) {
-        rc = check_header(k->headers[i], eb);
-        if (rc == 0)
-            rc = add_header(http->curl, &http->headers, k->headers[i]);
-    }
-    return rc;
-}
-
 static int init(struct handler *h, const char *spec, struct errbuf *eb)
 {
     const struct curl *curl = curl_load(eb);
@@ -209,8 +73,7 @@ static int init(struct handler *h, const char *spec, struct errbuf *eb)
     http = h->state = mem_new(sizeof(*http));
     http->curl = curl;
     mutex_init(&http->mu);
-    int rc = parse_url(http, spec, eb);
-    return rc == 0 ? read_keys(h, eb) : rc;
+    return http_read_config(h, spec, eb);
 }
 
 /* ---- sessions ---- */
@@ -329,7 +192,7 @@ static int header(struct call *c, const char *fmt, ...)
     assert(n > 0 && (size_t)n < sizeof(text));
     if (is_given(c->http, text))
         return 0;
-    return add_header(c->http->curl, &c->headers, text);
+    return http_add_header(c->http->curl, &c->headers, text);
 }
 
 /* As CloudEvents wants values: printable ASCII, the rest as %XX. */
@@ -425,7 +288,7 @@ static int make_headers(struct call *c, int64_t deadline_wall_ms)
         rc = sign_headers(c);
     for (const struct curl_slist *h = c->http->headers; h != NULL && rc == 0;
          h = h->next)
-        rc = add_header(c->http->curl, &c->headers, h->data);
+        rc = http_add_header(c->http->curl, &c->headers, h->data);
     return rc;
 }
 
@@ -512,11 +375,11 @@ static enum verdict verdict_of_status(const struct http *http, long status)
 {
     if (status >= 200 && status < 300)
         return VERDICT_DONE;
-    if (status >= STATUS_MIN && status < STATUS_MIN + STATUSES) {
-        int rule = http->rules[status - STATUS_MIN];
+    if (status >= HTTP_STATUS_MIN && status < HTTP_STATUS_MIN + HTTP_STATUSES) {
+        int rule = http->rules[status - HTTP_STATUS_MIN];
 
-        if (rule != BY_TABLE)
-            return rule == AS_DEAD ? VERDICT_DEAD : VERDICT_RETRY;
+        if (rule != HTTP_BY_TABLE)
+            return rule == HTTP_AS_DEAD ? VERDICT_DEAD : VERDICT_RETRY;
     }
     return status == 408 || status == 425 || status == 429 || status >= 500
                ? VERDICT_RETRY
