@@ -1,10 +1,9 @@
 /*
  * crc32: the checksum of a file, as gzip and cksum -a crc32b have it.
  *
- *     cc -shared -fPIC -O2 -I common/include -o crc32.so
- * examples/plugins/crc32.c belt-worker -q files --handler
- * "crc32=plugin:$PWD/crc32.so /srv/files" belt push -q files --wait crc32
- * '"big.iso"'
+ *     cc -shared -fPIC -Icommon/include -o crc32.so examples/plugins/crc32.c
+ *     belt-worker -q files --handler "crc32=plugin:$PWD/crc32.so /srv/files"
+ *     belt push -q files --wait --raw crc32 '"big.iso"'
  *     {"bytes":4697620480,"crc32":"1c291ca3"}
  *
  * The text behind the path is the directory; the payload is the name of a file
@@ -33,7 +32,7 @@ static int init(const struct belt_host *host, const char *args, void **state,
 
     (void)host;
     c->dir =
-        open(args[0] != '\0' ? args : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        open(args[0] != '\0' ? args : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (c->dir < 0) {
         (void)snprintf(err, err_size, "%s: %s", args, strerror(errno));
         free(c);
