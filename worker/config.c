@@ -203,10 +203,9 @@ static void unknown_key(cfg_t *cfg, const char *key, struct errbuf *eb)
     cfg_opt_t *opt;
     unsigned n = 0;
     /* Unknown ones are added at the end, without a callback. */
-    for (unsigned i = 0; (opt = cfg_getnopt(cfg, i)) != NULL; i++)
-        if (n < CONFIG_OPTS_MAX &&
-            (opt->validcb != NULL || opt->type == CFGT_SEC))
-            names[n++] = cfg_opt_name(opt);
+    while (n < CONFIG_OPTS_MAX && (opt = cfg_getnopt(cfg, n)) != NULL &&
+           (opt->validcb != NULL || opt->type == CFGT_SEC))
+        names[n++] = cfg_opt_name(opt);
     near = text_nearest(key, names, n);
     (void)errbuf_set(eb, ERR_INVALID, "unknown key \"%s\"%s%s%s%s%s", key,
                      at_top ? "" : " in ", at_top ? "" : cfg_name(cfg),
