@@ -20,9 +20,8 @@
 #include "producer/push_flags.h"
 
 #define AT(member) offsetof(struct options, member)
-#define DAY_MS (24LL * 3600 * 1000)
 
-enum { ATTEMPTS_MAX = 1000000, SIZE_MAX_BYTES = 64 << 20, KEY_MAX_BYTES = 256 };
+enum { SIZE_MAX_BYTES = 64 << 20, KEY_MAX_BYTES = 256 };
 
 static int payload_status(int err)
 {
@@ -219,13 +218,13 @@ static const struct flag flags[] = {
     {"queue", 'q', FLAG_TEXT, "QUEUE", AT(only_queue), 0, 0,
      "where to (default: the queue of this job)"},
     {"id", 0, FLAG_TEXT, "ID", AT(id), 0, 0, "instead of a fresh ULID"},
-    {"max-attempts", 0, FLAG_INT, "N", AT(max_attempts), 1, ATTEMPTS_MAX,
+    {"max-attempts", 0, FLAG_INT, "N", AT(max_attempts), 1, PUSH_ATTEMPTS_MAX,
      "then it is dead (20)"},
-    {"timeout", 0, FLAG_DURATION, "D", AT(timeout_ms), 1, 366 * DAY_MS,
+    {"timeout", 0, FLAG_DURATION, "D", AT(timeout_ms), 1, JOB_DURATION_MAX_MS,
      "of an attempt (the handler's)"},
-    {"keep", 0, FLAG_DURATION, "D", AT(keep_ms), 1, 366 * DAY_MS,
+    {"keep", 0, FLAG_DURATION, "D", AT(keep_ms), 1, JOB_DURATION_MAX_MS,
      "how long its result is kept (not at all)"},
-    {"in", 0, FLAG_DURATION, "D", AT(in_ms), 1, 366 * DAY_MS,
+    {"in", 0, FLAG_DURATION, "D", AT(in_ms), 1, JOB_DURATION_MAX_MS,
      "not to be run before so long from when this job is done"},
     {"at", 0, FLAG_TEXT, "INSTANT", AT(at), 0, 0,
      "not before then: 2026-11-26T09:30:00+01:00, or ...Z"},

@@ -47,7 +47,15 @@ static int write_all(int fd, const char *p, size_t n)
     return 0;
 }
 
-int control_send(const struct options *o, const struct buf *line)
+/* JSON in more lines than one has their ends between its parts only. */
+static void make_one_line(struct buf *line)
+{
+    for (size_t i = 0; i + 1 < line->len; i++)
+        if (line->data[i] == '\n')
+            line->data[i] = ' ';
+}
+
+int control_send(const struct options *o, struct buf *line)
 {
     const char *name = getenv("BELT_CONTROL_FD");
     int64_t fd;
@@ -58,6 +66,7 @@ int control_send(const struct options *o, const struct buf *line)
                     "script by hand, set it to 2)");
     if (text_parse_int(name, 0, INT_MAX, "descriptor", &fd, NULL) != 0)
         return fail(o, EX_USAGE, "BELT_CONTROL_FD: %s: not a descriptor", name);
+    make_one_line(line);
     signal(SIGPIPE, SIG_IGN);
     lock((int)fd, F_WRLCK);
     int err = write_all((int)fd, line->data, line->len) < 0 ? errno : 0;

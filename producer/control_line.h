@@ -17,7 +17,7 @@ enum { CONTROL_TEXT_MAX = 4096 };
  * names. Returns 0, or the exit status of a failure that was told: 64 outside
  * of a handler.
  */
-int control_send(const struct options *o, const struct buf *line);
+int control_send(const struct options *o, struct buf *line);
 
 /* Appends ,"name":"text", of which at most CONTROL_TEXT_MAX bytes. */
 void control_text(struct buf *line, const char *name, const char *text,
