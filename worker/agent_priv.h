@@ -41,6 +41,7 @@ struct agent {
     struct subtask_pool *subtasks; /* owned */
     int wake_fd;                   /* owned eventfd: outcomes are there */
     struct event *on_wake;         /* owned, like all events */
+    struct event *gather_timer;    /* pending: on_wake is not */
     struct event *signals[4];
     struct event *tick, *full_timer, *stop_timer, *late_timer;
 

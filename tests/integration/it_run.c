@@ -238,6 +238,29 @@ static void a_short_job_in_front_is_waited_for(void **state)
     runs_end(w);
 }
 
+/*
+ * Jobs of a millisecond end in sixteen threads: no more than one call of Redis
+ * for each millisecond tells that, apart from the beginning and the end.
+ */
+static void ends_of_a_busy_pool_are_told_together(void **state)
+{
+    enum { NAPS = 4000, APART = 150 };
+    static const char pushes[] =
+        "for i=1,4000 do redis.call('RPUSH','belt:{q}',"
+        "'{\"id\":\"j'..i..'\",\"type\":\"nap\"}') end";
+    (void)state;
+    redis_do(runs_redis, "EVAL %s 0", pushes);
+    long long before = runs_info("commandstats", "cmdstat_ltrim:calls=");
+    int64_t began_ms = clock_ms();
+    struct worker *w = runs_worker("--threads", "16", "--handler",
+                                   "nap=builtin:sleep 1ms", NULL);
+    runs_await_stat("done", NAPS);
+    int64_t took_ms = clock_ms() - began_ms;
+    assert_true(runs_info("commandstats", "cmdstat_ltrim:calls=") - before <
+                took_ms + APART);
+    runs_end(w);
+}
+
 /* A long one is not: the others are told before it has ended. */
 static void a_long_job_in_front_holds_up_nothing(void **state)
 {
@@ -367,6 +390,7 @@ int main(void)
         TEST(five_equal_ones_at_once_meet_an_idle_worker),
         TEST(what_ends_while_redis_is_busy_is_told_together),
         TEST(a_short_job_in_front_is_waited_for),
+        TEST(ends_of_a_busy_pool_are_told_together),
         TEST(a_long_job_in_front_holds_up_nothing),
         TEST(who_waits_behind_a_long_job_waits_a_moment),
         TEST(an_id_that_was_given_is_kept),
