@@ -75,7 +75,8 @@ static void finished_order_is_that_of_the_ends(void **state)
     parent_emit(x, "echo", "\"fast\"", NULL);
     parent_expect_next(x, 2, SUBTASK_DONE, "fast");
     subtasks_cancel(x->s, CANCEL_JOB);
-    parent_expect_next(x, 1, SUBTASK_CANCELLED, "cancelled");
+    /* It may not have begun yet. */
+    parent_expect_next(x, 1, SUBTASK_CANCELLED, "");
     parent_expect_none(x);
     parent_finish(x, VERDICT_DONE);
     parents_stop(x);
