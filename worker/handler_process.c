@@ -117,6 +117,12 @@ static void on_line(void *arg, const char *line, size_t n, bool cut)
     struct process_message m;
 
     process_message_read(line, n, cut, &m);
+    if (m.before > 0) {
+        run_lines_feed(&r->output, line, m.before);
+        run_lines_feed(&r->output, "\n", 1);
+        line += m.before;
+        n -= m.before;
+    }
     if (m.word == WORD_OUTPUT) {
         run_lines_feed(&r->output, line, n);
         run_lines_feed(&r->output, "\n", 1);

@@ -66,11 +66,16 @@ enum process_word {
 
 struct process_message {
     enum process_word word;
+    size_t before; /* bytes of output in front of it */
     struct json_span op, id, result, error, retry, retry_after;
     struct errbuf eb;
 };
 
-/* The spans of ret are of p. cut: as process_line_cb has it. */
+/*
+ * The spans of ret are of p. cut: as process_line_cb has it. What a program
+ * printed without ending its line stands in front of what it says next: a
+ * message that begins with {"op" is found behind it.
+ */
 void process_message_read(const char *p, size_t n, bool cut,
                           struct process_message *ret);
 

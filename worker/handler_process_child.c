@@ -171,6 +171,8 @@ static void on_out_line(void *arg, const char *line, size_t n, bool cut)
         p->ready = true;
     else if (m.word == WORD_OUTPUT || m.word == WORD_BROKEN)
         log_loose(p, "stdout", line, n);
+    if (m.before > 0)
+        log_loose(p, "stdout", line, m.before);
 }
 
 static void on_err_line(void *arg, const char *line, size_t n, bool cut)

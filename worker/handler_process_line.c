@@ -156,8 +156,8 @@ static enum process_word word_of_broken(const char *p, size_t n)
                : WORD_OUTPUT;
 }
 
-void process_message_read(const char *p, size_t n, bool cut,
-                          struct process_message *ret)
+static void read_message(const char *p, size_t n, bool cut,
+                         struct process_message *ret)
 {
     const char *at = p;
 
@@ -187,6 +187,25 @@ void process_message_read(const char *p, size_t n, bool cut,
         (void)errbuf_set(&ret->eb, ERR_INVALID, "it has no \"id\"");
         ret->word = WORD_BROKEN;
     }
+}
+
+void process_message_read(const char *p, size_t n, bool cut,
+                          struct process_message *ret)
+{
+    static const char begin[] = "{\"op\"";
+    const char *at;
+
+    read_message(p, n, cut, ret);
+    if (ret->word != WORD_OUTPUT || cut || n == 0)
+        return;
+    at = memmem(p + 1, n - 1, begin, sizeof(begin) - 1);
+    if (at == NULL)
+        return;
+    read_message(at, n - (size_t)(at - p), false, ret);
+    if (ret->eb.text[0] == '\0')
+        ret->before = (size_t)(at - p);
+    else /* it only looks like one */
+        memset(ret, 0, offsetof(struct process_message, eb));
 }
 
 struct error {

@@ -133,12 +133,13 @@ static void a_script_speaks_of_sub_tasks(void **state)
         "{\"op\":\"subtasks_cancel\"}\n"
         "{\"op\":\"subtask\",\"type\":\"t\",\"payload\":{ \"a\": 1}}\n";
     char got[sizeof(said) + 64];
-    FILE *p = popen("export BELT_CONTROL_FD=1; " B
-                    "emit --subtasks order=emitted results:=false && " B
-                    "emit --subtask --key 'a b' resize width:=640 && " B
-                    "emit --end && " B "emit --cancel && "
-                    "printf '{\n\"a\":\n1}\n' | " B "emit --subtask t -",
-                    "re");
+    static const char script[] =
+        "export BELT_CONTROL_FD=1; " B
+        "emit --subtasks order=emitted results:=false && " B
+        "emit --subtask --key 'a b' resize width:=640 && " B "emit --end && " B
+        "emit --cancel && "
+        "printf '{\n\"a\":\n1}\n' | " B "emit --subtask t -";
+    FILE *p = popen(script, "re"); /* NOLINT(cert-env33-c) paths are ours */
     (void)state;
     assert_non_null(p);
     size_t n = fread(got, 1, sizeof(got) - 1, p);

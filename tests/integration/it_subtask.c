@@ -172,12 +172,12 @@ static void collect_lets_the_parent_decide(void **state)
     story_stat(r, "q", "done", 1);
     char text[4096];
     (void)redis_str(r, text, sizeof(text), "HGET belt:{q}:job:a result");
+    static const char refused[] = "\"number\":2,\"state\":\"failed\","
+                                  "\"error\":{\"class\":\"refused\"";
+    const char *const parts[] = {"\"failed\":3",
+                                 "\"message\":\"failed on request\"", refused,
+                                 "\\\"type\\\" is missing"};
     for (int i = 0; i < 4; i++) {
-        static const char *const parts[] = {"\"failed\":3",
-                                            "\"message\":\"failed on request\"",
-                                            "\"number\":2,\"state\":\"failed\","
-                                            "\"error\":{\"class\":\"refused\"",
-                                            "\\\"type\\\" is missing"};
         if (strstr(text, parts[i]) == NULL)
             fail_msg("no %s in %s", parts[i], text);
     }
@@ -582,8 +582,8 @@ static void the_example_in_sh_says_which_ones_failed(void **state)
     char *centre =
         mem_printf("%s", story_script(r, "check.centre", "check.centre",
                                       "! grep -q nice\n"));
-    const char *more[] = {"--handler", centre, "--handler",
-                          "check.all=exec:sh " BELT_EXAMPLES "/split.sh", NULL};
+    static const char all[] = "check.all=exec:sh " BELT_EXAMPLES "/split.sh";
+    const char *more[] = {"--handler", centre, "--handler", all, NULL};
     struct worker *w = start(r, "2", more);
     push(r, "{\"id\":\"a\",\"type\":\"check.all\",\"keep\":600000,"
             "\"payload\":\"lyon nice paris\"}");

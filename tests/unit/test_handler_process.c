@@ -194,6 +194,32 @@ static void answer_that_is_broken_fails_the_job(void **state)
     }
 }
 
+static void output_without_an_end_does_not_hide_an_answer(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct delivery *d;
+
+    runner_process(f, SH,
+                   "printf 'hello, '\n" EACH_JOB
+                   "printf 'half %s ' \"$line\" | cut -c 1-9 | tr -d '\\n'\n"
+                   "echo '{\"op\":\"done\",\"id\":\"job-1\",\"result\":1}'\n"
+                   "printf more" END,
+                   NULL);
+    for (int i = 0; i < 3; i++) {
+        d = run_with(f, NULL, NULL);
+        expect_verdict(d, VERDICT_DONE, "");
+        expect_result(d, "1");
+        delivery_free(d);
+    }
+    expect_logged(state, "message=\"hello, \"");
+    expect_logged(state, "message=\"half {\\\"op");
+    expect_logged(state, "message=\"morehalf");
+    d = run_body(state, "echo 'what {\"op\" is'; exit 3");
+    expect_verdict(d, VERDICT_RETRY, "exit");
+    expect_logged(state, "what {\\\"op\\\" is");
+    delivery_free(d);
+}
+
 static void other_output_is_logged(void **state)
 {
     struct delivery *d =
@@ -454,6 +480,7 @@ int main(void)
         IN_DIR(failure_says_what_becomes_of_the_job),
         IN_DIR(trace_takes_the_place_of_stderr),
         IN_DIR(answer_that_is_broken_fails_the_job),
+        IN_DIR(output_without_an_end_does_not_hide_an_answer),
         IN_DIR(other_output_is_logged),
         IN_DIR(answers_to_other_jobs_are_passed_over),
         IN_DIR(second_answer_is_passed_over),
