@@ -76,14 +76,31 @@ static void add(struct run_lines *l, const char *p, size_t n)
     }
 }
 
+/* A run that is kept nowhere and has had its lines: they are counted. */
+static void count(struct run_lines *l, const char *p, size_t n)
+{
+    const char *end;
+
+    while (n > 0 && (end = memchr(p, '\n', n)) != NULL) {
+        l->lines++;
+        l->in_line = false;
+        n -= (size_t)(end - p) + 1;
+        p = end + 1;
+    }
+    l->in_line = l->in_line || n > 0;
+}
+
 void run_lines_feed(struct run_lines *l, const char *p, size_t n)
 {
     while (n > 0) {
+        if (l->lines >= LINES_LOGGED && !pool_keeps(l->d)) {
+            count(l, p, n);
+            return;
+        }
         const char *end = memchr(p, '\n', n);
         size_t part = end != NULL ? (size_t)(end - p) : n;
 
-        if (l->lines < LINES_LOGGED || pool_keeps(l->d))
-            add(l, p, part);
+        add(l, p, part);
         l->in_line = true;
         if (end == NULL)
             return;

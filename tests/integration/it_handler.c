@@ -156,16 +156,20 @@ static void a_payload_that_nobody_reads_does_no_harm(void **state)
     stop(w);
 }
 
+#define FLOOD(bytes)                                                           \
+    "yes some line on stderr | head -c " bytes " >&2 &\n"                      \
+    "head -c " bytes " /dev/zero\n"                                            \
+    "wait\n"
+
 static void floods_are_drained_and_cut(void **state)
 {
     struct redis *r = story_redis();
     struct stat st;
     (void)state;
-    struct worker *w = start_one(
-        r, story_script(r, "x", "x",
-                        "yes some line on stderr | head -c 100000000 >&2 &\n"
-                        "head -c 100000000 /dev/zero\n"
-                        "wait\n"));
+    struct worker *w =
+        start_one(r, story_script(r, "x", "x",
+                                  story_sanitized ? FLOOD("10000000")
+                                                  : FLOOD("100000000")));
     push(r, 1);
     story_stat(r, "q", "done", 1);
     long before = story_status(worker_pid(w), "VmHWM:");

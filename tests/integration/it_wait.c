@@ -170,15 +170,32 @@ static void the_first_of_several_is_enough(void **state)
     finish(&c, 9, "\"id\":\"b\"", "");
 }
 
+static bool has_read(void *arg)
+{
+    const long long *before = arg;
+
+    return runs_info("commandstats", "cmdstat_hmget:calls=") > *before;
+}
+
+/* It subscribes, and then it looks at what was so before. */
+static void await_look(long long before)
+{
+    if (!wait_until(has_read, &before, RUN_MS))
+        fail_msg("nobody looks");
+}
+
 static void what_is_not_kept_is_not_waited_for(void **state)
 {
+    long long looks;
     struct cli c;
 
     (void)state;
     EXPECT(runs_redis, NULL, 1, "", "q/a: not kept", "wait", "q/a");
     EXPECT(runs_redis, NULL, 1, "", "a: in no queue", "wait", "a");
     hash("a", "state active");
+    looks = runs_info("commandstats", "cmdstat_hmget:calls=");
     START(&c, "a", "q/a");
+    await_look(looks);
     redis_do(runs_redis, "MULTI");
     redis_do(runs_redis, "DEL belt:{q}:job:a");
     redis_do(runs_redis, "PUBLISH belt:{q}:job:a removed");
@@ -186,7 +203,9 @@ static void what_is_not_kept_is_not_waited_for(void **state)
     finish(&c, 1, "", "q/a: removed, or not kept any longer");
     /* Kept for so short a time that only the message tells. */
     hash("a", "state active");
+    looks = runs_info("commandstats", "cmdstat_hmget:calls=");
     START(&c, "a", "q/a");
+    await_look(looks);
     redis_do(runs_redis, "MULTI");
     redis_do(runs_redis, "DEL belt:{q}:job:a");
     redis_do(runs_redis, "PUBLISH belt:{q}:job:a done");
