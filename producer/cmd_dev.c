@@ -273,7 +273,7 @@ static int run_dev(const struct options *o)
     if (o->redis_url)
         return fail(o, EX_USAGE, "it has a Redis of its own: -u is not for it");
     loop_role_bind();
-    d.worker_path = worker_path(o);
+    d.worker_path = sibling_path(o, "belt-worker");
     if (!d.worker_path)
         return EX_UNAVAILABLE;
     d.base = event_base_new();

@@ -33,7 +33,7 @@ static char **build_argv(const struct options *o)
 
 static int run_worker(const struct options *o)
 {
-    char *path = worker_path(o);
+    char *path = sibling_path(o, "belt-worker");
 
     if (!path)
         return EX_UNAVAILABLE;

@@ -11,6 +11,8 @@
 #include "producer/options.h"
 
 /* In the order of the help; those of a group stand together. */
+/* One a line. */
+/* clang-format off */
 const struct command *const commands[] = {
     &cmd_push,
     &cmd_run,
@@ -51,11 +53,13 @@ const struct command *const commands[] = {
     &cmd_progress,
     &cmd_log,
     &cmd_emit,
+    &cmd_serve,
     &cmd_dev,
     &cmd_worker,
     &cmd_help,
     NULL,
 };
+/* clang-format on */
 
 enum { COMMANDS_MAX = sizeof(commands) / sizeof(commands[0]) };
 

@@ -315,6 +315,17 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
         .next_count = CRON_NEXT_SHOWN,
         .dir = ".belt-dev",
         .port = -1,
+        .listen = "127.0.0.1:8787",
+        .max_connections = 1000,
+        .max_headers = 16 * 1024,
+        .max_pending = 64LL * 1024 * 1024,
+        .max_waits = 1000,
+        .request_timeout_ms = 30 * 1000,
+        .idle_timeout_ms = 60 * 1000,
+        .drain_timeout_ms = 30 * 1000,
+        .idempotency_ms = 24LL * 3600 * 1000,
+        .side_threads = 4,
+        .argv = argv,
     };
     int rc = take_all(&p);
     if (ret->json)

@@ -42,7 +42,7 @@ char *program_path(const char *name)
     }
 }
 
-char *worker_path(const struct options *o)
+char *sibling_path(const struct options *o, const char *name)
 {
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -52,13 +52,13 @@ char *worker_path(const struct options *o)
         self[n] = '\0';
         char *slash = strrchr(self, '/');
         if (slash)
-            path = if_runs(
-                mem_printf("%.*s/belt-worker", (int)(slash - self), self));
+            path =
+                if_runs(mem_printf("%.*s/%s", (int)(slash - self), self, name));
     }
     if (!path)
-        path = program_path("belt-worker");
+        path = program_path(name);
     if (!path)
-        complain(o, "belt-worker: neither beside belt nor in PATH");
+        complain(o, "%s: neither beside belt nor in PATH", name);
     return path;
 }
 

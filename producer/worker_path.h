@@ -4,10 +4,11 @@
 #include "producer/options.h"
 
 /*
- * Returns the path of belt-worker, owned: the one beside this program, else
- * the one in PATH. NULL if there is none, which was told.
+ * Returns the path of another program of ours, "belt-worker", owned: the one
+ * beside this program, else the one in PATH. NULL if there is none, which was
+ * told.
  */
-char *worker_path(const struct options *o);
+char *sibling_path(const struct options *o, const char *name);
 
 /* Returns the path of a program in PATH, owned, or NULL. */
 char *program_path(const char *name);

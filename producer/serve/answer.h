@@ -1,0 +1,45 @@
+#ifndef PRODUCER_SERVE_ANSWER_H
+#define PRODUCER_SERVE_ANSWER_H
+
+#include "common/base/buf.h"
+
+/*
+ * What a request is answered with: a status, a body and a few headers. It is
+ * made by whoever answers, in any thread, and given to request_answer. Start
+ * with {0}.
+ */
+enum { ANSWER_HEADERS_MAX = 8 };
+
+struct answer {
+    int status;               /* 0: nothing was said yet */
+    const char *content_type; /* lives for ever; NULL: application/json */
+    struct buf body;
+    struct {
+        const char *name; /* lives for ever */
+        char *value;      /* owned */
+    } headers[ANSWER_HEADERS_MAX];
+    unsigned header_count;
+};
+
+void answer_done(struct answer *a); /* frees and makes it empty again */
+
+/* Adds a header; what would end its line becomes a space. */
+void answer_header(struct answer *a, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/*
+ * Makes it a problem (RFC 9457), whatever it was: kind is the last part of its
+ * type, "queue-full", and one of those in docs/HTTP.md; the text is for people.
+ * Headers that were added stay.
+ */
+void answer_problem(struct answer *a, int status, const char *kind,
+                    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * The same for what the core of belt tells as a status of sysexits.h and a
+ * text: 65 is 400, 66 and 1 404, 69 and 75 503, 77 403, others 500, with
+ * Retry-After where trying again helps.
+ */
+void answer_failure(struct answer *a, int status, const char *text);
+
+#endif

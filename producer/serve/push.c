@@ -1,0 +1,21 @@
+/*
+ * Push: jobs come in.
+ *
+ * Thread: see route.h.
+ */
+#include "producer/serve/answer.h"
+#include "producer/serve/request.h"
+
+void serve_push(struct request *r)
+{
+    struct answer a = {0};
+    answer_problem(&a, 501, "not-implemented", "not built yet");
+    request_answer(r, &a);
+}
+
+void serve_push_raw(struct request *r)
+{
+    struct answer a = {0};
+    answer_problem(&a, 501, "not-implemented", "not built yet");
+    request_answer(r, &a);
+}
