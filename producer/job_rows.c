@@ -1,7 +1,7 @@
 /*
  * Job rows: what is known of a job, one on a line.
  *
- * Thread: main.
+ * Thread: as out.h.
  */
 #include "producer/job_rows.h"
 
@@ -42,15 +42,21 @@ static const struct column plain_columns[] = {JOB_COLUMNS};
 static const struct column placed_columns[] = {
     {"queue", FOR_ALL, false}, {"state", FOR_ALL, false}, JOB_COLUMNS};
 
-struct job_rows *job_rows_new(const struct options *o, bool placed)
+struct job_rows *job_rows_new_to(const struct options *o, bool placed,
+                                 struct buf *to)
 {
     struct job_rows *rows = mem_new(sizeof(*rows));
 
     rows->o = o;
     rows->placed = placed;
     rows->now_ms = clock_wall_ms();
-    rows->out = out_new(o, placed ? placed_columns : plain_columns);
+    rows->out = out_new_to(o, placed ? placed_columns : plain_columns, to);
     return rows;
+}
+
+struct job_rows *job_rows_new(const struct options *o, bool placed)
+{
+    return job_rows_new_to(o, placed, NULL);
 }
 
 static void print_error(struct job_rows *rows, const char *text, size_t n)

@@ -7,8 +7,8 @@
 #include "producer/out.h"
 
 /*
- * Jobs as rows on stdout. What lies in Redis may come from anybody, so an
- * element that is no envelope is shown as one, with the reason. Main thread.
+ * Jobs as rows. What lies in Redis may come from anybody, so an element that
+ * is no envelope is shown as one, with the reason. Threads as of out.h.
  */
 struct job_rows;
 
@@ -23,6 +23,9 @@ struct job_row {
 
 /* Returns owned rows; placed: with queue and state. */
 struct job_rows *job_rows_new(const struct options *o, bool placed);
+/* The same, into a buffer, as out_new_to. */
+struct job_rows *job_rows_new_to(const struct options *o, bool placed,
+                                 struct buf *to);
 /* Returns false when stdout can take no more. */
 bool job_rows_print(struct job_rows *rows, const struct job_row *row);
 void job_rows_end(struct job_rows *rows); /* writes what is left, and frees */

@@ -1,10 +1,10 @@
 /*
- * Out: rows in the format that was asked for.
+ * Out: rows in the format that was asked for, to stdout or into memory.
  *
  * A table is held back until its end, or for ROWS_HELD rows, since the widths
  * come from the values; the other formats go out row by row.
  *
- * Thread: main.
+ * Thread: any; stdout is the main thread's.
  */
 #include "producer/out.h"
 
@@ -22,6 +22,7 @@ enum { COLUMNS_MAX = 32, ROWS_HELD = 1000, GAP = 2 };
 #define BYTES_HELD ((size_t)4 << 20)
 
 struct out {
+    struct buf *to;               /* borrowed; NULL: stdout */
     const struct column *columns; /* borrowed */
     size_t column_count;
     enum out_format format;
@@ -54,17 +55,24 @@ static bool is_shown(const struct out *out, size_t i)
            out->columns[i].readers == wanted;
 }
 
-struct out *out_new(const struct options *o, const struct column *columns)
+struct out *out_new_to(const struct options *o, const struct column *columns,
+                       struct buf *to)
 {
     struct out *out = mem_new(sizeof(*out));
 
+    out->to = to;
     out->columns = columns;
     while (columns[out->column_count].name)
         out->column_count++;
     assert(out->column_count <= COLUMNS_MAX);
     out->format = o->format;
-    out->bold = want_bold(o);
+    out->bold = !to && want_bold(o);
     return out;
+}
+
+struct out *out_new(const struct options *o, const struct column *columns)
+{
+    return out_new_to(o, columns, NULL);
 }
 
 /* Returns where to write the next value, in front of which commas and such
@@ -200,16 +208,25 @@ void out_none(struct out *out)
     end_value(out);
 }
 
-static void put(const char *p, size_t n)
+static void put(const struct out *out, const char *p, size_t n)
 {
-    if (n > 0)
+    if (n == 0)
+        return;
+    if (out->to)
+        buf_append(out->to, p, n);
+    else
         fwrite(p, 1, n, stdout);
 }
 
-static void pad(size_t n)
+static void put_str(const struct out *out, const char *s)
+{
+    put(out, s, strlen(s));
+}
+
+static void pad(const struct out *out, size_t n)
 {
     while (n-- > 0)
-        putchar(' ');
+        put(out, " ", 1);
 }
 
 struct shown_column {
@@ -230,19 +247,19 @@ static size_t shown_columns(const struct out *out, struct shown_column *ret)
 }
 
 /* end: what follows the last cell of a row; NULL: there are more. */
-static void put_cell(const struct shown_column *c, const char *s, size_t n,
-                     const char *end)
+static void put_cell(const struct out *out, const struct shown_column *c,
+                     const char *s, size_t n, const char *end)
 {
     size_t width = safe_width(s, n),
            blank = width < c->width ? c->width - width : 0;
 
     if (c->column->right)
-        pad(blank);
-    put(s, n);
+        pad(out, blank);
+    put(out, s, n);
     if (end)
-        fputs(end, stdout);
+        put_str(out, end);
     else
-        pad(GAP + (c->column->right ? 0 : blank));
+        pad(out, GAP + (c->column->right ? 0 : blank));
 }
 
 static char heading(char c)
@@ -263,12 +280,12 @@ static void put_header(const struct out *out, const struct shown_column *shown,
     char name[64];
 
     if (out->bold)
-        fputs("\033[1m", stdout);
+        put_str(out, "\033[1m");
     for (size_t i = 0; i < n; i++) {
         size_t len = 0;
         for (const char *p = shown[i].column->name; *p != '\0'; p++)
             name[len++] = heading(*p);
-        put_cell(&shown[i], name, len, i + 1 < n ? NULL : end);
+        put_cell(out, &shown[i], name, len, i + 1 < n ? NULL : end);
     }
 }
 
@@ -290,8 +307,8 @@ static void put_table(struct out *out)
         put_header(out, shown, n);
     start = 0;
     for (size_t i = 0; i < out->cell_count; i++) {
-        put_cell(&shown[i % n], out->cells.data + start, out->ends[i] - start,
-                 i % n < n - 1 ? NULL : "\n");
+        put_cell(out, &shown[i % n], out->cells.data + start,
+                 out->ends[i] - start, i % n < n - 1 ? NULL : "\n");
         start = out->ends[i];
     }
     buf_clear(&out->cells);
@@ -306,10 +323,11 @@ static void put_tsv_header(const struct out *out)
     for (size_t i = 0; i < out->column_count; i++) {
         if (!is_shown(out, i))
             continue;
-        printf("%s%s", any ? "\t" : "", out->columns[i].name);
+        put_str(out, any ? "\t" : "");
+        put_str(out, out->columns[i].name);
         any = true;
     }
-    putchar('\n');
+    put_str(out, "\n");
 }
 
 bool out_row(struct out *out)
@@ -332,13 +350,21 @@ bool out_row(struct out *out)
         buf_str(&out->row, "}\n");
         break;
     case OUT_JSON:
-        fputs(out->rows == 1 ? "[\n" : ",\n", stdout);
+        put_str(out, out->rows == 1 ? "[\n" : ",\n");
         buf_char(&out->row, '}');
         break;
     }
-    put(out->row.data, out->row.len);
+    put(out, out->row.data, out->row.len);
     buf_clear(&out->row);
-    return !ferror(stdout);
+    return out->to || !ferror(stdout);
+}
+
+/* What goes into memory goes on behind the array. */
+static void put_json_end(const struct out *out)
+{
+    put_str(out, out->rows == 0 ? "[]" : "\n]");
+    if (!out->to)
+        put_str(out, "\n");
 }
 
 void out_end(struct out *out)
@@ -349,7 +375,7 @@ void out_end(struct out *out)
     else if (out->format == OUT_TSV && out->rows == 0)
         put_tsv_header(out);
     else if (out->format == OUT_JSON)
-        fputs(out->rows == 0 ? "[]\n" : "\n]\n", stdout);
+        put_json_end(out);
     buf_done(&out->row);
     buf_done(&out->cells);
     free(out->ends);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "producer/options.h"
 
 /*
@@ -13,7 +14,8 @@
  *
  * Every row takes one value for each column of either kind, in order. Text of
  * strangers is made safe for terminals. Memory is bounded: tables are aligned
- * by the thousand rows. Main thread.
+ * by the thousand rows. What goes to stdout is for the main thread, what goes
+ * into a buffer for any.
  */
 enum column_for { FOR_ALL, FOR_PEOPLE, FOR_PROGRAMS };
 
@@ -29,6 +31,14 @@ struct out;
 struct out *out_new(const struct options *o, const struct column *columns);
 
 /*
+ * The same, but what is written is appended to the buffer, which is borrowed
+ * until out_end: it cannot fail then, and of o only the format is asked for.
+ * No newline follows the array of OUT_JSON.
+ */
+struct out *out_new_to(const struct options *o, const struct column *columns,
+                       struct buf *to);
+
+/*
  * The next value: a text, a number, a boolean, a valid JSON value, or none.
  * Of those for the other kind of reader only the place is taken.
  */
@@ -42,7 +52,7 @@ void out_none(struct out *out);
 /* Ends a row. Returns false when stdout can take no more. */
 bool out_row(struct out *out);
 
-/* Writes what is left and frees. Errors show in ferror(stdout). */
+/* Writes what is left and frees. Errors of stdout show in ferror(stdout). */
 void out_end(struct out *out);
 
 #endif
