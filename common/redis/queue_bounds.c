@@ -24,6 +24,7 @@ const struct queue_bound queue_bounds[QUEUE_BOUNDS] = {
 int queue_bound_read(const struct queue_bound *b, const char *text,
                      int64_t *ret, struct errbuf *eb)
 {
+    int64_t n;
     int rc;
 
     if (strcmp(text, "none") == 0) {
@@ -31,13 +32,15 @@ int queue_bound_read(const struct queue_bound *b, const char *text,
         return 0;
     }
     if (b->kind == BOUND_SIZE)
-        rc = text_parse_size(text, ret, eb);
+        rc = text_parse_size(text, &n, eb);
     else if (b->kind == BOUND_AGE)
-        rc = text_parse_duration(text, ret, eb);
+        rc = text_parse_duration(text, &n, eb);
     else
-        rc = text_parse_int(text, b->min, b->max, NULL, ret, eb);
-    if (rc == 0 && (*ret < b->min || *ret > b->max))
+        rc = text_parse_int(text, b->min, b->max, NULL, &n, eb);
+    if (rc == 0 && (n < b->min || n > b->max))
         rc = errbuf_set(eb, ERR_INVALID, "%s: too %s", text,
-                        *ret < b->min ? "small" : "big");
+                        n < b->min ? "small" : "big");
+    if (rc == 0)
+        *ret = n;
     return rc;
 }

@@ -240,14 +240,29 @@ struct rest {
     long long ready, active, scheduled, retry;
 };
 
+/*
+ * In one step: jobs that move from list to list between two looks would be in
+ * neither.
+ */
 static bool is_at_rest(void *arg)
 {
+    static const char script[] =
+        "local active = 0 "
+        "for _, lane in ipairs(redis.call('ZRANGE', KEYS[1] .. ':leases', 0, "
+        "-1)) do active = active + "
+        "redis.call('LLEN', KEYS[1] .. ':active:' .. lane) end "
+        "return { redis.call('LLEN', KEYS[1]), active, "
+        "redis.call('ZCARD', KEYS[1] .. ':scheduled'), "
+        "redis.call('ZCARD', KEYS[1] .. ':retry') }";
     struct rest *t = arg;
-    t->ready = redis_int(t->r, "LLEN belt:{%s}", t->queue);
-    t->active = queue_active(t->r, t->queue);
-    t->scheduled = redis_int(t->r, "ZCARD belt:{%s}:scheduled", t->queue);
-    t->retry = redis_int(t->r, "ZCARD belt:{%s}:retry", t->queue);
-    return t->ready + t->active + t->scheduled + t->retry == 0;
+    long long *const all[] = {&t->ready, &t->active, &t->scheduled, &t->retry};
+    redisReply *r = redis_cmd(t->r, "EVAL %s 1 belt:{%s}", script, t->queue);
+    bool known = r != NULL && r->type == REDIS_REPLY_ARRAY;
+    long long sum = 0;
+    for (size_t i = 0; known && i < 4; i++)
+        sum += *all[i] = r->element[i]->integer;
+    freeReplyObject(r);
+    return known && sum == 0;
 }
 
 bool queue_at_rest(struct redis *r, const char *queue, int64_t timeout_ms)
