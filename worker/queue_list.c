@@ -12,25 +12,10 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
-/* Characters of names and of fnmatch(3), at least one of the latter. */
-static bool is_pattern(const char *p, size_t len)
-{
-    bool glob = false;
-    if (len == 0 || len > NAME_MAX_LEN)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        bool special = strchr("*?[]!", p[i]) != NULL;
-        if (!special && (p[i] == ':' || !text_is_id(&p[i], 1)))
-            return false;
-        glob = glob || strchr("*?[", p[i]) != NULL;
-    }
-    return glob;
-}
-
 static int check_name(const char *p, size_t len, bool *ret_pattern,
                       struct errbuf *eb)
 {
-    *ret_pattern = is_pattern(p, len);
+    *ret_pattern = text_is_pattern(p, len);
     if (*ret_pattern || text_is_name(p, len))
         return 0;
     return errbuf_set(eb, ERR_INVALID,

@@ -73,6 +73,21 @@ bool text_is_id(const char *s, size_t n)
     return true;
 }
 
+bool text_is_pattern(const char *s, size_t n)
+{
+    bool wild = false;
+    if (n == 0 || n > NAME_MAX_LEN)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        bool opens = s[i] == '*' || s[i] == '?' || s[i] == '[';
+        if (!opens && s[i] != ']' && s[i] != '!' && !is_alnum(s[i]) &&
+            s[i] != '.' && s[i] != '_' && s[i] != '-')
+            return false;
+        wild = wild || opens;
+    }
+    return wild;
+}
+
 /*
  * Reads digits at *s, at least one, and moves *s behind them. Returns false
  * on none or when the number does not fit.

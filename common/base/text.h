@@ -16,6 +16,9 @@
 bool text_is_name(const char *s, size_t n);
 /* [A-Za-z0-9._:-]{1,64}: ids of jobs. */
 bool text_is_id(const char *s, size_t n);
+/* A pattern of names, for fnmatch(3): characters of names with at least one of
+ * *?[ among them, at most NAME_MAX_LEN. */
+bool text_is_pattern(const char *s, size_t n);
 
 /*
  * Parses "500ms", "10s", "1.5h", "1h30m", "7d" into milliseconds >= 0.

@@ -16,7 +16,7 @@ struct answer;
 struct client;
 
 /* What a token must allow. ROLE_OPERATE includes ROLE_READ. */
-enum role { ROLE_NONE, ROLE_READ, ROLE_PUSH, ROLE_OPERATE };
+enum token_role { ROLE_NONE, ROLE_READ, ROLE_PUSH, ROLE_OPERATE };
 
 /* What a body may be: the Content-Type. Bits of route.bodies. */
 enum body_kind {
@@ -30,7 +30,7 @@ enum body_kind {
 struct route {
     const char *method;
     const char *path; /* "/v1/queues/{queue}/jobs/{id}" */
-    enum role role;
+    enum token_role role;
     unsigned bodies; /* of enum body_kind; BODY_NONE: it is not looked at */
 
     /* One of the two: on the loop, which takes the request, */

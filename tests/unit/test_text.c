@@ -46,6 +46,20 @@ static void ids_may_hold_colons_and_begin_with_any_sign(void **state)
     assert_false(text_is_id("a/b", 3));
 }
 
+static void patterns_of_names_have_a_wildcard(void **state)
+{
+    (void)state;
+    assert_true(text_is_pattern("*", 1));
+    assert_true(text_is_pattern("mail.*", 6));
+    assert_true(text_is_pattern("[!a-c]?_x", 9));
+    assert_false(text_is_pattern("mail", 4));
+    assert_false(text_is_pattern("mail!]", 6));
+    assert_false(text_is_pattern("a:*", 3));
+    assert_false(text_is_pattern("a *", 3));
+    assert_false(text_is_pattern("*\0", 2));
+    assert_false(text_is_pattern("", 0));
+}
+
 static void durations_are_sums_of_units(void **state)
 {
     (void)state;
@@ -388,6 +402,7 @@ int main(void)
         cmocka_unit_test(well_formed_utf8_has_no_error),
         cmocka_unit_test(the_first_bad_byte_is_found),
         cmocka_unit_test(the_nearest_word_is_suggested),
+        cmocka_unit_test(patterns_of_names_have_a_wildcard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
