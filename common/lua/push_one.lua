@@ -13,9 +13,11 @@
 --      13 name of the control channel
 --      14 "1" if it comes out of an outbox: no limit holds, and a lock that
 --      it has already is no news of it (optional)
--- Returns { "OK", depth }, { "SAME" } if it has come before, { "HELD", id of
--- the holder }, { "REPLACED", id of the holder }, { "FORMAT", format of the
--- queue } or { "FULL", depth }.
+--      15 mark of what comes, which once keeps, or "" (optional)
+-- Returns { "OK", depth }, { "SAME" } if it has come before, behind it the id
+-- that once tells, { "OTHER", that id } if once has another mark,
+-- { "HELD", id of the holder }, { "REPLACED", id of the holder },
+-- { "FORMAT", format of the queue } or { "FULL", depth }.
 -- Moves: producer -> ready or scheduled.
 -- The job is put before its lock: if this stops half-way it can be pushed
 -- twice, and never is a lock held for a job that is not there. No harmless
@@ -23,6 +25,7 @@
 local ready, scheduled, lock, pending = KEYS[1], KEYS[5], KEYS[6], KEYS[7]
 local envelope, id, once_ms = ARGV[3], ARGV[4], tonumber(ARGV[9])
 local locks, keeps, moved = ARGV[7] ~= '', ARGV[10] == '1', ARGV[14] == '1'
+local mark = ARGV[15] or ''
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
@@ -55,6 +58,14 @@ local function schedule(e, due)
   return member
 end
 
+-- Notes that it has come, as the job of this id: "<id>" or "<id> <mark>".
+local function come_as(job)
+  if once_ms > 0 then
+    local note = mark == '' and job or job .. ' ' .. mark
+    redis.call('SET', KEYS[8], note, 'PX', once_ms)
+  end
+end
+
 -- What is behind the adding of a job that waits until it is due.
 local function scheduled_as(member, due)
   if locks then
@@ -80,7 +91,11 @@ local due = math.max(tonumber(ARGV[5]), now + tonumber(ARGV[6]))
 local depth = redis.call('LLEN', ready)
 redis.call('ZCARD', scheduled)
 if keeps then redis.call('HLEN', KEYS[9]) end
-if once_ms > 0 and redis.call('GET', KEYS[8]) then return { 'SAME' } end
+local note = once_ms > 0 and redis.call('GET', KEYS[8])
+if note then
+  local job, was = note:match('^(%S*) ?(.*)$')
+  return { mark ~= '' and was ~= mark and 'OTHER' or 'SAME', job }
+end
 
 if locks then
   local holder, was = redis.call('GET', lock), redis.call('GET', pending)
@@ -98,7 +113,7 @@ if locks then
       e = schedule(e, due)
       redis.call('ZREM', scheduled, was)
     end
-    if once_ms > 0 then redis.call('SET', KEYS[8], holder, 'PX', once_ms) end
+    come_as(holder)
     scheduled_as(e, due)
     return { 'REPLACED', holder }
   end
@@ -131,7 +146,7 @@ if locks and ARGV[7] == 'until' then
 elseif locks then
   redis.call('SET', lock, id, 'PX', ARGV[7])
 end
-if once_ms > 0 then redis.call('SET', KEYS[8], id, 'PX', once_ms) end
+come_as(id)
 if keeps then
   redis.call('DEL', KEYS[9])
   redis.call('HSET', KEYS[9], 'state', due > now and 'scheduled' or 'ready',

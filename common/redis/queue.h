@@ -78,7 +78,8 @@ struct push_one {
     int64_t once_ms; /* > 0: another push with this id in this time is SAME */
     const char
         *once_id; /* another one for that, made of [A-Za-z0-9]; or NULL */
-    bool moved;   /* out of an outbox: no limit holds, its own lock is no bar */
+    const char *once_mark; /* as that: it is SAME only with the same; or NULL */
+    bool moved; /* out of an outbox: no limit holds, its own lock is no bar */
     bool keep;
     const char *type; /* this and created_at: of keep only */
     int64_t created_at_ms;
@@ -94,10 +95,14 @@ enum push_state {
 };
 struct push_one_result {
     enum push_state state;
-    char holder[ID_MAX_LEN + 1]; /* "" if the lock names no id */
-    int64_t depth;               /* of ready; of PUSH_DONE and ERR_FULL */
+    /* "" if the lock names no id. Of PUSH_SAME by once: as which it came. */
+    char holder[ID_MAX_LEN + 1];
+    int64_t depth; /* of ready; of PUSH_DONE and ERR_FULL */
 };
-/* The errors of queue_push_result; ERR_FULL: nothing was pushed. */
+/*
+ * The errors of queue_push_result; ERR_FULL: nothing was pushed. ERR_HELD: nor
+ * here, it has come with another mark, as the job holder of *ret.
+ */
 int queue_push_one_result(int err, const struct reply *r,
                           struct push_one_result *ret, struct errbuf *eb);
 

@@ -128,6 +128,8 @@ int queue_push_one(struct conn *c, const struct keys *k,
     args_int(&a, p->created_at_ms);
     args_str(&a, k->control);
     args_str(&a, p->moved ? "1" : "0");
+    if (p->once_mark != NULL)
+        args_str(&a, p->once_mark);
     return queue_send(c, SCRIPT_push_one, &a, cb, arg);
 }
 
@@ -161,6 +163,12 @@ int queue_push_one_result(int err, const struct reply *r,
     }
     if ((rc = queue_check(err, r, "push_one", eb)) != 0)
         return rc;
+    if (reply_str_is(reply_at(r, 0), "OTHER")) {
+        copy_holder(r, &res);
+        *ret = res;
+        return errbuf_set(eb, ERR_HELD,
+                          "push_one: it has come before, otherwise");
+    }
     unsigned i = 0;
     while (i <= PUSH_REPLACED && !reply_str_is(reply_at(r, 0), states[i]))
         i++;
@@ -168,7 +176,7 @@ int queue_push_one_result(int err, const struct reply *r,
         (i == PUSH_DONE && !queue_count_at(r, 1, &res.depth)))
         return queue_unexpected("push_one", eb);
     res.state = (enum push_state)i;
-    if (i == PUSH_HELD || i == PUSH_REPLACED)
+    if (i != PUSH_DONE)
         copy_holder(r, &res);
     *ret = res;
     return 0;

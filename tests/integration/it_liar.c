@@ -162,7 +162,7 @@ static void say_renew(struct liar *l, struct buf *out)
 
 static void say_script(struct liar *l, struct buf *out, enum script s)
 {
-    static const char *const pushed[] = {"OK", "SAME", "HELD", "FULL"};
+    static const char *const pushed[] = {"OK", "SAME", "HELD", "FULL", "OTHER"};
     static const char *const ticked[] = {"OK", "SKIPPED", "STALE"};
     static const char *const reaped[] = {"ALIVE", "NONE", "FORGOTTEN", "OK"};
     unsigned n = (unsigned)rnd(l, 4);

@@ -234,7 +234,7 @@ static void push_one_comes_once(void **state)
          "0 1 " A " a 0 0 '' skip 60000 0 t 5 @control", "OK 1",
          "GET @once:a => a\nTTL @once:a => 60\nDBSIZE => 4"},
         {"and never again", "SET @once:a a", SCRIPT_push_one,
-         "0 1 " A " a 0 0 until skip 60000 1 t 5 @control", "SAME",
+         "0 1 " A " a 0 0 until skip 60000 1 t 5 @control", "SAME a",
          "DBSIZE => 1"},
         {"what was held may come", "SET @unique:k b", SCRIPT_push_one,
          "0 1 " A " a 0 0 until skip 60000 0 t 5 @control", "HELD b",
@@ -242,6 +242,33 @@ static void push_one_comes_once(void **state)
         {"what has replaced has come", HELD_BY_A, SCRIPT_push_one,
          "0 1 " B " b 0 60000 until replace 60000 0 t 5 @control", "REPLACED a",
          "GET @once:b => a"},
+    };
+    (void)state;
+    ROWS(rows);
+}
+
+static void push_one_comes_once_with_its_mark(void **state)
+{
+    static const struct row rows[] = {
+        {"which is noted", "", SCRIPT_push_one,
+         "0 1 " A " a 0 0 '' skip 60000 0 t 5 @control 0 m1", "OK 1",
+         "GET @once:a => a m1\nTTL @once:a => 60"},
+        {"and tells as which job it came", "SET @once:a 'b m1'",
+         SCRIPT_push_one,
+         "0 1 " A " a 0 0 until skip 60000 1 t 5 @control 0 m1", "SAME b",
+         "DBSIZE => 1"},
+        {"not with another", "SET @once:a 'b m2'", SCRIPT_push_one,
+         "0 1 " A " a 0 0 until skip 60000 1 t 5 @control 0 m1", "OTHER b",
+         "GET @once:a => b m2\nDBSIZE => 1"},
+        {"nor where none was noted", "SET @once:a b", SCRIPT_push_one,
+         "0 1 " A " a 0 0 until skip 60000 1 t 5 @control 0 m1", "OTHER b",
+         "DBSIZE => 1"},
+        {"who has none does not ask", "SET @once:a 'b m2'", SCRIPT_push_one,
+         "0 1 " A " a 0 0 until skip 60000 1 t 5 @control 0", "SAME b",
+         "DBSIZE => 1"},
+        {"what has replaced has come", HELD_BY_A, SCRIPT_push_one,
+         "0 1 " B " b 0 60000 until replace 60000 0 t 5 @control 0 m1",
+         "REPLACED a", "GET @once:b => a m1"},
     };
     (void)state;
     ROWS(rows);
@@ -260,7 +287,7 @@ static void push_one_takes_what_comes_out_of_an_outbox(void **state)
         {"not if another has it", "SET @unique:k b", SCRIPT_push_one,
          "0 1 " A " a 0 0" LOCKED " 1", "HELD b", "EXISTS @ready => 0"},
         {"once", "SET @once:a a\nSET @unique:k a", SCRIPT_push_one,
-         "0 1 " A " a 0 0 until skip 60000 0 t 5 @control 1", "SAME",
+         "0 1 " A " a 0 0 until skip 60000 0 t 5 @control 1", "SAME a",
          "EXISTS @ready => 0"},
     };
     (void)state;
@@ -324,6 +351,7 @@ int main(void)
         TEST(push_one_locks),
         TEST(push_one_replaces),
         TEST(push_one_comes_once),
+        TEST(push_one_comes_once_with_its_mark),
         TEST(push_one_takes_what_comes_out_of_an_outbox),
         TEST(push_one_keeps_the_news),
         TEST(push_one_tells_what_is_due_first),

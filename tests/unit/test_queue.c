@@ -273,6 +273,7 @@ static void a_push_of_one_tells_who_holds_its_key(void **state)
     } rows[] = {
         {"*2\r\n$2\r\nOK\r\n:3\r\n", PUSH_DONE, ""},
         {"*1\r\n$4\r\nSAME\r\n", PUSH_SAME, ""},
+        {"*2\r\n$4\r\nSAME\r\n$1\r\nc\r\n", PUSH_SAME, "c"},
         {"*2\r\n$4\r\nHELD\r\n$2\r\nab\r\n", PUSH_HELD, "ab"},
         {"*2\r\n$4\r\nHELD\r\n$3\r\na b\r\n", PUSH_HELD, ""},
         {"*2\r\n$8\r\nREPLACED\r\n$1\r\na\r\n", PUSH_REPLACED, "a"},
@@ -285,6 +286,16 @@ static void a_push_of_one_tells_who_holds_its_key(void **state)
         assert_int_equal(res.state, rows[i].state);
         assert_string_equal(res.holder, rows[i].holder);
     }
+}
+
+static void a_push_with_another_mark_is_an_error(void **state)
+{
+    struct push_one_result res = {0};
+    struct errbuf eb;
+    (void)state;
+    const struct reply *r = read_reply("*2\r\n$5\r\nOTHER\r\n$1\r\na\r\n");
+    assert_int_equal(queue_push_one_result(0, r, &res, &eb), ERR_HELD);
+    assert_string_equal(res.holder, "a");
 }
 
 /* A server that is none of ours could otherwise make sums overflow. */
@@ -500,6 +511,7 @@ int main(void)
         cmocka_unit_test(states_become_codes),
         cmocka_unit_test(a_full_queue_tells_its_depth_and_what_it_took),
         cmocka_unit_test(a_push_of_one_tells_who_holds_its_key),
+        cmocka_unit_test(a_push_with_another_mark_is_an_error),
         cmocka_unit_test(numbers_that_cannot_be_are_refused),
         cmocka_unit_test(fences_of_all_jobs_fit),
         cmocka_unit_test(bulk_says_what_it_moved),
