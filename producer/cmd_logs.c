@@ -19,7 +19,7 @@
 #include "producer/find.h"
 #include "producer/follow.h"
 #include "producer/ids.h"
-#include "producer/out.h"
+#include "producer/log_rows.h"
 
 #define AT(member) offsetof(struct options, member)
 #define DURATION_MAX_MS (366LL * 24 * 3600 * 1000)
@@ -35,45 +35,11 @@ struct logs {
     char open_source[16]; /* which goes on there */
 };
 
-/* Programs count them: new ones go behind the others. */
-static const struct column columns[] = {
-    {"n", FOR_ALL, true},
-    {"at", FOR_ALL, true},
-    {"attempt", FOR_ALL, true},
-    {"source", FOR_ALL, false},
-    {"level", FOR_ALL, false},
-    {"message", FOR_ALL, false},
-    {"raw", FOR_PROGRAMS, false},
-    {"more", FOR_PROGRAMS, false},
-    {0},
-};
-
 static bool on_line(void *arg, const struct log_line *line);
 static void on_missing(void *arg, int64_t n);
 static void on_absent(void *arg, bool seen);
 
 /* ---- a line ---- */
-
-static void put_row(struct logs *l, const struct log_line *line)
-{
-    out_int(l->out, line->n);
-    out_int(l->out, line->at_ms);
-    out_int(l->out, line->attempt);
-    out_str(l->out, line->source);
-    out_str(l->out, line->level);
-    buf_clear(&l->text);
-    if (line->raw) {
-        buf_base64(&l->text, line->text.data, line->text.len);
-        out_none(l->out);
-        out_text(l->out, l->text.data, l->text.len);
-    } else {
-        out_text(l->out, line->text.data ? line->text.data : "",
-                 line->text.len);
-        out_none(l->out);
-    }
-    out_bool(l->out, line->more);
-    (void)out_row(l->out);
-}
 
 static void end_line(struct logs *l)
 {
@@ -125,7 +91,7 @@ static bool on_line(void *arg, const struct log_line *line)
     struct logs *l = arg;
 
     if (l->out)
-        put_row(l, line);
+        (void)log_row_put(l->out, line);
     else
         put_text(l, line);
     if (l->o->follow)
@@ -208,7 +174,7 @@ static int run_logs(const struct options *o)
     if (status != 0)
         return status;
     if (o->format != OUT_TABLE)
-        l.out = out_new(o, columns);
+        l.out = out_new(o, log_columns);
     status = show(&l, client);
     end_line(&l);
     if (l.out)

@@ -38,7 +38,7 @@ static void on_removed(void *arg, int err, const struct reply *r)
     /* Those that were gone already are no less gone. */
     b->s->done += removed;
     for (unsigned i = 0; i < b->n; i++)
-        walk_gone(b->s->walk, b->jobs[i].place);
+        select_gone(b->s, &b->jobs[i]);
 }
 
 static int take_out(struct select *s, bool cancelled,

@@ -266,7 +266,7 @@ static void tell_refused(struct batch *b, const struct reply *r, size_t n)
         char why[ID_MAX_LEN + 64];
         b->all[place].from = NULL;
         if (!holder.p) {
-            walk_gone(b->s->walk, from->place); /* somebody was faster */
+            select_gone(b->s, from); /* somebody was faster */
             continue;
         }
         snprintf(why, sizeof(why), "%.*s holds its unique key",

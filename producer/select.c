@@ -60,6 +60,12 @@ void select_done(struct select *s, const struct selected *job, bool gone)
 {
     s->done++;
     if (gone)
+        select_gone(s, job);
+}
+
+void select_gone(struct select *s, const struct selected *job)
+{
+    if (s->walk)
         walk_gone(s->walk, job->place);
 }
 
@@ -67,7 +73,10 @@ void select_leave(struct select *s, const struct selected *job, const char *why)
 {
     const char *id = job->job && job->job->id[0] != '\0' ? job->job->id : "?";
 
-    if (++s->left <= TOLD_MAX)
+    s->left++;
+    if (s->plan->on_left)
+        s->plan->on_left(s, job, why);
+    else if (s->left <= TOLD_MAX)
         complain(s->o, "%s/%s: %s", s->keys.queue, id, why);
 }
 

@@ -34,7 +34,7 @@ struct select {
     struct filter filter;
     struct keys keys;      /* of the queue that is under way */
     enum queue_set set;    /* and the set */
-    struct walk *walk;     /* owned */
+    struct walk *walk;     /* owned; NULL: the jobs were found otherwise */
     struct job_rows *rows; /* owned: of --dry-run and list; else NULL */
     void *arg;             /* of the command's own */
 
@@ -48,6 +48,9 @@ struct select {
 /* Does it to n jobs of s->keys and s->set. Returns an exit status. */
 typedef int (*select_act)(struct select *s, const struct selected *jobs,
                           unsigned n);
+/* Of a job that stays where it is, because of why. */
+typedef void (*select_left)(struct select *s, const struct selected *job,
+                            const char *why);
 /* To an id that is in none of the sets that were looked at. */
 typedef int (*select_missing)(struct select *s, const char *id);
 
@@ -59,6 +62,7 @@ struct select_plan {
     bool waits;                /* of retry and scheduled only, without --state
                                   of both */
     select_act act;            /* NULL: shows them */
+    select_left on_left;       /* NULL: the first ones are told */
     select_missing on_missing; /* without --state; NULL: they are told */
 };
 
@@ -71,6 +75,8 @@ int select_run(const struct options *o, const struct select_plan *plan,
 
 /* For act: the job was dealt with; gone: it has left the set. */
 void select_done(struct select *s, const struct selected *job, bool gone);
+/* It has left the set, by us or by others. */
+void select_gone(struct select *s, const struct selected *job);
 /* The job stays where it is, because of why, which is told. */
 void select_leave(struct select *s, const struct selected *job,
                   const char *why);

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +21,13 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 
-enum { PAGE_FIRST = 20, PAGE_LAST = WALK_PAGE_MAX - 1, SCORE_MAX = 40 };
+enum { PAGE_FIRST = 20, PAGE_LAST = WALK_PAGE_MAX - 1 };
 #define PAGE_BYTES ((size_t)1 << 20) /* what a page is made for, about */
 
 struct member {
     size_t start, len; /* in bytes */
-    char score[SCORE_MAX];
+    int64_t same;      /* of its score up to it, that we know of */
+    char score[WALK_SCORE_MAX];
     double value;
 };
 
@@ -33,15 +35,16 @@ struct walk {
     struct client *client; /* borrowed */
     const char *key;       /* borrowed */
     bool down;
-    char begin[SCORE_MAX], end[SCORE_MAX]; /* as Redis takes them */
+    char begin[WALK_SCORE_MAX], end[WALK_SCORE_MAX]; /* as Redis takes them */
     int64_t total;
 
     /* The last member that came, and how many of its score, it included, came
      * and are there. */
     bool begun;
-    char score[SCORE_MAX];
+    char score[WALK_SCORE_MAX];
     double value;
     struct buf last;
+    bool last_is_cut; /* it is only the beginning of that member */
     int64_t kept;
 
     struct buf bytes;
@@ -56,14 +59,14 @@ static void on_total(void *arg, const struct reply *r);
 static void on_end(void *arg, const struct reply *r);
 static void on_page(void *arg, const struct reply *r);
 
-static void set_bound(char out[SCORE_MAX], int64_t ms)
+static void set_bound(char out[WALK_SCORE_MAX], int64_t ms)
 {
     if (ms == INT64_MIN)
-        snprintf(out, SCORE_MAX, "-inf");
+        snprintf(out, WALK_SCORE_MAX, "-inf");
     else if (ms == INT64_MAX)
-        snprintf(out, SCORE_MAX, "+inf");
+        snprintf(out, WALK_SCORE_MAX, "+inf");
     else
-        snprintf(out, SCORE_MAX, "%" PRId64, ms);
+        snprintf(out, WALK_SCORE_MAX, "%" PRId64, ms);
 }
 
 struct walk *walk_new(struct client *c, const char *key, bool down,
@@ -98,13 +101,13 @@ static void on_total(void *arg, const struct reply *r)
         w->total = 0;
 }
 
-static bool read_score(const struct reply *r, char out[SCORE_MAX],
+static bool read_score(const struct reply *r, char out[WALK_SCORE_MAX],
                        double *ret_value)
 {
     const char *p;
     size_t n;
 
-    if (!reply_str(r, &p, &n) || n >= SCORE_MAX)
+    if (!reply_str(r, &p, &n) || n >= WALK_SCORE_MAX)
         return false;
     memcpy(out, p, n + 1);
     *ret_value = strtod(p, NULL);
@@ -115,11 +118,11 @@ static bool read_score(const struct reply *r, char out[SCORE_MAX],
 static void on_end(void *arg, const struct reply *r)
 {
     struct walk *w = arg;
-    char score[SCORE_MAX];
+    char score[WALK_SCORE_MAX];
     double top, end = strtod(w->down ? w->begin : w->end, NULL);
 
     if (read_score(reply_at(r, 1), score, &top) && top < end)
-        memcpy(w->down ? w->begin : w->end, score, SCORE_MAX);
+        memcpy(w->down ? w->begin : w->end, score, WALK_SCORE_MAX);
 }
 
 static int look_at_end(struct walk *w)
@@ -150,6 +153,8 @@ static bool is_known(const struct walk *w, const char *p, size_t n,
         return w->down ? value > w->value : value < w->value;
     size_t both = n < w->last.len ? n : w->last.len;
     int order = both > 0 ? memcmp(p, w->last.data, both) : 0;
+    if (order == 0 && w->last_is_cut && n >= w->last.len)
+        return true;
     if (order == 0)
         order = n < w->last.len ? -1 : n > w->last.len;
     return w->down ? order >= 0 : order <= 0;
@@ -210,9 +215,9 @@ static void take_page(struct walk *w, int64_t known)
 {
     w->kept = known;
     for (unsigned i = 0; i < w->n; i++) {
-        const struct member *m = &w->members[i];
+        struct member *m = &w->members[i];
         bool same = w->begun && m->value == w->value;
-        w->kept = same ? w->kept + 1 : 1;
+        m->same = w->kept = same ? w->kept + 1 : 1;
         w->begun = true;
         w->value = m->value;
         w->walked[i] = (struct walked){
@@ -221,9 +226,10 @@ static void take_page(struct walk *w, int64_t known)
         };
     }
     const struct member *end = &w->members[w->n - 1];
-    memcpy(w->score, end->score, SCORE_MAX);
+    memcpy(w->score, end->score, WALK_SCORE_MAX);
     buf_clear(&w->last);
     buf_append(&w->last, w->bytes.data + end->start, end->len);
+    w->last_is_cut = false;
     if (w->bytes.len > PAGE_BYTES)
         w->size = w->size > 1 ? w->size / 2 : 1;
     else if (w->bytes.len < PAGE_BYTES / 4)
@@ -260,6 +266,33 @@ const struct walked *walk_at(const struct walk *w, unsigned i)
 {
     assert(i < w->n);
     return &w->walked[i];
+}
+
+void walk_place(const struct walk *w, unsigned i, struct walk_place *ret)
+{
+    assert(i < w->n);
+    const struct member *m = &w->members[i];
+
+    *ret = (struct walk_place){.same = m->same};
+    memcpy(ret->score, m->score, sizeof(ret->score));
+    ret->prefix_len = m->len < WALK_PREFIX ? m->len : WALK_PREFIX;
+    memcpy(ret->prefix, w->bytes.data + m->start, ret->prefix_len);
+}
+
+bool walk_go_on(struct walk *w, const struct walk_place *from)
+{
+    assert(!w->begun && w->total < 0);
+    char *end;
+
+    w->value = strtod(from->score, &end);
+    if (end == from->score || *end != '\0' || isnan(w->value))
+        return false;
+    w->begun = true;
+    memcpy(w->score, from->score, sizeof(w->score));
+    w->kept = from->same > 0 ? from->same : 1;
+    buf_append(&w->last, from->prefix, from->prefix_len);
+    w->last_is_cut = from->prefix_len == WALK_PREFIX;
+    return true;
 }
 
 void walk_gone(struct walk *w, unsigned i)

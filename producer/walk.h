@@ -38,6 +38,25 @@ void walk_free(struct walk *w); /* NULL is a no-op */
 int walk_next(struct walk *w, unsigned *ret_n);
 const struct walked *walk_at(const struct walk *w, unsigned i);
 
+/*
+ * The place behind a member, from which another walk through the same set goes
+ * on, in the same direction, whatever has happened to the set by then: what
+ * lay before it does not come again, what lies behind it does. A member is
+ * known by its first WALK_PREFIX bytes, in which Belt's have their ids.
+ */
+enum { WALK_SCORE_MAX = 40, WALK_PREFIX = 512 };
+
+struct walk_place {
+    char score[WALK_SCORE_MAX]; /* as Redis has it */
+    int64_t same; /* members of that score up to there; only a guess */
+    char prefix[WALK_PREFIX];
+    size_t prefix_len;
+};
+
+void walk_place(const struct walk *w, unsigned i, struct walk_place *ret);
+/* For a walk that has not begun. Returns false if the score is no number. */
+bool walk_go_on(struct walk *w, const struct walk_place *from);
+
 /* Says that member i of the page has left the set; spares looking for it. */
 void walk_gone(struct walk *w, unsigned i);
 
