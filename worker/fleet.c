@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/prom.h"
 #include "worker/lane.h"
 
 enum {
@@ -90,10 +91,11 @@ void fleet_update(struct agent *a)
     struct args args = {0};
     struct buf queues = {0}, handlers = {0}, runs = {0};
     char key[KEY_MAX];
-    int64_t now = clock_wall_ms();
+    int64_t now = clock_wall_ms(), all, resident;
     size_t held = 0;
     if (lane == NULL)
         return;
+    process_memory(&all, &resident);
     for (unsigned i = 0; i < a->lane_count; i++) {
         held += a->lanes[i]->ledger.len;
         buf_printf(&queues, "%s%s", i > 0 ? "," : "", a->lanes[i]->keys.queue);
@@ -114,7 +116,7 @@ void fleet_update(struct agent *a)
     put_int(&args, "busy", pool_busy(a->pool));
     put_int(&args, "lease", a->cfg->lease_ms);
     put_int(&args, "held", (int64_t)held);
-    put_int(&args, "rss_kb", host_resident_bytes() / 1024);
+    put_int(&args, "rss_kb", resident / 1024);
     args_str(&args, "version");
     args_str(&args, BELT_VERSION);
     args_str(&args, "stage");

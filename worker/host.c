@@ -61,14 +61,6 @@ enum host_process host_process_look(pid_t pid, int64_t *ret_start)
     return HOST_PROCESS_RUNS;
 }
 
-int64_t host_resident_bytes(void)
-{
-    char line[128], *end;
-    (void)read_line("/proc/self/statm", line, sizeof(line));
-    (void)strtoll(line, &end, 10); /* all of its pages */
-    return strtoll(end, NULL, 10) * sysconf(_SC_PAGESIZE);
-}
-
 void host_self(struct host *ret)
 {
     struct host h = {.pid = getpid()};

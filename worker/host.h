@@ -23,9 +23,6 @@ struct host {
 
 void host_self(struct host *ret);
 
-/* Resident memory of this process; 0 if it is not known. */
-int64_t host_resident_bytes(void);
-
 /* A zombie is gone; hidden: it may run, but we cannot see it. */
 enum host_process { HOST_PROCESS_RUNS, HOST_PROCESS_GONE, HOST_PROCESS_HIDDEN };
 

@@ -136,10 +136,11 @@ struct lane {
     int64_t straggle_from; /* of those, the place where the next look begins */
     int64_t down_said_ms;  /* when it was last logged */
     int64_t counts[COUNTERS], rebinds, fenced;
-    int64_t cpu_us;        /* of the jobs that it ran, as far as it is known */
-    struct times times;    /* not told yet */
-    int64_t times_told_ms; /* Redis' clock */
-    int64_t settles;       /* run under our ids, as far as we were told */
+    int64_t cpu_us;         /* of the jobs that it ran, as far as it is known */
+    struct histogram waits; /* of all jobs that it ran first */
+    struct times times;     /* not told yet */
+    int64_t times_told_ms;  /* Redis' clock */
+    int64_t settles;        /* run under our ids, as far as we were told */
 };
 
 /* ---- lane.c ---- */

@@ -33,6 +33,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/prom.h"
 #include "worker/health.h"
 #include "worker/lane.h"
 #include "worker/metrics.h"
@@ -63,6 +64,7 @@ struct listen {
     struct client *clients;      /* owned */
     unsigned client_count;
     struct health health;
+    struct tally runs;
 };
 
 static struct bufferevent *on_accept(struct event_base *base, void *arg);
@@ -231,6 +233,7 @@ void listen_free(struct listen *l)
     while (l->clients != NULL)
         forget(l->clients);
     health_done(&l->health);
+    tally_done(&l->runs);
     free(l);
 }
 
@@ -350,6 +353,8 @@ static void on_close(struct evhttp_connection *conn, void *arg)
 
 void listen_note(struct listen *l, const struct delivery *d)
 {
+    if (l != NULL && d->handler != NULL)
+        tally_note(&l->runs, handler_pattern(d->handler), &d->outcome);
     /* What an old table ran says nothing of the handlers that are now. */
     if (l != NULL && d->handlers == l->agent->cfg->handlers)
         health_note(&l->health, d);
@@ -381,7 +386,7 @@ static int write_ready(struct listen *l, struct buf *out)
 static int write_metrics(struct listen *l, struct buf *out)
 {
     loop_role_assert();
-    metrics_write(l->agent, l->health.broken_count, out);
+    metrics_write(l->agent, l->health.broken_count, &l->runs, out);
     return 200;
 }
 
@@ -394,7 +399,7 @@ struct route {
 static const struct route routes[] = {
     {"/livez", PLAIN, write_live},
     {"/readyz", PLAIN, write_ready},
-    {"/metrics", "text/plain; version=0.0.4; charset=utf-8", write_metrics},
+    {"/metrics", PROM_CONTENT_TYPE, write_metrics},
 };
 
 static const struct route *find_route(struct evhttp_request *req)

@@ -3,14 +3,16 @@
 
 #include "common/base/buf.h"
 #include "worker/agent_priv.h"
+#include "worker/tally.h"
 
 /* The numbers of one worker, for machines that collect them. */
 
 /*
- * Appends all metrics in the Prometheus text format 0.0.4. Their only labels
- * with values that grow are the queues of this worker. broken: handlers that
- * cannot be run.
+ * Appends all metrics. Their only labels with values that grow are the queues
+ * of this worker and the patterns of its handlers. broken: handlers that cannot
+ * be run; runs: how they went.
  */
-void metrics_write(struct agent *a, unsigned broken, struct buf *out) ON_LOOP;
+void metrics_write(struct agent *a, unsigned broken, const struct tally *runs,
+                   struct buf *out) ON_LOOP;
 
 #endif

@@ -49,8 +49,11 @@ void lane_note_times(struct lane *lane, const struct slot *slots)
         int64_t wait_ms = o->started_at_ms + offset_ms - due_ms;
         if (wait_ms > QUEUE_WAIT_MAX_MS) /* it says that it is as old */
             wait_ms = QUEUE_WAIT_MAX_MS;
-        if (due_ms > 0)
-            histogram_add(&lane->times.wait, wait_ms > 0 ? wait_ms * 1000 : 0);
+        if (due_ms > 0) {
+            int64_t wait_us = wait_ms > 0 ? wait_ms * 1000 : 0;
+            histogram_add(&lane->times.wait, wait_us);
+            histogram_add(&lane->waits, wait_us);
+        }
     }
 }
 

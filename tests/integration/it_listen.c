@@ -206,9 +206,13 @@ static const char *skip_labels(const char *s)
         return s;
     do {
         size_t n = name_length(++s);
-        bool known = (n == 5 && strncmp(s, "queue", n) == 0) ||
-                     (n == 7 && strncmp(s, "outcome", n) == 0) ||
-                     (n == 7 && strncmp(s, "version", n) == 0);
+        static const char names[] =
+            " queue outcome version handler class le state result entry "
+            "route method code ";
+        char name[64] = "";
+        bool known = n > 0 && n < sizeof(name) - 2 &&
+                     snprintf(name, sizeof(name), " %.*s ", (int)n, s) > 0 &&
+                     strstr(names, name) != NULL;
         s += n;
         if (!known || *s++ != '=' || *s++ != '"')
             return NULL;
@@ -222,11 +226,16 @@ static const char *skip_labels(const char *s)
 /* A sample of the family that the TYPE line before it announced. */
 static bool is_sample(const char *line, const char *family)
 {
-    size_t n = name_length(line);
+    static const char *const tails[] = {"", "_bucket", "_sum", "_count"};
+    size_t n = name_length(line), len = strlen(family);
     char *end = NULL;
-    if (n != strlen(family) || strncmp(line, family, n) != 0)
+    bool known = false;
+    if (n < len || strncmp(line, family, len) != 0)
         return false;
-    const char *s = skip_labels(line + n);
+    for (int i = 0; i < 4; i++)
+        known = known || (strlen(tails[i]) == n - len &&
+                          strncmp(line + len, tails[i], n - len) == 0);
+    const char *s = known ? skip_labels(line + n) : NULL;
     if (s == NULL || *s != ' ' || s[1] == ' ')
         return false;
     return strtod(s + 1, &end) >= 0 && end != s + 1 && *end == '\0';
@@ -244,7 +253,9 @@ static void check_line(const char *line, char *family, size_t size)
     if (strncmp(line, "# TYPE ", 7) == 0 && n == strlen(family) &&
         strncmp(word, family, n) == 0) {
         bool total = n > 6 && strcmp(family + n - 6, "_total") == 0;
-        if (strcmp(word + n, total ? " counter" : " gauge") == 0)
+        if (total ? strcmp(word + n, " counter") == 0
+                  : strcmp(word + n, " gauge") == 0 ||
+                        strcmp(word + n, " histogram") == 0)
             return;
     }
     if (!is_sample(line, family))
@@ -279,6 +290,22 @@ static void every_line_of_metrics_is_well_formed(void **state)
 #define JOBS(outcome)                                                          \
     "belt_jobs_processed_total{queue=\"q\",outcome=\"" outcome "\"}"
 
+#define FAILED(handler, class)                                                 \
+    "belt_job_failures_total{handler=\"" handler "\",class=\"" class "\"}"
+
+/* Where Prometheus is installed, its own tool reads all of it. */
+static void expect_promtool_is_content(const struct fixture *f)
+{
+    if (system("promtool --version >/dev/null 2>&1") != 0)
+        return;
+    http_ask(f, "GET", "/metrics", &answer);
+    FILE *tool = popen("promtool check metrics", "w");
+    assert_non_null(tool);
+    assert_int_equal(fwrite(answer.body, 1, answer.body_len, tool),
+                     answer.body_len);
+    assert_int_equal(pclose(tool), 0);
+}
+
 static void jobs_are_counted_by_outcome(void **state)
 {
     struct fixture *f = *state;
@@ -306,7 +333,17 @@ static void jobs_are_counted_by_outcome(void **state)
     metric_until(f, "belt_jobs_held{queue=\"q\"}", 0);
     redis_do(f->r, "RPUSH belt:{q} %s", "{\"type\":\"nobody\"}");
     metric_until(f, JOBS("put_off"), 1);
-    assert_int_equal(queue_stat(f->r, "q", "done"), 500);
+    metric_until(f, FAILED("dead", "exit"), 3);
+    metric_until(f, FAILED("fail", "exit"), 4);
+    metric_until(f, FAILED("fail", "timeout"), 0);
+    metric_until(f, "belt_job_duration_seconds_count{handler=\"x\"}", 500);
+    metric_until(f, "belt_job_wait_seconds_count{queue=\"q\"}", 0);
+    redis_do(f->r, "RPUSH belt:{q} %s", "{\"type\":\"x\",\"created_at\":1}");
+    metric_until(f, "belt_job_wait_seconds_count{queue=\"q\"}", 1);
+    metric_until(f, "belt_job_wait_seconds_bucket{queue=\"q\",le=\"4194.304\"}",
+                 0);
+    expect_promtool_is_content(f);
+    assert_int_equal(queue_stat(f->r, "q", "done"), 501);
     free(dead);
     free(drop);
     free(fail);
