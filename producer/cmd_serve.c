@@ -60,6 +60,8 @@ static const struct flag flags[] = {
      366 * DAY_MS, "how long an Idempotency-Key counts (24h)"},
     {"side-threads", 0, FLAG_INT, "N", AT(side_threads), 1, 256,
      "threads for requests that look around in Redis (4)"},
+    {"metrics-queues", 0, FLAG_INT, "N", AT(metrics_queues), 0, 100000,
+     "queues that have series of their own in /metrics (500)"},
     {NULL, 0, FLAG_BOOL, NULL, 0, 0, 0, NULL},
 };
 

@@ -325,6 +325,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
         .drain_timeout_ms = 30 * 1000,
         .idempotency_ms = 24LL * 3600 * 1000,
         .side_threads = 4,
+        .metrics_queues = 500,
         .argv = argv,
     };
     int rc = take_all(&p);

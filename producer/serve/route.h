@@ -33,7 +33,8 @@ struct route {
     enum token_role role;
     unsigned bodies; /* of enum body_kind; BODY_NONE: it is not looked at */
 
-    /* One of the two: on the loop, which takes the request, */
+    /* One of the two: on the loop, which takes the request (and may hand it to
+     * side_run if there is a look too), */
     void (*handle)(struct request *r) ON_LOOP;
     /* or in a side thread, which may wait for Redis: c is of that thread alone;
      * what c tells as failed is answered by answer_failure if a is left empty.
@@ -53,6 +54,7 @@ void serve_version(struct request *r) ON_LOOP;
 void serve_robots(struct request *r) ON_LOOP;
 void serve_openapi(struct request *r) ON_LOOP;
 void serve_metrics(struct request *r) ON_LOOP;
+void look_metrics(struct client *c, const struct request *r, struct answer *a);
 
 /* push.c */
 void serve_push(struct request *r) ON_LOOP;     /* JSON, NDJSON, CloudEvents */

@@ -48,7 +48,7 @@ const struct route routes[] = {
     {"GET", "/livez", ROLE_NONE, BODY_NONE, serve_livez, NULL},
     {"GET", "/healthz", ROLE_NONE, BODY_NONE, serve_livez, NULL},
     {"GET", "/readyz", ROLE_NONE, BODY_NONE, serve_readyz, NULL},
-    {"GET", "/metrics", ROLE_READ, BODY_NONE, serve_metrics, NULL},
+    {"GET", "/metrics", ROLE_READ, BODY_NONE, serve_metrics, look_metrics},
     {"GET", "/v1/openapi.json", ROLE_NONE, BODY_NONE, serve_openapi, NULL},
     {"GET", "/v1/version", ROLE_NONE, BODY_NONE, serve_version, NULL},
     {"GET", "/robots.txt", ROLE_NONE, BODY_NONE, serve_robots, NULL},
