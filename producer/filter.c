@@ -25,9 +25,7 @@ static int on_member(void *arg, struct json_span key, struct json_span value,
 static int on_error_member(void *arg, struct json_span key,
                            struct json_span value, struct errbuf *eb);
 
-/* A span, which is that long ago, or an instant. */
-static int read_when(const struct options *o, const char *flag,
-                     const char *text, int64_t *ret_ms)
+static int read_when(const char *text, int64_t *ret_ms, struct errbuf *eb)
 {
     int64_t ms;
 
@@ -37,26 +35,38 @@ static int read_when(const struct options *o, const char *flag,
     }
     if (text_parse_instant(text, ret_ms, NULL) == 0)
         return 0;
-    return fail(o, EX_USAGE,
-                "--%s: %s: neither a span (2h) nor an instant "
-                "(2026-01-31T08:00:00Z)",
-                flag, text);
+    return errbuf_set(eb, ERR_INVALID,
+                      "%s: neither a span (2h) nor an instant "
+                      "(2026-01-31T08:00:00Z)",
+                      text);
+}
+
+int filter_times(struct filter *f, const char *since, const char *until,
+                 const char **ret_wrong, struct errbuf *eb)
+{
+    int rc = 0;
+
+    f->since_ms = INT64_MIN;
+    f->until_ms = INT64_MAX;
+    f->timed = since || until;
+    *ret_wrong = "since";
+    if (since)
+        rc = read_when(since, &f->since_ms, eb);
+    if (rc != 0 || !until)
+        return rc;
+    *ret_wrong = "until";
+    return read_when(until, &f->until_ms, eb);
 }
 
 int filter_init(struct filter *f, const struct options *o)
 {
-    int status = 0;
+    const char *wrong;
+    struct errbuf eb;
 
-    *f = (struct filter){.type = o->type,
-                         .error = o->error,
-                         .since_ms = INT64_MIN,
-                         .until_ms = INT64_MAX,
-                         .timed = o->since || o->until};
-    if (o->since)
-        status = read_when(o, "since", o->since, &f->since_ms);
-    if (o->until && status == 0)
-        status = read_when(o, "until", o->until, &f->until_ms);
-    return status;
+    *f = (struct filter){.type = o->type, .error = o->error};
+    if (filter_times(f, o->since, o->until, &wrong, &eb) == 0)
+        return 0;
+    return fail(o, EX_USAGE, "--%s: %s", wrong, eb.text);
 }
 
 bool filter_is_set(const struct filter *f)

@@ -18,6 +18,14 @@ struct filter {
     bool timed;                 /* one of the two was said */
 };
 
+/*
+ * Sets the instants to what since and until say (NULL: nothing): a span, which
+ * is that long ago, or an instant. ERR_INVALID with a text that does not name
+ * which, which *ret_wrong does.
+ */
+int filter_times(struct filter *f, const char *since, const char *until,
+                 const char **ret_wrong, struct errbuf *eb);
+
 /* Reads o. Returns 0, or the exit status of a mistake that was told. */
 int filter_init(struct filter *f, const struct options *o);
 

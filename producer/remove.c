@@ -9,7 +9,6 @@
 
 #include "common/job/unique.h"
 #include "common/redis/queue_news.h"
-#include "producer/complain.h"
 
 struct batch {
     struct select *s; /* borrowed */
@@ -119,9 +118,10 @@ int remove_cancelled(struct select *s, const struct selected *jobs, unsigned n)
     if (count > 0 && status == 0)
         status = take_out(s, true, some, count);
     if (status == 0 && s->done - before < count)
-        complain(s->o,
-                 "%s: %lld more were due meanwhile: marked, to be cancelled by "
-                 "the worker that has or gets them",
-                 s->keys.queue, (long long)(count - (s->done - before)));
+        client_tell(
+            s->client, 0,
+            "%s: %lld more were due meanwhile: marked, to be cancelled by "
+            "the worker that has or gets them",
+            s->keys.queue, (long long)(count - (s->done - before)));
     return status;
 }

@@ -15,7 +15,6 @@
 #include "common/job/unique.h"
 #include "common/redis/relay.h"
 #include "common/redis/sha1.h"
-#include "producer/complain.h"
 #include "producer/invalid.h"
 
 enum { CHANGES_MAX = 10 };

@@ -8,7 +8,6 @@
  *
  * Thread: main, which is also the loop.
  */
-#include "producer/connect.h"
 #include "producer/select_priv.h"
 
 #include <assert.h>
@@ -21,31 +20,10 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/base/text.h"
-#include "producer/complain.h"
-#include "producer/ids.h"
 
-enum {
-    IDS_AT_ONCE = 10000,
-    MORE_SEEN = 10000,
-    TOLD_MAX = 20 /* jobs that are complained of one by one */
-};
+enum { MORE_SEEN = 10000 };
 
-struct wanted {
-    struct job_name name;
-    bool found;
-};
-
-struct wanted_list {
-    struct select *s;   /* borrowed */
-    struct wanted *all; /* owned */
-    size_t count;
-    size_t unfound; /* of the queue that is under way */
-};
-
-static void on_time(void *arg, const struct reply *r);
 static void on_late(evutil_socket_t fd, short what, void *arg);
-static int on_name(void *arg, const struct job_name *name);
 
 const char *select_set_name(enum queue_set set)
 {
@@ -76,64 +54,24 @@ void select_leave(struct select *s, const struct selected *job, const char *why)
     s->left++;
     if (s->plan->on_left)
         s->plan->on_left(s, job, why);
-    else if (s->left <= TOLD_MAX)
-        complain(s->o, "%s/%s: %s", s->keys.queue, id, why);
+    else if (s->left <= SELECT_TOLD_MAX)
+        client_tell(s->client, 0, "%s/%s: %s", s->keys.queue, id, why);
 }
 
 static int tell_missing(struct select *s, const char *id)
 {
     if (s->plan->on_missing && !s->o->state && !s->o->dry_run)
         return s->plan->on_missing(s, id);
-    if (++s->missing > TOLD_MAX)
+    if (++s->missing > SELECT_TOLD_MAX)
         return 0;
     if (s->o->state)
-        complain(s->o, "%s/%s: not in %s", s->keys.queue, id, s->o->state);
+        client_tell(s->client, 0, "%s/%s: not in %s", s->keys.queue, id,
+                    s->o->state);
     else
-        complain(s->o,
-                 "%s/%s: neither dead nor waiting for a retry or its time",
-                 s->keys.queue, id);
+        client_tell(s->client, 0,
+                    "%s/%s: neither dead nor waiting for a retry or its time",
+                    s->keys.queue, id);
     return 0;
-}
-
-static const struct column *sum_columns(const char *past)
-{
-    static struct column columns[] = {{NULL, FOR_ALL, true},
-                                      {"left", FOR_ALL, true},
-                                      {"missing", FOR_ALL, true},
-                                      {0}};
-
-    columns[0].name = past;
-    return columns;
-}
-
-static void tell_sum(const struct select *s)
-{
-    const char *past = s->plan->past;
-
-    if (s->left > TOLD_MAX)
-        complain(s->o, "%lld more like these", (long long)s->left - TOLD_MAX);
-    if (s->missing > TOLD_MAX)
-        complain(s->o, "%lld more were not found",
-                 (long long)s->missing - TOLD_MAX);
-    if (s->plan->quiet)
-        return;
-    if (s->o->dry_run) {
-        complain(s->o, "%lld would be %s", (long long)s->done, past);
-    } else if (s->o->format == OUT_TABLE) {
-        printf("%lld %s", (long long)s->done, past);
-        if (s->left > 0)
-            printf(", %lld left", (long long)s->left);
-        if (s->missing > 0)
-            printf(", %lld not found", (long long)s->missing);
-        putchar('\n');
-    } else {
-        struct out *out = out_new(s->o, sum_columns(past));
-        out_int(out, s->done);
-        out_int(out, s->left);
-        out_int(out, s->missing);
-        out_row(out);
-        out_end(out);
-    }
 }
 
 /* ---- a batch ---- */
@@ -168,19 +106,24 @@ static void keep_rate(struct select *s, unsigned n)
     event_free(timer);
 }
 
+bool select_show(struct select *s, const struct selected *job)
+{
+    const struct job_row row = {.queue = s->keys.queue,
+                                .state = select_set_name(s->set),
+                                .element = job->element,
+                                .job = job->job,
+                                .at_ms = job->at_ms,
+                                .why = job->why};
+
+    select_done(s, job, false);
+    return job_rows_print(s->rows, &row);
+}
+
 static int show(struct select *s, const struct selected *jobs, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        const struct selected *job = &jobs[i];
-        const struct job_row row = {.queue = s->keys.queue,
-                                    .state = select_set_name(s->set),
-                                    .element = job->element,
-                                    .job = job->job,
-                                    .at_ms = job->at_ms,
-                                    .why = job->why};
-        if (!job_rows_print(s->rows, &row))
+        if (!select_show(s, &jobs[i]))
             return EX_IOERR; /* told in the end */
-        select_done(s, job, false);
     }
     return 0;
 }
@@ -262,16 +205,33 @@ static bool takes(const struct select *s, struct wanted_list *list,
 
 static bool at_limit(const struct select *s)
 {
-    return s->o->limit > 0 && s->matched >= s->o->limit;
+    return s->enough || (s->o->limit > 0 && s->matched >= s->o->limit);
+}
+
+void select_enough(struct select *s, const struct selected *job)
+{
+    s->enough = true;
+    s->last = job->place;
+}
+
+/* Where a part ends if no other page follows. */
+static void note_place(struct select *s, unsigned last)
+{
+    struct select_part *part = s->part;
+
+    if (!part)
+        return;
+    part->looked += last + 1;
+    walk_place(s->walk, last, &part->place);
 }
 
 static int act_on_page(struct select *s, struct wanted_list *list, unsigned n)
 {
     struct selected jobs[WALK_PAGE_MAX];
-    unsigned count = 0, size = batch_size(s);
+    unsigned count = 0, size = batch_size(s), i;
     int status = 0;
 
-    for (unsigned i = 0; i < n && status == 0 && !at_limit(s); i++) {
+    for (i = 0; i < n && status == 0 && !at_limit(s); i++) {
         const struct walked *w = walk_at(s->walk, i);
         struct selected *job = &jobs[count];
         struct errbuf eb = {""};
@@ -290,11 +250,18 @@ static int act_on_page(struct select *s, struct wanted_list *list, unsigned n)
         }
     }
     int rest = act(s, jobs, status == 0 ? count : 0);
+    if (i > 0)
+        note_place(s, s->enough ? s->last : i - 1);
     return status != 0 ? status : rest;
 }
 
-/* One set of the queue. Of list, or by the filter. */
-static int walk_set(struct select *s, struct wanted_list *list,
+/* Whether a part has looked at what it may. */
+static bool is_over(const struct select_part *part)
+{
+    return part && part->looked >= part->look_max;
+}
+
+int select_walk_set(struct select *s, struct wanted_list *list,
                     enum queue_set set)
 {
     bool timed = !list && set == QUEUE_DEAD;
@@ -305,17 +272,22 @@ static int walk_set(struct select *s, struct wanted_list *list,
     s->walk = walk_new(s->client, queue_set_key(&s->keys, set), s->plan->down,
                        timed ? s->filter.since_ms : INT64_MIN,
                        timed ? s->filter.until_ms : INT64_MAX);
+    if (s->part && s->part->go_on && !walk_go_on(s->walk, &s->part->place))
+        n = 0;
     for (int64_t seen = 0; status == 0 && n > 0 && !at_limit(s); seen += n) {
         /* Snoozed jobs that come back and back do not look new. Not too near,
          * or what is new in front would take the places of the last ones. */
         if (seen > 0 && seen >= 2 * walk_total(s->walk) + MORE_SEEN)
             break;
-        if (list && list->unfound == 0)
+        if ((list && list->unfound == 0) || is_over(s->part))
             break;
         status = walk_next(s->walk, &n);
         if (status == 0)
             status = act_on_page(s, list, n);
     }
+    if (s->part)
+        s->part->more = status == 0 && n > 0 && !(list && list->unfound == 0) &&
+                        (at_limit(s) || is_over(s->part));
     walk_free(s->walk);
     s->walk = NULL;
     return status;
@@ -331,8 +303,10 @@ static int run_some(struct wanted_list *list, size_t i, size_t n)
     list->unfound = n;
     for (int set = 0; set < SELECT_SETS && status == 0; set++) {
         if ((only < 0 || only == set) && list->unfound > 0)
-            status = walk_set(s, list, (enum queue_set)set);
+            status = select_walk_set(s, list, (enum queue_set)set);
     }
+    if (s->part && s->part->more)
+        return status; /* they may lie behind it */
     for (size_t j = i; j < i + n && status == 0; j++) {
         if (!list->all[j].found && !at_limit(s))
             status = tell_missing(s, list->all[j].name.id);
@@ -354,7 +328,7 @@ static void tidy(struct wanted_list *list)
     list->count = kept;
 }
 
-static int run_list(struct wanted_list *list)
+int select_wanted(struct wanted_list *list)
 {
     int status = 0;
     size_t n;
@@ -372,86 +346,27 @@ static int run_list(struct wanted_list *list)
     return status;
 }
 
-static int on_name(void *arg, const struct job_name *name)
-{
-    struct wanted_list *list = arg;
+/* ---- a part of a set ---- */
 
-    list->all[list->count++] = (struct wanted){.name = *name};
-    return list->count == IDS_AT_ONCE ? run_list(list) : 0;
+int select_part(struct select *s, struct select_part *part)
+{
+    s->part = part;
+    return select_walk_set(s, NULL, s->set);
 }
 
-static int run_ids(struct select *s)
+int select_part_ids(struct select *s, const char *const *ids, size_t n,
+                    struct select_part *part)
 {
-    struct wanted_list list = {
-        .s = s, .all = mem_new(IDS_AT_ONCE * sizeof(struct wanted))};
-    int status = job_names_read(s->o, on_name, &list);
+    struct wanted_list list = {.s = s,
+                               .all = mem_new((n + 1) * sizeof(struct wanted))};
 
-    if (status == 0 || status == EX_DATAERR) {
-        int rest = run_list(&list);
-        status = rest != 0 ? rest : status;
+    s->part = part;
+    for (size_t i = 0; i < n; i++) {
+        struct job_name *name = &list.all[list.count++].name;
+        memcpy(name->queue, s->keys.queue, sizeof(name->queue));
+        snprintf(name->id, sizeof(name->id), "%s", ids[i]);
     }
+    int status = select_wanted(&list);
     free(list.all);
-    return status;
-}
-
-static int run_queues(struct select *s)
-{
-    int first = s->plan->waits ? QUEUE_RETRY : QUEUE_DEAD;
-    int last = s->plan->waits ? QUEUE_SCHEDULED : QUEUE_DEAD;
-    int status = 0;
-
-    if (s->o->state)
-        first = last = select_find_set(s->o->state);
-    for (int i = 0; i < s->o->arg_count && status == 0; i++) {
-        keys_init(&s->keys, s->o->ns, s->o->args[i]);
-        for (int set = first; set <= last && status == 0; set++)
-            status = walk_set(s, NULL, (enum queue_set)set);
-    }
-    return status;
-}
-
-/* ---- the command ---- */
-
-static void on_time(void *arg, const struct reply *r)
-{
-    int64_t seconds, us;
-
-    if (reply_int(reply_at(r, 0), &seconds) && reply_int(reply_at(r, 1), &us) &&
-        seconds >= 0 && seconds <= QUEUE_COUNT_MAX / 1000)
-        *(int64_t *)arg = seconds * 1000 + us / 1000;
-}
-
-static int ask_time(struct select *s)
-{
-    struct args a = {0};
-
-    s->started_ms = clock_wall_ms();
-    args_str(&a, "TIME");
-    client_call(s->client, &a, on_time, &s->started_ms);
-    args_done(&a);
-    return client_wait(s->client);
-}
-
-int select_run(const struct options *o, const struct select_plan *plan,
-               void *arg)
-{
-    struct select s = {.o = o, .plan = plan, .arg = arg};
-    int status = select_check(&s);
-
-    if (status == 0)
-        status = client_open(o, &s.client);
-    if (status != 0)
-        return status;
-    status = ask_time(&s);
-    if (o->dry_run || !plan->act)
-        s.rows = job_rows_new(o, o->arg_count > 1 || select_is_id(o->args[0]));
-    if (status == 0)
-        status = select_is_id(o->args[0]) ? run_ids(&s) : run_queues(&s);
-    if (s.rows)
-        job_rows_end(s.rows);
-    tell_sum(&s);
-    client_close(s.client);
-    if (status == 0 && (s.left > 0 || s.missing > 0))
-        status = 1;
     return status;
 }

@@ -26,6 +26,7 @@ struct selected {
 };
 
 struct select_plan;
+struct select_part;
 
 struct select {
     const struct options *o; /* borrowed */
@@ -43,6 +44,10 @@ struct select {
     int64_t next_at_ms; /* of that rate */
     int64_t matched;    /* of --limit */
     int64_t done, left, missing;
+
+    struct select_part *part; /* borrowed; NULL: whole sets */
+    bool enough;              /* as act said, at last in the page */
+    unsigned last;
 };
 
 /* Does it to n jobs of s->keys and s->set. Returns an exit status. */
@@ -80,6 +85,32 @@ void select_gone(struct select *s, const struct selected *job);
 /* The job stays where it is, because of why, which is told. */
 void select_leave(struct select *s, const struct selected *job,
                   const char *why);
+
+/* Shows it as a row of s->rows. Returns false when these can take no more. */
+bool select_show(struct select *s, const struct selected *job);
+
+/*
+ * Part of a set, for those who go on later: so many jobs are looked at at most,
+ * and s->o->limit of them taken. A walk that is gone on with goes the same way.
+ */
+struct select_part {
+    bool go_on;              /* from place; else from the beginning */
+    struct walk_place place; /* behind the last job that was looked at */
+    int64_t look_max, looked;
+    bool more; /* it did not come to the end */
+};
+
+/*
+ * For a select that somebody else has made: o, plan, client, keys and set are
+ * there, filter or ids say which jobs; nothing is told of the sum. Of ids only
+ * those that are valid may come; missing counts those that are not there, once
+ * there is no more. Returns 0, or the status of an error that was told.
+ */
+int select_part(struct select *s, struct select_part *part);
+int select_part_ids(struct select *s, const char *const *ids, size_t n,
+                    struct select_part *part);
+/* For act: this was the last one of the part; what follows is left alone. */
+void select_enough(struct select *s, const struct selected *job);
 
 /*
  * Since when a job (NULL: no envelope) with this score is in the set, for
