@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/text.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/cron_client.h"
 #include "producer/payload.h"
 #include "producer/push_flags.h"
@@ -22,31 +23,34 @@
 
 enum { ATTEMPTS_MAX = 1000000, TIMES_MAX = 1000000000 };
 
-struct running {
-    bool answered;
-    int rc;
-    struct errbuf eb;
-    struct push_one_result one;
-    struct push_result plain;
-};
+/* What is done to the entry of the command line. */
+typedef int (*cron_do)(const struct options *o, struct cron_client *c,
+                       const void *arg);
 
-static void on_pushed(void *arg, int err, const struct reply *r);
-static void on_pushed_one(void *arg, int err, const struct reply *r);
-
-static int change_one(const struct options *o, cron_decide_fn decide, void *arg)
+static int with_client(const struct options *o, cron_do act, const void *arg)
 {
     struct cron_client c;
+    struct client *client;
+    int status = client_open(o, &client);
+
+    if (status != 0)
+        return status;
+    cron_client_init(&c, client, o->ns, o->queue);
+    status = act(o, &c, arg);
+    cron_client_done(&c);
+    client_close(client);
+    return status;
+}
+
+static int change_one(const struct options *o, cron_do act, const void *arg)
+{
     const char *name = o->args[0];
 
     if (!cron_is_name(name, strlen(name)))
         return fail(o, EX_USAGE,
                     "%s: no name of an entry: up to %d of A-Z a-z 0-9 . _ -",
                     name, CRON_NAME_MAX_LEN);
-    int status = cron_client_open(o, &c);
-    if (status == 0)
-        status = cron_client_change(&c, name, decide, arg);
-    cron_client_close(&c);
-    return status;
+    return with_client(o, act, arg);
 }
 
 /* ---- add ---- */
@@ -79,15 +83,10 @@ static int make(const struct options *o, const struct buf *payload,
     return cron_entry_make(o->args[0], &w, ret, eb);
 }
 
-static int add(const struct options *o, const struct cron_entry *e)
+static int add(const struct options *o, struct cron_client *c, const void *arg)
 {
-    struct cron_client c;
-    int status = cron_client_open(o, &c);
-
-    if (status == 0)
-        status = cron_client_add(&c, e);
-    cron_client_close(&c);
-    return status;
+    (void)o;
+    return cron_client_add(c, arg);
 }
 
 static int payload_status(int err)
@@ -114,7 +113,7 @@ static int run_add(const struct options *o)
         status = fail(o, rc == ERR_SYSTEM ? EX_UNAVAILABLE : EX_DATAERR, "%s",
                       eb.text);
     else
-        status = add(o, e);
+        status = with_client(o, add, e);
     cron_entry_free(e);
     push_options_done(&p);
     buf_done(&payload);
@@ -123,161 +122,63 @@ static int run_add(const struct options *o)
 
 /* ---- remove, pause, resume ---- */
 
-static int decide_remove(struct cron_client *c, const char *name, void *arg,
-                         struct buf *out, int64_t *ret_due_ms)
+static int remove_one(const struct options *o, struct cron_client *c,
+                      const void *arg)
 {
     (void)arg;
-    (void)out;
-    *ret_due_ms = CRON_DUE_NEVER;
-    if (c->was == NULL && c->due_ms < 0)
-        return fail(c->o, EXIT_FAILURE, "%s: there is no such entry in %s",
-                    name, c->keys.queue);
-    return 0;
+    return cron_client_remove(c, o->args[0]);
 }
 
 static int run_remove(const struct options *o)
 {
-    return change_one(o, decide_remove, NULL);
+    return change_one(o, remove_one, NULL);
 }
 
-static int decide_pause(struct cron_client *c, const char *name, void *arg,
-                        struct buf *out, int64_t *ret_due_ms)
+static int pause_one(const struct options *o, struct cron_client *c,
+                     const void *arg)
 {
-    bool pause = *(bool *)arg;
-    struct cron_entry *e;
-    char now[24];
-    struct job_change changes[] = {{"paused", pause ? "true" : NULL},
-                                   {"updated_at", now}};
-    int status = cron_client_parse(c, name, &e);
-
-    if (status != 0)
-        return status;
-    (void)snprintf(now, sizeof(now), "%lld", (long long)clock_wall_ms());
-    if (e->paused == pause) { /* but whether it is due may be mended */
-        buf_append(out, e->raw, e->raw_len);
-        *ret_due_ms = CRON_DUE_AS_IT_IS;
-    } else {
-        cron_entry_rewrite(e, changes, 2, out);
-    }
-    if (!pause && (e->paused || c->due_ms < 0))
-        status = cron_client_next(c, e, ret_due_ms);
-    else if (pause)
-        *ret_due_ms = CRON_DUE_NEVER;
-    cron_entry_free(e);
-    return status;
+    return cron_client_pause(c, o->args[0], *(const bool *)arg);
 }
 
 static int run_pause(const struct options *o)
 {
     bool pause = true;
 
-    return change_one(o, decide_pause, &pause);
+    return change_one(o, pause_one, &pause);
 }
 
 static int run_resume(const struct options *o)
 {
     bool pause = false;
 
-    return change_one(o, decide_pause, &pause);
+    return change_one(o, pause_one, &pause);
 }
 
 /* ---- run ---- */
 
-static void on_pushed(void *arg, int err, const struct reply *r)
+static int push_now(const struct options *o, struct cron_client *c,
+                    const void *arg)
 {
-    loop_role_assert();
-    struct running *run = arg;
+    struct cron_entry *e = NULL;
+    struct cron_run run;
+    int status = cron_client_read(c, o->args[0]);
 
-    run->rc = queue_push_result(err, r, &run->plain, &run->eb);
-    run->answered = true;
-}
-
-static void on_pushed_one(void *arg, int err, const struct reply *r)
-{
-    loop_role_assert();
-    struct running *run = arg;
-
-    run->rc = queue_push_one_result(err, r, &run->one, &run->eb);
-    run->answered = true;
-}
-
-static int run_status(const struct options *o, const struct cron_entry *e,
-                      const struct running *run, const char *id)
-{
-    if (run->rc == ERR_UNKNOWN)
-        return fail(o, EX_TEMPFAIL,
-                    "outcome unknown: the connection was lost before Redis "
-                    "answered");
-    if (run->rc == ERR_FULL)
-        return fail(o, EX_TEMPFAIL, "not pushed: %s is full", o->queue);
-    if (run->rc == ERR_REFUSED)
-        return fail(o, EX_TEMPFAIL, "not pushed: connection lost");
-    if (run->rc != 0)
-        return fail(o, client_push_status(run->rc, &run->eb), "not pushed: %s",
-                    run->eb.text);
-    if (run->one.state == PUSH_HELD)
-        return fail(o, EXIT_FAILURE,
-                    "not pushed: %s has not ended, and %s skips meanwhile",
-                    run->one.holder, e->name);
-    if (o->format == OUT_TABLE)
-        printf("%s/%s\n", o->queue, id);
-    else
-        printf("{\"queue\":\"%s\",\"id\":\"%s\"}\n", o->queue, id);
-    return 0;
-}
-
-static int push_now(struct cron_client *c, const struct cron_entry *e,
-                    int64_t now_ms)
-{
-    loop_role_assert();
-    struct running run = {.answered = false};
-    struct unique unique = {.until = UNIQUE_DONE, .on_conflict = UNIQUE_SKIP};
-    struct conn *conn = client_conn(c->client);
-    struct buf envelope = {0};
-    char id[ID_MAX_LEN + 1];
-
-    cron_run_id(e, id);
-    cron_job(e, id, now_ms, now_ms, &envelope);
-    cron_lock(e->name, unique.key);
-    struct push_one one = {.id = id,
-                           .envelope = {envelope.data, envelope.len},
-                           .unique = &unique,
-                           .keep = e->keep_ms > 0,
-                           .type = e->type,
-                           .created_at_ms = now_ms};
-    if (e->overlap != CRON_SKIP)
-        one.unique = NULL;
-    int rc = one.unique != NULL || one.keep
-                 ? queue_push_one(conn, &c->keys, &one, on_pushed_one, &run)
-                 : queue_push(conn, &c->keys, false, &one.envelope, 1,
-                              on_pushed, &run);
-    while (rc == 0 && !run.answered)
-        client_turn(c->client, true);
-    buf_done(&envelope);
-    if (rc != 0)
-        return fail(c->o, EX_UNAVAILABLE, "%s: not sent: %s",
-                    client_url(c->client), client_down_why(c->client));
-    return run_status(c->o, e, &run, id);
+    (void)arg;
+    if (status == 0)
+        status = cron_client_parse(c, o->args[0], &e);
+    if (status == 0)
+        status = cron_client_run(c, e, &run);
+    if (status == 0 && o->format == OUT_TABLE)
+        printf("%s/%s\n", o->queue, run.id);
+    else if (status == 0)
+        printf("{\"queue\":\"%s\",\"id\":\"%s\"}\n", o->queue, run.id);
+    cron_entry_free(e);
+    return status;
 }
 
 static int run_run(const struct options *o)
 {
-    struct cron_client c;
-    struct cron_entry *e = NULL;
-    int64_t now_ms = 0;
-    int status = cron_client_open(o, &c);
-
-    if (status == 0)
-        status = cron_client_read(&c, o->args[0]);
-    if (status == 0)
-        status = cron_client_parse(&c, o->args[0], &e);
-    if (status == 0)
-        status = client_now(c.client, &now_ms);
-    if (status == 0)
-        status = push_now(&c, e, now_ms);
-    cron_entry_free(e);
-    cron_client_close(&c);
-    return status;
+    return with_client(o, push_now, NULL);
 }
 
 /* ---- the commands ---- */

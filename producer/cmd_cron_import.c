@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "producer/complain.h"
+#include "producer/connect.h"
 #include "producer/cron_client.h"
 #include "producer/crontab.h"
 #include "producer/out.h"
@@ -177,24 +178,25 @@ static void print(struct out *out, const struct item *item)
 static int write_all(struct import *im)
 {
     const struct options *o = im->o;
-    struct cron_client c = {0};
+    struct client *client = NULL;
     struct out *out;
-    int status = o->dry_run || im->count == 0 ? 0 : cron_client_open(o, &c);
+    int status = o->dry_run || im->count == 0 ? 0 : client_open(o, &client);
 
     if (status != 0)
         return status;
     out = out_new(o, columns);
     for (size_t i = 0; i < im->count && status == 0; i++) {
         if (!o->dry_run) {
-            keys_init(&c.keys, o->ns, im->items[i].queue);
+            struct cron_client c;
+            cron_client_init(&c, client, o->ns, im->items[i].queue);
             status = cron_client_add(&c, im->items[i].entry);
+            cron_client_done(&c);
         }
         if (status == 0)
             print(out, &im->items[i]);
     }
     out_end(out);
-    if (c.client != NULL)
-        cron_client_close(&c);
+    client_close(client);
     return status;
 }
 

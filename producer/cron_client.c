@@ -4,7 +4,7 @@
  * cron_put writes only over what was read, so a command that meets somebody
  * else's change begins anew with that, a few times.
  *
- * Thread: main, which is also the loop.
+ * Thread: that of the client, which is also the loop.
  */
 #include "producer/cron_client.h"
 
@@ -15,8 +15,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "producer/complain.h"
-#include "producer/connect.h"
 
 static void on_entry(void *arg, const struct reply *r);
 static void on_due(void *arg, const struct reply *r);
@@ -26,16 +24,15 @@ static void on_listed(void *arg, const struct reply *r);
 
 enum { TRIES = 10 };
 
-int cron_client_open(const struct options *o, struct cron_client *ret)
+void cron_client_init(struct cron_client *c, struct client *client,
+                      const char *ns, const char *queue)
 {
-    *ret = (struct cron_client){.o = o};
-    keys_init(&ret->keys, o->ns, o->queue);
-    return client_open(o, &ret->client);
+    *c = (struct cron_client){.client = client};
+    keys_init(&c->keys, ns, queue);
 }
 
-void cron_client_close(struct cron_client *c)
+void cron_client_done(struct cron_client *c)
 {
-    client_close(c->client);
     free(c->was);
     *c = (struct cron_client){0};
 }
@@ -119,11 +116,12 @@ int cron_client_parse(struct cron_client *c, const char *name,
     struct errbuf eb;
 
     if (c->was == NULL)
-        return fail(c->o, EXIT_FAILURE, "%s: there is no such entry in %s",
-                    name, c->keys.queue);
+        return client_tell(c->client, EXIT_FAILURE,
+                           "%s: there is no such entry in %s", name,
+                           c->keys.queue);
     if (cron_entry_parse(name, c->was, c->was_len, ret, &eb) != 0)
-        return fail(c->o, EX_DATAERR, "%s: what is there is no entry: %s", name,
-                    eb.text);
+        return client_tell(c->client, EX_DATAERR,
+                           "%s: what is there is no entry: %s", name, eb.text);
     return 0;
 }
 
@@ -142,13 +140,15 @@ static int put_status(struct cron_client *c, bool *ret_stale)
     if (c->rc == 0 || c->rc == ERR_MISSING)
         return 0;
     if (c->rc == ERR_UNKNOWN)
-        return fail(c->o, EX_TEMPFAIL,
-                    "outcome unknown: the connection was lost before Redis "
-                    "answered");
+        return client_tell(
+            c->client, EX_TEMPFAIL,
+            "outcome unknown: the connection was lost before Redis "
+            "answered");
     if (c->rc == ERR_REFUSED)
-        return fail(c->o, EX_TEMPFAIL, "nothing was changed: connection lost");
-    return fail(c->o, client_push_status(c->rc, &c->eb),
-                "nothing was changed: %s", c->eb.text);
+        return client_tell(c->client, EX_TEMPFAIL,
+                           "nothing was changed: connection lost");
+    return client_tell(c->client, client_push_status(c->rc, &c->eb),
+                       "nothing was changed: %s", c->eb.text);
 }
 
 int cron_client_put(struct cron_client *c, const char *name, struct bytes entry,
@@ -160,8 +160,8 @@ int cron_client_put(struct cron_client *c, const char *name, struct bytes entry,
     c->answered = false;
     if (queue_cron_put(client_conn(c->client), &c->keys, name, was, entry,
                        due_ms, on_put, c) != 0)
-        return fail(c->o, EX_UNAVAILABLE, "%s: not sent: %s",
-                    client_url(c->client), client_down_why(c->client));
+        return client_tell(c->client, EX_UNAVAILABLE, "%s: not sent: %s",
+                           client_url(c->client), client_down_why(c->client));
     while (!c->answered)
         client_turn(c->client, true);
     return put_status(c, ret_stale);
@@ -178,10 +178,16 @@ int cron_client_next(struct cron_client *c, const struct cron_entry *e,
     if (status != 0)
         return status;
     if (zone_open(e->zone, &z, &eb) != 0)
-        return fail(c->o, EX_DATAERR, "%s", eb.text);
+        return client_tell(c->client, EX_DATAERR, "%s", eb.text);
     *ret_ms = cron_next(&e->cron, z, now_ms);
     zone_free(z);
     return 0;
+}
+
+int64_t cron_client_from(const struct cron_client *c,
+                         const struct cron_entry *e, int64_t now_ms)
+{
+    return e->paused || c->due_ms < 0 ? now_ms : c->due_ms - 1;
 }
 
 void cron_format_local(const struct zone *z, int64_t at_ms,
@@ -217,10 +223,11 @@ int cron_client_change(struct cron_client *c, const char *name,
                 due_ms, &stale);
     }
     buf_done(&out);
-    if (status == 0 && stale)
-        status = fail(c->o, EX_TEMPFAIL,
-                      "%s: others change it all the time; nothing was changed",
-                      name);
+    c->stale = status == 0 && stale;
+    if (c->stale)
+        status = client_tell(
+            c->client, EX_TEMPFAIL,
+            "%s: others change it all the time; nothing was changed", name);
     return status;
 }
 
