@@ -56,6 +56,7 @@ const struct command *const commands[] = {
     &cmd_serve,
     &cmd_dev,
     &cmd_worker,
+    &cmd_completion,
     &cmd_help,
     NULL,
 };

@@ -1,0 +1,30 @@
+# The manual pages and the completion of bash, written by programs of ours from
+# the tables by which they parse their command lines.
+add_executable(belt-manual producer/manual_main.c)
+target_link_libraries(belt-manual PRIVATE belt_producer)
+add_executable(worker-manual worker/manual_main.c)
+target_link_libraries(worker-manual PRIVATE belt_worker)
+
+# belt_written(OUT TARGET ARGS...): OUT is what the program prints.
+set(written)
+function(belt_written out target)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${target} ${ARGN} > ${out}.new
+    COMMAND ${CMAKE_COMMAND} -E rename ${out}.new ${out}
+    DEPENDS ${target} VERBATIM)
+  set(written ${written} ${out} PARENT_SCOPE)
+endfunction()
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/man ${PROJECT_BINARY_DIR}/completion)
+belt_written(${PROJECT_BINARY_DIR}/man/belt.1 belt-manual)
+belt_written(${PROJECT_BINARY_DIR}/man/belt-worker.1 worker-manual)
+belt_written(${PROJECT_BINARY_DIR}/completion/belt belt completion bash)
+add_custom_target(belt_manual ALL DEPENDS ${written})
+
+install(FILES ${PROJECT_BINARY_DIR}/man/belt.1
+  ${PROJECT_BINARY_DIR}/man/belt-worker.1
+  DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${PROJECT_BINARY_DIR}/completion/belt
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+# The same file, found under the name of the other program.
+install(FILES ${PROJECT_BINARY_DIR}/completion/belt RENAME belt-worker
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
