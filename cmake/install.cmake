@@ -2,7 +2,7 @@
 # pkg-config and find_package(belt) find it; documents and examples.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS belt belt-worker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS belt belt-serve belt-worker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS belt_shared EXPORT beltTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY common/include/belt

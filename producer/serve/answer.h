@@ -21,6 +21,14 @@ struct answer {
     unsigned header_count;
 };
 
+#define ANSWER_PROBLEM "application/problem+json"
+
+/* Each kind of problem, and what it is for people. */
+struct problem_kind {
+    const char *name, *title;
+};
+const struct problem_kind *problem_kinds(size_t *ret_n);
+
 void answer_done(struct answer *a); /* frees and makes it empty again */
 
 /* Adds a header; what would end its line becomes a space. */

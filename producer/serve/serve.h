@@ -23,6 +23,7 @@ struct serve_metrics;
 struct serve {
     const struct options *o; /* borrowed; the limits are in it */
     const char *ns;          /* of the keys; borrowed from o */
+    struct url url;          /* of Redis, for connections of one's own */
     struct event_base *base; /* owned, as all of these */
     struct conn *conn;
     struct server *server; /* server.h: connections, requests, stop */
@@ -31,7 +32,8 @@ struct serve {
     struct pushes *pushes; /* push.h: what is to be pushed this turn */
     struct waits *waits;   /* wait.h: who waits for the end of a job */
     struct serve_metrics *metrics;
-    int64_t now_ms; /* wall clock of this turn, of the loop's own use */
+    int64_t now_ms; /* wall clock when the last request came; the loop's */
+    char away[256]; /* why Redis is away, for people; "": it is not known */
 };
 
 /* Serves until a signal says stop. Returns an exit status that was told. */

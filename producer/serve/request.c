@@ -1,0 +1,552 @@
+/*
+ * Request: from its last byte to its answer.
+ *
+ *     begun ─► checked ─► handled, by its route ─► answered
+ *                └─ what is wrong with it ──────────────┘
+ *
+ * The link and evhttp's connection may go at any time; evhttp then leaves its
+ * request to us (request_lost), and frees it when it is answered into the void.
+ * What the handlers read was made before they began, so that side threads may
+ * read it while the loop loses the link.
+ *
+ * Headers that every answer has are one text: evhttp copies and formats each
+ * header that it is given, and would look up the date each time.
+ *
+ * Thread: event loop, but for what request.h lends.
+ */
+#include "producer/serve/request.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "producer/serve/match.h"
+#include "producer/serve/metrics.h"
+#include "producer/serve/request_priv.h"
+#include "producer/serve/side.h"
+#include "producer/serve/tokens.h"
+
+enum { QUERY_MAX = 32, REQUEST_ID_MAX = 64, SMALL_BODY = 1024 };
+
+struct pair {
+    char *name, *value; /* owned */
+};
+
+struct request {
+    struct serve *serve;        /* borrowed */
+    struct link *link;          /* borrowed; NULL: gone */
+    struct evhttp_request *req; /* evhttp's until it is answered */
+    const struct route *route;  /* NULL: none is for it */
+    const struct token *token;  /* NULL: none */
+    int64_t began_us;
+    struct bytes body;
+    enum body_kind kind;
+    struct match match;
+    char *params[MATCH_PARAMS_MAX]; /* owned */
+    struct pair query[QUERY_MAX];
+    unsigned query_count;
+    char id[REQUEST_ID_MAX + 1];
+    void (*gone)(void *arg);
+    void *gone_arg;
+    struct event *gone_event; /* owned */
+};
+
+static void on_peer_closed(evutil_socket_t fd, short what, void *arg);
+static void on_body_sent(const void *data, size_t len, void *arg);
+
+/* ---- what is lent ---- */
+
+struct serve *request_serve(const struct request *r)
+{
+    return r->serve;
+}
+
+const struct route *request_route(const struct request *r)
+{
+    return r->route;
+}
+
+const char *request_param(const struct request *r, const char *name)
+{
+    size_t n = strlen(name);
+    for (unsigned i = 0; i < r->match.count; i++) {
+        if (r->match.params[i].name_len == n &&
+            memcmp(r->match.params[i].name, name, n) == 0)
+            return r->params[i];
+    }
+    return NULL;
+}
+
+const char *request_query(const struct request *r, const char *name)
+{
+    for (unsigned i = 0; i < r->query_count; i++) {
+        if (strcmp(r->query[i].name, name) == 0)
+            return r->query[i].value;
+    }
+    return NULL;
+}
+
+bool request_check_query(const struct request *r, const char *const *names,
+                         struct answer *a)
+{
+    for (unsigned i = 0; i < r->query_count; i++) {
+        const char *name = r->query[i].name;
+        const char *const *known = names;
+        while (*known && strcmp(*known, name) != 0)
+            known++;
+        if (!*known) {
+            answer_problem(a, 400, "invalid-query", "%s: there is no such name",
+                           name);
+            return false;
+        }
+        if (request_query(r, name) != r->query[i].value) {
+            answer_problem(a, 400, "invalid-query", "%s: given twice", name);
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *request_header(const struct request *r, const char *name)
+{
+    return evhttp_find_header(evhttp_request_get_input_headers(r->req), name);
+}
+
+struct bytes request_body(const struct request *r)
+{
+    return r->body;
+}
+
+enum body_kind request_body_kind(const struct request *r)
+{
+    return r->kind;
+}
+
+bool request_may_use(const struct request *r, const char *queue)
+{
+    return r->serve->tokens == NULL ||
+           token_allows(r->token, r->route->role, queue);
+}
+
+/* ---- its beginning ---- */
+
+static const char *method_of(enum evhttp_cmd_type type)
+{
+    switch (type) {
+    case EVHTTP_REQ_GET:
+    case EVHTTP_REQ_HEAD:
+        return "GET";
+    case EVHTTP_REQ_POST:
+        return "POST";
+    case EVHTTP_REQ_PUT:
+        return "PUT";
+    case EVHTTP_REQ_DELETE:
+        return "DELETE";
+    case EVHTTP_REQ_PATCH:
+        return "PATCH";
+    case EVHTTP_REQ_OPTIONS:
+        return "OPTIONS";
+    case EVHTTP_REQ_TRACE:
+        return "TRACE";
+    default:
+        return "CONNECT";
+    }
+}
+
+/* The client's own id of the request if it is harmless, else one of ours. */
+static void make_id(struct request *r)
+{
+    static uint64_t count, start;
+    const char *given = request_header(r, "X-Request-Id");
+    size_t n = given ? strlen(given) : 0;
+    if (n > 0 && n <= REQUEST_ID_MAX && text_is_id(given, n)) {
+        memcpy(r->id, given, n + 1);
+        return;
+    }
+    if (start == 0)
+        evutil_secure_rng_get_bytes(&start, sizeof(start));
+    (void)snprintf(r->id, sizeof(r->id), "%08llx-%llx",
+                   (unsigned long long)start & 0xffffffff,
+                   (unsigned long long)++count);
+}
+
+static bool take_pair(struct request *r, const char *s, size_t n,
+                      struct answer *a)
+{
+    const char *equals = memchr(s, '=', n);
+    size_t name_len = equals ? (size_t)(equals - s) : n;
+    struct pair *p = &r->query[r->query_count];
+    if (r->query_count == QUERY_MAX) {
+        answer_problem(a, 400, "invalid-query", "more than %d names",
+                       QUERY_MAX);
+        return false;
+    }
+    p->name = percent_decode(s, name_len, true);
+    p->value = equals ? percent_decode(equals + 1, n - name_len - 1, true)
+                      : mem_strdup("");
+    r->query_count++;
+    if (p->name && p->value)
+        return true;
+    answer_problem(a, 400, "invalid-query",
+                   "\"%.*s\": no text in UTF-8, or %% without two digits",
+                   (int)n, s);
+    return false;
+}
+
+static bool take_query(struct request *r, const char *query, struct answer *a)
+{
+    while (query && *query) {
+        size_t n = strcspn(query, "&");
+        if (n > 0 && !take_pair(r, query, n, a))
+            return false;
+        query += n + (query[n] == '&');
+    }
+    return true;
+}
+
+static bool is_param(const struct request *r, unsigned i, const char *name)
+{
+    return r->match.params[i].name_len == strlen(name) &&
+           memcmp(r->match.params[i].name, name, strlen(name)) == 0;
+}
+
+/* Decodes what stands for {names}, and knows what some must look like. */
+static bool take_params(struct request *r, struct answer *a)
+{
+    for (unsigned i = 0; i < r->match.count; i++) {
+        const char *raw = r->match.params[i].text;
+        size_t n = r->match.params[i].len;
+        char *text = percent_decode(raw, n, false);
+        r->params[i] = text;
+        if (!text) {
+            answer_problem(
+                a, 400, "invalid-path",
+                "\"%.*s\": no text in UTF-8, or %% without two digits", (int)n,
+                raw);
+            return false;
+        }
+        if (is_param(r, i, "queue") && !text_is_name(text, strlen(text))) {
+            answer_problem(a, 400, "invalid-path",
+                           "\"%s\" is no name of a queue", text);
+            return false;
+        }
+        if (is_param(r, i, "id") && !text_is_id(text, strlen(text))) {
+            answer_problem(a, 400, "invalid-path", "\"%s\" is no id of a job",
+                           text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static const struct {
+    const char *name;
+    enum body_kind kind;
+} types[] = {
+    {"application/json", BODY_JSON},
+    {"application/x-ndjson", BODY_NDJSON},
+    {"application/jsonl", BODY_NDJSON},
+    {"application/cloudevents+json", BODY_CLOUDEVENT},
+};
+
+static enum body_kind kind_of(const char *type)
+{
+    size_t n = strcspn(type, "; \t");
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (strlen(types[i].name) == n &&
+            strncasecmp(types[i].name, type, n) == 0)
+            return types[i].kind;
+    }
+    return BODY_NONE;
+}
+
+static bool take_body(struct request *r, struct answer *a)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(r->req);
+    const char *type = request_header(r, "Content-Type");
+    r->body.len = evbuffer_get_length(in);
+    r->body.p = r->body.len > 0 ? (const char *)evbuffer_pullup(in, -1) : "";
+    if (r->route->bodies == BODY_NONE)
+        return true;
+    if (r->route->bodies & BODY_ANY) {
+        r->kind = BODY_ANY;
+        return true;
+    }
+    r->kind = type ? kind_of(type) : BODY_NONE;
+    if (!type && r->body.len == 0)
+        r->kind = BODY_JSON;
+    if (r->kind & r->route->bodies)
+        return true;
+    struct buf wanted = {0};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (r->route->bodies & types[i].kind)
+            buf_printf(&wanted, "%s%s", wanted.len > 0 ? ", " : "",
+                       types[i].name);
+    }
+    answer_problem(a, 415, "unsupported-media-type",
+                   "Content-Type is %.100s; it takes %s",
+                   type ? type : "missing", wanted.data);
+    answer_header(a, "Accept-Post", "%s", wanted.data);
+    buf_done(&wanted);
+    return false;
+}
+
+static bool check_token(struct request *r, struct answer *a)
+{
+    const char *header = request_header(r, "Authorization");
+    const char *queue = request_param(r, "queue");
+    if (!r->serve->tokens || r->route->role == ROLE_NONE)
+        return true;
+    r->token = tokens_find(r->serve->tokens, header);
+    if (!r->token) {
+        answer_problem(a, 401, "unauthorized", "%s",
+                       header ? "the token is not known"
+                              : "Authorization: Bearer TOKEN is missing");
+        answer_header(a, "WWW-Authenticate", "Bearer realm=\"belt\"");
+        return false;
+    }
+    if (token_allows(r->token, r->route->role, queue))
+        return true;
+    answer_problem(a, 403, "forbidden", "the token %s does not allow this%s%s",
+                   r->token->name, queue ? " with queue " : "",
+                   queue ? queue : "");
+    return false;
+}
+
+/* Whether it is one of ours, and may be handled; if not a says why. */
+static bool check(struct request *r, struct answer *a) ON_LOOP
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r->req);
+    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+    match_path(method_of(evhttp_request_get_command(r->req)), path ? path : "",
+               &r->match);
+    r->route = r->match.route;
+    if (!r->match.known) {
+        answer_problem(a, 404, "not-found", "there is no such path");
+        return false;
+    }
+    if (!r->route) {
+        struct buf methods = {0};
+        match_methods(path, &methods);
+        answer_problem(a, 405, "method-not-allowed", "it takes %s",
+                       methods.data);
+        answer_header(a, "Allow", "%s", methods.data);
+        buf_done(&methods);
+        return false;
+    }
+    return take_params(r, a) && check_token(r, a) && take_body(r, a) &&
+           take_query(r, evhttp_uri_get_query(uri), a);
+}
+
+void request_begin(struct serve *s, struct link *l, struct evhttp_request *req)
+{
+    struct request *r = mem_new(sizeof(*r));
+    struct answer a = {0};
+    r->serve = s;
+    r->link = l;
+    r->req = req;
+    r->began_us = clock_us();
+    link_begin(l, r);
+    make_id(r);
+    if (!check(r, &a))
+        request_answer(r, &a);
+    else if (r->route->handle)
+        r->route->handle(r);
+    else
+        side_run(s->side, r);
+}
+
+/* ---- its link ---- */
+
+static void forget_gone(struct request *r)
+{
+    if (r->gone_event)
+        event_free(r->gone_event);
+    r->gone_event = NULL;
+    r->gone = NULL;
+}
+
+void request_lost(struct request *r)
+{
+    void (*gone)(void *arg) = r->gone;
+    r->link = NULL;
+    forget_gone(r);
+    if (gone)
+        gone(r->gone_arg);
+}
+
+static void on_peer_closed(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct request *r = arg;
+    (void)fd;
+    (void)what;
+    link_drop(r->link);
+}
+
+/* While a request is handled nothing is read, so the end would not be seen. */
+void request_on_gone(struct request *r, void (*cb)(void *arg), void *arg)
+{
+    forget_gone(r);
+    if (!cb)
+        return;
+    r->gone = cb;
+    r->gone_arg = arg;
+    if (!r->link)
+        return;
+    r->gone_event = event_new(r->serve->base, link_fd(r->link), EV_CLOSED,
+                              on_peer_closed, r);
+    (void)event_add(r->gone_event, NULL);
+}
+
+/* ---- its answer ---- */
+
+/* A header without the copy and the check of evhttp_add_header; takes value. */
+static void put_header(struct evkeyvalq *headers, const char *name, char *value)
+{
+    struct evkeyval *h = mem_new(sizeof(*h));
+    h->key = mem_strdup(name);
+    h->value = value;
+    TAILQ_INSERT_TAIL(headers, h, next);
+}
+
+#define SECURITY_HEADERS                                                       \
+    "X-Content-Type-Options: nosniff\r\n"                                      \
+    "Cache-Control: no-store\r\n"                                              \
+    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"  \
+    "Cross-Origin-Resource-Policy: same-origin\r\n"                            \
+    "Referrer-Policy: no-referrer\r\n"
+
+static void put_headers(struct request *r, const struct answer *a,
+                        size_t length) ON_LOOP
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(r->req);
+    struct buf all = {0};
+    char number[INT_TEXT_MAX];
+    buf_reserve(&all, 512);
+    buf_str(&all, server_date(r->serve->server));
+    buf_str(&all, "\r\n" SECURITY_HEADERS "X-Request-Id: ");
+    buf_str(&all, r->id);
+    for (unsigned i = 0; i < a->header_count; i++) {
+        buf_str(&all, "\r\n");
+        buf_str(&all, a->headers[i].name);
+        buf_str(&all, ": ");
+        buf_str(&all, a->headers[i].value);
+    }
+    if (a->status != 204 && a->status != 304) {
+        buf_str(&all, "\r\nContent-Type: ");
+        buf_str(&all, a->content_type ? a->content_type : "application/json");
+        text_format_int((int64_t)length, number);
+        put_header(out, "Content-Length", mem_strdup(number));
+    }
+    put_header(out, "Date", buf_take(&all));
+    if (server_is_stopping(r->serve->server))
+        put_header(out, "Connection", mem_strdup("close"));
+}
+
+static const char *reason(int status)
+{
+    switch (status) {
+    case 413:
+        return "Content Too Large";
+    case 421:
+        return "Misdirected Request";
+    case 422:
+        return "Unprocessable Content";
+    case 429:
+        return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
+    default:
+        return NULL; /* evhttp knows */
+    }
+}
+
+static void on_body_sent(const void *data, size_t len, void *arg)
+{
+    (void)data;
+    (void)len;
+    free(arg);
+}
+
+static void put_body(struct request *r, struct answer *a)
+{
+    struct evbuffer *out = evhttp_request_get_output_buffer(r->req);
+    size_t n = a->body.len;
+    if (n == 0 || evhttp_request_get_command(r->req) == EVHTTP_REQ_HEAD)
+        return;
+    if (n <= SMALL_BODY) {
+        (void)evbuffer_add(out, a->body.data, n);
+        return;
+    }
+    char *data = buf_take(&a->body);
+    if (evbuffer_add_reference(out, data, n, on_body_sent, data) != 0)
+        free(data);
+}
+
+static bool is_health(const struct request *r)
+{
+    return r->route && (r->route->handle == serve_livez ||
+                        r->route->handle == serve_readyz);
+}
+
+static void log_access(const struct request *r, int status, size_t length,
+                       int64_t us)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r->req);
+    bool head = evhttp_request_get_command(r->req) == EVHTTP_REQ_HEAD;
+    LOG_INFO(
+        "http",
+        F_STR("method",
+              head ? "HEAD" : method_of(evhttp_request_get_command(r->req))),
+        F_STR("path", uri ? evhttp_uri_get_path(uri) : ""),
+        F_INT("status", status), F_INT("us", us),
+        F_INT("in", (int64_t)r->body.len), F_INT("out", (int64_t)length),
+        F_STR("peer", r->link ? link_peer(r->link) : "gone"),
+        F_STR("token", r->token ? r->token->name : ""),
+        F_STR("request", r->id));
+}
+
+static void free_request(struct request *r)
+{
+    forget_gone(r);
+    for (unsigned i = 0; i < MATCH_PARAMS_MAX; i++)
+        free(r->params[i]);
+    for (unsigned i = 0; i < r->query_count; i++) {
+        free(r->query[i].name);
+        free(r->query[i].value);
+    }
+    free(r);
+}
+
+void request_answer(struct request *r, struct answer *a)
+{
+    struct serve *s = r->serve;
+    if (a->status == 0)
+        answer_problem(a, 500, "internal", "nothing was answered");
+    size_t length = a->body.len;
+    int64_t us = clock_us() - r->began_us;
+    int status = a->status;
+    serve_metrics_count(s->metrics, r->route, status, us);
+    if (s->o->access_log && !is_health(r))
+        log_access(r, status, length, us);
+    put_headers(r, a, length);
+    put_body(r, a);
+    if (r->link)
+        link_answering(r->link, r->req);
+    evhttp_send_reply(r->req, status, reason(status), NULL);
+    answer_done(a);
+    free_request(r);
+}

@@ -1,0 +1,275 @@
+/*
+ * Serve: the HTTP side as a whole, from its start to its stop.
+ *
+ *     SERVING ─signal─► DRAINING: no port, requests under way may end
+ *        └──────────── all have, or drain-timeout, or a signal ─► ended
+ *
+ * Redis may be away when it starts and at any time later: the connection comes
+ * back by itself, and meanwhile requests are answered 503 at once.
+ *
+ * Thread: event loop, which is main.
+ */
+#include "producer/serve/serve.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include <event2/event.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "producer/complain.h"
+#include "producer/serve/answer.h"
+#include "producer/serve/metrics.h"
+#include "producer/serve/server.h"
+#include "producer/serve/side.h"
+#include "producer/serve/tokens.h"
+
+enum { SIGNALS = 3 };
+
+struct run {
+    struct serve serve;
+    struct event *signals[SIGNALS]; /* owned */
+    struct event *late;             /* owned: the drain takes too long */
+    bool stopping;
+};
+
+static void on_up(void *arg);
+static void on_down(void *arg, int err, const char *why);
+static void on_signal(evutil_socket_t sig, short what, void *arg);
+static void on_late(evutil_socket_t fd, short what, void *arg);
+
+bool serve_has_redis(const struct serve *s, struct answer *a)
+{
+    if (conn_is_up(s->conn))
+        return true;
+    answer_problem(a, 503, "redis-away", "Redis is away%s%s",
+                   s->away[0] != '\0' ? ": " : "", s->away);
+    answer_header(a, "Retry-After", "1");
+    return false;
+}
+
+/* ---- Redis ---- */
+
+static void on_up(void *arg)
+{
+    loop_role_assert();
+    struct serve *s = arg;
+    char shown[384];
+    s->away[0] = '\0';
+    LOG_INFO("redis.up", F_STR("url", url_display(&s->url, shown)));
+}
+
+/* Said once, not for each attempt to connect. */
+static void on_down(void *arg, int err, const char *why)
+{
+    loop_role_assert();
+    struct serve *s = arg;
+    char shown[384];
+    (void)err;
+    if (strcmp(s->away, why) == 0)
+        return;
+    (void)snprintf(s->away, sizeof(s->away), "%s", why);
+    LOG_WARN("redis.down", F_STR("url", url_display(&s->url, shown)),
+             F_STR("why", why));
+}
+
+/* ---- signals ---- */
+
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct run *run = arg;
+    (void)fd;
+    (void)what;
+    LOG_WARN("stop", F_STR("so", "requests that are under way are cut off"));
+    (void)event_base_loopbreak(run->serve.base);
+}
+
+static void stop(struct run *run) ON_LOOP
+{
+    int64_t ms = run->serve.o->drain_timeout_ms;
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    run->stopping = true;
+    LOG_INFO("stop", F_INT("drain_ms", ms));
+    (void)event_add(run->late, &tv);
+    server_stop(run->serve.server);
+    if (server_is_empty(run->serve.server))
+        (void)event_base_loopbreak(run->serve.base);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+    loop_role_assert();
+    struct run *run = arg;
+    struct serve *s = &run->serve;
+    struct errbuf eb;
+    (void)what;
+    if (sig == SIGHUP) {
+        if (s->tokens && tokens_reload(s->tokens, s->o->tokens, &eb) != 0)
+            LOG_ERROR("reload", F_STR("error", eb.text),
+                      F_STR("so", "the tokens stay as they were"));
+        else if (s->tokens)
+            LOG_INFO("reload", F_INT("tokens", tokens_count(s->tokens)));
+    } else if (run->stopping) {
+        (void)event_base_loopbreak(s->base);
+    } else {
+        stop(run);
+    }
+}
+
+static void watch(struct run *run)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    for (int i = 0; i < SIGNALS; i++) {
+        run->signals[i] =
+            evsignal_new(run->serve.base, numbers[i], on_signal, run);
+        (void)event_add(run->signals[i], NULL);
+    }
+    run->late = event_new(run->serve.base, -1, 0, on_late, run);
+}
+
+/* ---- from start to stop ---- */
+
+static struct event_base *new_base(void)
+{
+    struct event_config *ec = event_config_new();
+    struct event_base *base = NULL;
+    if (ec && event_config_set_flag(ec, EVENT_BASE_FLAG_NOLOCK) == 0 &&
+        event_config_set_flag(ec, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
+        base = event_base_new_with_config(ec);
+    if (ec)
+        event_config_free(ec);
+    return base;
+}
+
+/* What can be wrong with the command line. Returns 0, or a status, told. */
+static int take_options(struct serve *s, struct address *at)
+{
+    const struct options *o = s->o;
+    struct errbuf eb;
+    int rc = url_resolve(o->redis_url, o->password_file, &s->url, &eb);
+    if (rc != 0)
+        return fail(o, rc == ERR_SYSTEM ? EX_NOINPUT : EX_USAGE, "%s", eb.text);
+    if (address_parse(o->listen, at, &eb) != 0)
+        return fail(o, EX_USAGE, "--listen: %s", eb.text);
+    if (o->arg_count > 0)
+        return fail(o, EX_USAGE, "\"%s\": it takes arguments with --add-token",
+                    o->args[0]);
+    if (!address_is_local(at) && !o->tokens && !o->insecure)
+        return fail(o, EX_CONFIG,
+                    "others can reach %s: say who may use it with --tokens "
+                    "FILE (made with --add-token), or --insecure",
+                    o->listen);
+    if (!o->tokens)
+        return 0;
+    s->tokens = tokens_read(o->tokens, &eb);
+    return s->tokens ? 0 : fail(o, EX_CONFIG, "%s", eb.text);
+}
+
+static void tell_ready(const struct serve *s)
+{
+    char at[ADDRESS_TEXT_MAX];
+    server_address(s->server, at);
+    LOG_INFO("listen", F_STR("addr", at));
+    /* A service manager hears of it here. */
+}
+
+/* Returns 0, or a status that was told. */
+static int begin(struct run *run) ON_LOOP;
+
+static int begin(struct run *run)
+{
+    struct serve *s = &run->serve;
+    struct address at;
+    struct errbuf eb;
+    int status = take_options(s, &at);
+    if (status != 0)
+        return status;
+    s->base = new_base();
+    if (!s->base)
+        return fail(s->o, EX_OSERR, "no event loop");
+    watch(run);
+    struct conn_config cfg = {.url = s->url,
+                              .name = "belt-serve",
+                              .connect_timeout_ms = s->o->connect_timeout_ms,
+                              .on_up = on_up,
+                              .on_down = on_down,
+                              .arg = s};
+    s->conn = conn_new(s->base, &cfg);
+    explicit_bzero(&cfg.url, sizeof(cfg.url));
+    conn_open(s->conn);
+    s->metrics = serve_metrics_new();
+    /* What handlers keep (pushes, waits) is made here. */
+    s->side = side_new(s);
+    s->server = server_new(s, &at, &eb);
+    if (!s->server)
+        return fail(s->o, EX_UNAVAILABLE, "%s", eb.text);
+    tell_ready(s);
+    return 0;
+}
+
+static void done(struct run *run) ON_LOOP;
+
+/* What is under way is answered by whom it waits for, then the links go. */
+static void done(struct run *run)
+{
+    struct serve *s = &run->serve;
+    side_free(s->side);
+    if (s->conn)
+        conn_close(s->conn);
+    /* What handlers keep ends here, and answers what it has. */
+    server_free(s->server);
+    conn_free(s->conn);
+    serve_metrics_free(s->metrics);
+    for (int i = 0; i < SIGNALS; i++) {
+        if (run->signals[i])
+            event_free(run->signals[i]);
+    }
+    if (run->late)
+        event_free(run->late);
+    if (s->base)
+        event_base_free(s->base);
+    tokens_free(s->tokens);
+    explicit_bzero(&s->url, sizeof(s->url));
+}
+
+/* --add-token NAME --roles ROLES [PATTERN...] */
+static int add_token(const struct options *o)
+{
+    struct buf patterns = {0}, out = {0};
+    struct errbuf eb;
+    if (!o->tokens || !o->roles)
+        return fail(o, EX_USAGE, "--add-token needs --tokens and --roles");
+    for (int i = 0; i < o->arg_count; i++)
+        buf_printf(&patterns, "%s%s", i > 0 ? " " : "", o->args[i]);
+    int rc = tokens_add(o->tokens, o->add_token, o->roles,
+                        patterns.data ? patterns.data : "", &out, &eb);
+    if (rc == 0)
+        printf("%s\n", out.data);
+    buf_done(&patterns);
+    buf_done(&out);
+    if (rc != 0)
+        return fail(o, rc == ERR_INVALID ? EX_USAGE : EX_CONFIG, "%s", eb.text);
+    return fflush(stdout) == 0 ? 0
+                               : fail(o, EX_IOERR, "the token is not printed");
+}
+
+int serve_run(const struct options *o)
+{
+    struct run run = {.serve = {.o = o, .ns = o->ns}};
+    /* Not bound: side threads have loops of their own. */
+    loop_role_assert();
+    if (o->add_token)
+        return add_token(o);
+    int status = begin(&run);
+    if (status == 0)
+        (void)event_base_dispatch(run.serve.base);
+    done(&run);
+    return status;
+}
