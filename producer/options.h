@@ -82,7 +82,7 @@ struct options {
     bool insecure, access_log;
     int64_t max_connections, max_headers, max_pending, max_waits;
     int64_t request_timeout_ms, idle_timeout_ms, drain_timeout_ms;
-    int64_t idempotency_ms, side_threads, metrics_queues;
+    int64_t idempotency_ms, longest_wait_ms, side_threads, metrics_queues;
 
     char **argv; /* all of it, borrowed */
 };
