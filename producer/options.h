@@ -77,6 +77,8 @@ struct options {
     const char *dir, *handlers;
     int64_t port; /* -1: a free one, 0: none */
 
+    bool strict; /* of doctor */
+
     /* of serve */
     const char *listen, *tokens, *add_token, *roles; /* NULL: not given */
     bool insecure, access_log;
