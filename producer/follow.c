@@ -241,7 +241,12 @@ static bool on_end(void *arg, size_t i, const struct kept *k)
 
     (void)i;
     f->ended = true;
-    kept_copy(&f->end, k);
+    for (int v = 0; v < KEPT_FIELD_COUNT; v++) {
+        if (!k->values[v])
+            continue;
+        f->end.values[v] = mem_dup(k->values[v], k->lens[v]);
+        f->end.lens[v] = k->lens[v];
+    }
     return true;
 }
 

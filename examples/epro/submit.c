@@ -1,0 +1,248 @@
+/*
+ * Submit: one thread for each connection, each taking the next request.
+ *
+ * With a rate, a request has a time at which it is due, and its latency counts
+ * from there: if the server is slow, those that had to wait are slow too.
+ */
+#include "submit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "http.h"
+
+enum { PATIENCE_MS = 30 * 1000, PAUSE_MS = 100, STATUS_MAX = 600 };
+
+struct item {
+    char *report, *key, *body; /* in the text of the file */
+    struct http_answer answer; /* status 0: none came */
+    int64_t due_ms, answered_ms;
+    unsigned tries;
+};
+
+struct plan {
+    const struct submit *s;
+    char *text; /* of the whole file */
+    struct item *items;
+    size_t count;
+    atomic_size_t next;
+    int64_t begin_ms;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void wait_until_ms(int64_t at_ms)
+{
+    const struct timespec t = {at_ms / 1000, at_ms % 1000 * 1000000};
+
+    while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL) == EINTR)
+        ;
+}
+
+/* What is said about now may be otherwise in a moment. */
+static bool is_for_now(int status)
+{
+    return status == 429 || status >= 500;
+}
+
+static void send_item(struct plan *p, struct http *h, size_t n)
+{
+    struct item *item = &p->items[n];
+    unsigned rate = p->s->rate;
+
+    item->due_ms = now_ms();
+    if (rate > 0) {
+        item->due_ms = p->begin_ms + (int64_t)n * 1000 / rate;
+        wait_until_ms(item->due_ms);
+    }
+    int64_t until = now_ms() + PATIENCE_MS;
+    for (;;) {
+        struct http_answer a = {0};
+        item->tries++;
+        int rc = http_post(h, p->s->path, item->key, item->body, &a);
+        item->answered_ms = now_ms();
+        item->answer = a;
+        if ((rc == 0 && !is_for_now(a.status)) || item->answered_ms > until)
+            return;
+        wait_until_ms(item->answered_ms + (a.retry_after_s > 0
+                                               ? a.retry_after_s * 1000
+                                               : PAUSE_MS));
+    }
+}
+
+static void *work(void *arg)
+{
+    struct plan *p = arg;
+    struct http h;
+
+    http_init(&h, p->s->host, p->s->port);
+    for (size_t n; (n = atomic_fetch_add(&p->next, 1)) < p->count;)
+        send_item(p, &h, n);
+    http_close(&h);
+    return NULL;
+}
+
+/* ---- files ---- */
+
+static char *read_file(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    char *text = NULL;
+    size_t room = 0;
+
+    if (f == NULL)
+        return NULL;
+    ssize_t n = getdelim(&text, &room, '\0', f);
+    int failed = ferror(f);
+    (void)fclose(f);
+    if (n >= 0 && !failed)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* Report, key and body of each line. Returns 0, or the line that is wrong. */
+static size_t read_items(struct plan *p)
+{
+    size_t room = 0;
+    char *line = p->text;
+
+    for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = '\0';
+        char *key = strchr(line, '\t');
+        char *body = key != NULL ? strchr(key + 1, '\t') : NULL;
+        if (body == NULL)
+            return p->count + 1;
+        *key++ = '\0';
+        *body++ = '\0';
+        if (p->count == room) {
+            room = room > 0 ? 2 * room : 1024;
+            struct item *more = realloc(p->items, room * sizeof(*more));
+            if (more == NULL)
+                return p->count + 1;
+            p->items = more;
+        }
+        p->items[p->count++] =
+            (struct item){.report = line, .key = key, .body = body};
+    }
+    return 0;
+}
+
+static const char *job_of(const struct item *item)
+{
+    const char *slash = strrchr(item->answer.location, '/');
+
+    return slash != NULL ? slash + 1 : "-";
+}
+
+static bool write_items(const struct plan *p)
+{
+    FILE *f = fopen(p->s->out, "we");
+
+    if (f == NULL)
+        return false;
+    for (size_t i = 0; i < p->count; i++) {
+        const struct item *item = &p->items[i];
+        (void)fprintf(f, "%s\t%d\t%lld\t%lld\t%s\n", item->report,
+                      item->answer.status, (long long)item->due_ms,
+                      (long long)item->answered_ms, job_of(item));
+    }
+    bool good = ferror(f) == 0;
+    return fclose(f) == 0 && good;
+}
+
+/* ---- all of it ---- */
+
+static void tell(const struct plan *p)
+{
+    unsigned by_status[STATUS_MAX] = {0}, again = 0;
+    int64_t end_ms = p->begin_ms + 1;
+
+    for (size_t i = 0; i < p->count; i++) {
+        const struct item *item = &p->items[i];
+        int status = item->answer.status;
+        by_status[status > 0 && status < STATUS_MAX ? status : 0]++;
+        again += item->tries - 1;
+        if (item->answered_ms > end_ms)
+            end_ms = item->answered_ms;
+    }
+    int64_t took_ms = end_ms - p->begin_ms;
+    printf("%zu requests over %u connections in %lld ms, %lld a second:",
+           p->count, p->s->connections, (long long)took_ms,
+           (long long)p->count * 1000 / took_ms);
+    for (int status = 0; status < STATUS_MAX; status++)
+        if (by_status[status] > 0)
+            printf(" %u x %d", by_status[status], status);
+    printf(" (%u sent again)\n", again);
+}
+
+static int run_threads(struct plan *p)
+{
+    pthread_t *threads = calloc(p->s->connections, sizeof(*threads));
+    unsigned n = 0;
+
+    if (threads == NULL)
+        return EX_OSERR;
+    p->begin_ms = now_ms();
+    while (n < p->s->connections &&
+           pthread_create(&threads[n], NULL, work, p) == 0)
+        n++;
+    for (unsigned i = 0; i < n; i++)
+        (void)pthread_join(threads[i], NULL);
+    free(threads);
+    return n > 0 ? EX_OK : EX_OSERR;
+}
+
+static int fail(int status, const char *what, const char *why)
+{
+    (void)fprintf(stderr, "epro-gen: %s: %s\n", what, why);
+    return status;
+}
+
+static int submit_plan(struct plan *p)
+{
+    p->text = read_file(p->s->in);
+    if (p->text == NULL)
+        return fail(EX_NOINPUT, p->s->in, strerror(errno));
+    size_t wrong = read_items(p);
+    if (wrong > 0) {
+        (void)fprintf(stderr,
+                      "epro-gen: %s:%zu: report, key and body with "
+                      "tabs between are needed\n",
+                      p->s->in, wrong);
+        return EX_DATAERR;
+    }
+    if (run_threads(p) != EX_OK)
+        return fail(EX_OSERR, "threads", strerror(errno));
+    tell(p);
+    if (!write_items(p))
+        return fail(EX_CANTCREAT, p->s->out, strerror(errno));
+    for (size_t i = 0; i < p->count; i++)
+        if (p->items[i].answer.status == 0)
+            return fail(EX_UNAVAILABLE, p->s->path, "no answer in 30 s");
+    return EX_OK;
+}
+
+int submit_run(const struct submit *s)
+{
+    struct plan p = {.s = s};
+    int status = submit_plan(&p);
+
+    free(p.items);
+    free(p.text);
+    return status;
+}
