@@ -19,9 +19,6 @@
 #include "producer/push_flags.h"
 
 #define AT(member) offsetof(struct options, member)
-#define DAY_MS (24LL * 3600 * 1000)
-
-enum { ATTEMPTS_MAX = 1000000, TIMES_MAX = 1000000000 };
 
 /* What is done to the entry of the command line. */
 typedef int (*cron_do)(const struct options *o, struct cron_client *c,
@@ -203,18 +200,18 @@ static const struct flag add_flags[] = {
      "which of the ticks that were missed are made up for (last)"},
     {"catch-up-limit", 0, FLAG_DURATION, "D", AT(catch_up_limit_ms), 0,
      CRON_LIMIT_MAX_MS, "and how late they may be (1h)"},
-    {"times", 0, FLAG_INT, "N", AT(times), 1, TIMES_MAX,
+    {"times", 0, FLAG_INT, "N", AT(times), 1, CRON_TIMES_MAX,
      "only so many jobs, then it goes"},
-    {"keep", 0, FLAG_DURATION, "D", AT(keep_ms), 1, 366 * DAY_MS,
+    {"keep", 0, FLAG_DURATION, "D", AT(keep_ms), 1, CRON_SPAN_MAX_MS,
      "how long the results of its jobs are kept (not at all)"},
-    {"timeout", 0, FLAG_DURATION, "D", AT(timeout_ms), 1, 366 * DAY_MS,
+    {"timeout", 0, FLAG_DURATION, "D", AT(timeout_ms), 1, CRON_SPAN_MAX_MS,
      "of an attempt (the handler's)"},
-    {"max-attempts", 0, FLAG_INT, "N", AT(max_attempts), 1, ATTEMPTS_MAX,
+    {"max-attempts", 0, FLAG_INT, "N", AT(max_attempts), 1, PUSH_ATTEMPTS_MAX,
      "then a job is dead (20)"},
     {"backoff", 0, FLAG_TEXT, "POLICY", AT(backoff), 0, 0,
      "between attempts, as for push"},
-    {"expires", 0, FLAG_DURATION, "D", AT(expires_after_ms), 1, 366 * DAY_MS,
-     "a job is not begun later than so long after its tick"},
+    {"expires", 0, FLAG_DURATION, "D", AT(expires_after_ms), 1,
+     CRON_SPAN_MAX_MS, "a job is not begun later than so long after its tick"},
     {"paused", 0, FLAG_BOOL, NULL, AT(paused), 0, 0,
      "nothing comes before belt cron resume"},
     {0},

@@ -50,6 +50,8 @@ static const struct flag flags[] = {
      "bytes of bodies that are held in all; more is answered with 503 (64m)"},
     {"max-waits", 0, FLAG_INT, "N", AT(max_waits), 0, 1000000,
      "requests that wait for the end of a job at a time (1000)"},
+    {"longest-wait", 0, FLAG_DURATION, "D", AT(longest_wait_ms), 1000, DAY_MS,
+     "how long one of them may ask to wait (1m)"},
     {"request-timeout", 0, FLAG_DURATION, "D", AT(request_timeout_ms), 1,
      DAY_MS, "from the first byte of a request to its last (30s)"},
     {"idle-timeout", 0, FLAG_DURATION, "D", AT(idle_timeout_ms), 1, DAY_MS,

@@ -63,7 +63,7 @@ extern const struct command cmd_logs, cmd_cancel, cmd_pause, cmd_resume,
     cmd_push, cmd_queues, cmd_queues_set, cmd_jobs, cmd_workers, cmd_result,
     cmd_status, cmd_stats, cmd_wait, cmd_explain, cmd_dev, cmd_worker, cmd_help;
 extern const struct command cmd_run, cmd_progress, cmd_log, cmd_emit, cmd_serve,
-    cmd_completion;
+    cmd_completion, cmd_doctor;
 
 /* Returns the command of this name, or NULL. */
 const struct command *command_find(const char *name);

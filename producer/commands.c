@@ -53,6 +53,7 @@ const struct command *const commands[] = {
     &cmd_progress,
     &cmd_log,
     &cmd_emit,
+    &cmd_doctor,
     &cmd_serve,
     &cmd_dev,
     &cmd_worker,

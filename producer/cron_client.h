@@ -23,6 +23,10 @@ struct cron_client {
     struct errbuf eb;
 };
 
+/* What may be said of an entry, beside what cron_entry.h bounds. */
+#define CRON_TIMES_MAX 1000000000
+#define CRON_SPAN_MAX_MS (366 * 86400000LL)
+
 void cron_client_init(struct cron_client *c, struct client *client,
                       const char *ns, const char *queue);
 void cron_client_done(struct cron_client *c);

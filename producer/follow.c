@@ -241,12 +241,7 @@ static bool on_end(void *arg, size_t i, const struct kept *k)
 
     (void)i;
     f->ended = true;
-    for (int v = 0; v < KEPT_FIELD_COUNT; v++) {
-        if (!k->values[v])
-            continue;
-        f->end.values[v] = mem_dup(k->values[v], k->lens[v]);
-        f->end.lens[v] = k->lens[v];
-    }
+    kept_copy(&f->end, k);
     return true;
 }
 

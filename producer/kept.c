@@ -71,6 +71,16 @@ void kept_ask(struct client *c, const struct keys *keys, const char *id,
     args_done(&a);
 }
 
+void kept_copy(struct kept *to, const struct kept *from)
+{
+    for (size_t i = 0; i < KEPT_FIELD_COUNT; i++) {
+        if (!from->values[i])
+            continue;
+        to->values[i] = mem_dup(from->values[i], from->lens[i]);
+        to->lens[i] = from->lens[i];
+    }
+}
+
 void kept_done(struct kept *k)
 {
     for (size_t i = 0; i < KEPT_FIELD_COUNT; i++)

@@ -56,7 +56,9 @@ void kept_read(struct kept *k, const struct reply *r);
 void kept_ask(struct client *c, const struct keys *keys, const char *id,
               struct kept *k);
 
-void kept_done(struct kept *k); /* frees and makes it empty again */
+void kept_copy(struct kept *to,
+               const struct kept *from); /* into an empty one */
+void kept_done(struct kept *k);          /* frees and makes it empty again */
 
 bool kept_is(const struct kept *k, const char *state);
 /* Whether the job has come to its end: done, dead, cancelled or expired. */

@@ -320,6 +320,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
         .max_headers = 16 * 1024,
         .max_pending = 64LL * 1024 * 1024,
         .max_waits = 1000,
+        .longest_wait_ms = 60000,
         .request_timeout_ms = 30 * 1000,
         .idle_timeout_ms = 60 * 1000,
         .drain_timeout_ms = 30 * 1000,

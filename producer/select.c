@@ -133,7 +133,8 @@ static int act(struct select *s, struct selected *jobs, unsigned n)
     int status = 0;
 
     if (n > 0)
-        status = s->rows ? show(s, jobs, n) : s->plan->act(s, jobs, n);
+        status = s->o->dry_run || !s->plan->act ? show(s, jobs, n)
+                                                : s->plan->act(s, jobs, n);
     for (unsigned i = 0; i < n; i++)
         job_free(jobs[i].job);
     if (n > 0 && status == 0 && !s->rows)

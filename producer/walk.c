@@ -275,6 +275,8 @@ void walk_place(const struct walk *w, unsigned i, struct walk_place *ret)
 
     *ret = (struct walk_place){.same = m->same};
     memcpy(ret->score, m->score, sizeof(ret->score));
+    if (!w->down)
+        memcpy(ret->end, w->end, sizeof(ret->end));
     ret->prefix_len = m->len < WALK_PREFIX ? m->len : WALK_PREFIX;
     memcpy(ret->prefix, w->bytes.data + m->start, ret->prefix_len);
 }
@@ -289,6 +291,8 @@ bool walk_go_on(struct walk *w, const struct walk_place *from)
         return false;
     w->begun = true;
     memcpy(w->score, from->score, sizeof(w->score));
+    if (!w->down && from->end[0] != '\0')
+        memcpy(w->end, from->end, sizeof(w->end));
     w->kept = from->same > 0 ? from->same : 1;
     buf_append(&w->last, from->prefix, from->prefix_len);
     w->last_is_cut = from->prefix_len == WALK_PREFIX;

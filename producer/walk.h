@@ -48,6 +48,7 @@ enum { WALK_SCORE_MAX = 40, WALK_PREFIX = 512 };
 
 struct walk_place {
     char score[WALK_SCORE_MAX]; /* as Redis has it */
+    char end[WALK_SCORE_MAX];   /* upwards: where the walk ends; "": anywhere */
     int64_t same; /* members of that score up to there; only a guess */
     char prefix[WALK_PREFIX];
     size_t prefix_len;

@@ -35,6 +35,8 @@ static const struct problem_kind kinds[] = {
     {"method-unknown", "The method is not known"},
     {"timeout", "The request took too long"},
     {"conflict", "The state is not one for this"},
+    {"not-ended", "The job has not ended"},
+    {"no-result", "The job ended without a result"},
     {"held", "Another job holds the unique key"},
     {"body-too-large", "The body is too large"},
     {"unsupported-media-type", "The Content-Type is not for this path"},

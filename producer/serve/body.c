@@ -103,7 +103,7 @@ bool body_is_wrong(const struct body *b, struct answer *a)
         a->body.len--;
     buf_str(&a->body, ",\"errors\":[");
     buf_append(&a->body, b->errors.data, b->errors.len);
-    buf_str(&a->body, "]}");
+    buf_str(&a->body, "]}\n");
     return true;
 }
 

@@ -40,7 +40,7 @@ struct row {
 
 struct serve_metrics {
     int64_t started_at_ms; /* wall clock */
-    _Atomic int64_t connections;
+    _Atomic int64_t connections, waits;
     size_t row_count;
     struct row rows[]; /* as routes[]; the last: no route */
 };
@@ -96,6 +96,11 @@ void serve_metrics_count(struct serve_metrics *m, const struct route *route,
 void serve_metrics_connections(struct serve_metrics *m, int64_t n)
 {
     atomic_store_explicit(&m->connections, n, memory_order_relaxed);
+}
+
+void serve_metrics_waits(struct serve_metrics *m, int64_t n)
+{
+    atomic_store_explicit(&m->waits, n, memory_order_relaxed);
 }
 
 /* ---- written ---- */
@@ -170,6 +175,10 @@ void serve_metrics_write(const struct serve_metrics *m, bool redis_up,
     prom_family(out, "belt_http_connections", PROM_GAUGE, "Open connections.");
     prom_int(out, "belt_http_connections", NULL,
              atomic_load_explicit(&m->connections, memory_order_relaxed));
+    prom_family(out, "belt_http_waits", PROM_GAUGE,
+                "Requests that wait for the end of a job.");
+    prom_int(out, "belt_http_waits", NULL,
+             atomic_load_explicit(&m->waits, memory_order_relaxed));
     put_requests(m, out);
     put_times(m, out);
     prom_process(out, m->started_at_ms);

@@ -27,6 +27,9 @@ void serve_metrics_count(struct serve_metrics *m, const struct route *route,
 /* So many connections are open. */
 void serve_metrics_connections(struct serve_metrics *m, int64_t n) ON_LOOP;
 
+/* So many requests wait for the end of a job. */
+void serve_metrics_waits(struct serve_metrics *m, int64_t n) ON_LOOP;
+
 /* Appends all of it; redis_up: whether Redis answers the loop. */
 void serve_metrics_write(const struct serve_metrics *m, bool redis_up,
                          struct buf *out);

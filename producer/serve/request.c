@@ -38,7 +38,7 @@
 #include "producer/serve/side.h"
 #include "producer/serve/tokens.h"
 
-enum { QUERY_MAX = 32, REQUEST_ID_MAX = 64, SMALL_BODY = 1024 };
+enum { QUERY_MAX = 32, REQUEST_ID_MAX = 64, WHO_MAX = 80, SMALL_BODY = 1024 };
 
 struct pair {
     char *name, *value; /* owned */
@@ -58,6 +58,7 @@ struct request {
     struct pair query[QUERY_MAX];
     unsigned query_count;
     char id[REQUEST_ID_MAX + 1];
+    char who[WHO_MAX]; /* of a request that goes to a side thread */
     void (*gone)(void *arg);
     void *gone_arg;
     struct event *gone_event; /* owned */
@@ -132,6 +133,11 @@ struct bytes request_body(const struct request *r)
 enum body_kind request_body_kind(const struct request *r)
 {
     return r->kind;
+}
+
+const char *request_who(const struct request *r)
+{
+    return r->who;
 }
 
 bool request_may_use(const struct request *r, const char *queue)
@@ -350,6 +356,14 @@ static bool check(struct request *r, struct answer *a) ON_LOOP
            take_query(r, evhttp_uri_get_query(uri), a);
 }
 
+/* The link may go while a side thread is at it. */
+static void run_aside(struct request *r) ON_LOOP
+{
+    (void)snprintf(r->who, sizeof(r->who), "%s",
+                   r->token ? r->token->name : link_peer(r->link));
+    side_run(r->serve->side, r);
+}
+
 void request_begin(struct serve *s, struct link *l, struct evhttp_request *req)
 {
     struct request *r = mem_new(sizeof(*r));
@@ -365,7 +379,7 @@ void request_begin(struct serve *s, struct link *l, struct evhttp_request *req)
     else if (r->route->handle)
         r->route->handle(r);
     else
-        side_run(s->side, r);
+        run_aside(r);
 }
 
 /* ---- its link ---- */

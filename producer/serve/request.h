@@ -43,6 +43,10 @@ struct bytes request_body(const struct request *r);
 /* What its Content-Type says it is, one of those of the route. */
 enum body_kind request_body_kind(const struct request *r);
 
+/* Who asks, for people: the name of the token, or the address of the other
+ * end. For routes with look only. */
+const char *request_who(const struct request *r);
+
 /* Whether the token, if tokens are needed, lets it use this queue. */
 bool request_may_use(const struct request *r, const char *queue);
 

@@ -28,6 +28,7 @@
 #include "producer/serve/server.h"
 #include "producer/serve/side.h"
 #include "producer/serve/tokens.h"
+#include "producer/serve/wait.h"
 
 enum { SIGNALS = 3 };
 
@@ -99,6 +100,7 @@ static void stop(struct run *run) ON_LOOP
     LOG_INFO("stop", F_INT("drain_ms", ms));
     (void)event_add(run->late, &tv);
     server_stop(run->serve.server);
+    waits_stop(run->serve.waits);
     if (server_is_empty(run->serve.server))
         (void)event_base_loopbreak(run->serve.base);
 }
@@ -206,6 +208,7 @@ static int begin(struct run *run)
     conn_open(s->conn);
     s->metrics = serve_metrics_new();
     /* What handlers keep (pushes, waits) is made here. */
+    s->waits = waits_new(s);
     s->side = side_new(s);
     s->server = server_new(s, &at, &eb);
     if (!s->server)
@@ -224,6 +227,7 @@ static void done(struct run *run)
     if (s->conn)
         conn_close(s->conn);
     /* What handlers keep ends here, and answers what it has. */
+    waits_free(s->waits);
     server_free(s->server);
     conn_free(s->conn);
     serve_metrics_free(s->metrics);

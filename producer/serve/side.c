@@ -31,6 +31,7 @@ enum { WAITING_FOR_EACH = 32, CALL_TIMEOUT_MS = 5000 };
 
 struct errand {
     struct request *request;
+    void (*look)(struct client *c, const struct request *r, struct answer *a);
     struct answer answer;
 };
 
@@ -87,12 +88,11 @@ static bool connect_client(struct side_thread *t)
     return client_new(&cfg, &t->client) == 0;
 }
 
-static void look(struct side_thread *t, struct errand *e)
+static void run_errand(struct side_thread *t, struct errand *e)
 {
-    const struct route *route = request_route(e->request);
     t->status = 0;
     if (connect_client(t))
-        route->look(t->client, e->request, &e->answer);
+        e->look(t->client, e->request, &e->answer);
     if (e->answer.status == 0)
         answer_failure(&e->answer, t->status != 0 ? t->status : EX_SOFTWARE,
                        t->status != 0 ? t->text : "nothing was answered");
@@ -116,7 +116,7 @@ static void *run_thread(void *arg)
     struct side_thread *t = arg;
     void *item;
     while (chan_recv(t->side->todo, &item, CHAN_FOREVER) == 0) {
-        look(t, item);
+        run_errand(t, item);
         (void)chan_try_send(t->side->done, item);
         wake(t->side);
     }
@@ -180,6 +180,13 @@ static void refuse(struct request *r) ON_LOOP
 
 void side_run(struct side *side, struct request *r)
 {
+    side_look(side, r, request_route(r)->look);
+}
+
+void side_look(struct side *side, struct request *r,
+               void (*look)(struct client *c, const struct request *r,
+                            struct answer *a))
+{
     struct answer a = {0};
     if (!serve_has_redis(side->serve, &a)) {
         request_answer(r, &a);
@@ -187,6 +194,7 @@ void side_run(struct side *side, struct request *r)
     }
     struct errand *e = mem_new(sizeof(*e));
     e->request = r;
+    e->look = look;
     if (chan_try_send(side->todo, e) == 0)
         return;
     free(e);

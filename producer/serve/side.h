@@ -21,4 +21,10 @@ void side_free(struct side *side) ON_LOOP;
 /* Takes a request of a route with look, and has it answered. */
 void side_run(struct side *side, struct request *r) ON_LOOP;
 
+/* The same, by this in place of its route's: a loop's handler may find that it
+ * cannot answer alone. */
+void side_look(struct side *side, struct request *r,
+               void (*look)(struct client *c, const struct request *r,
+                            struct answer *a)) ON_LOOP;
+
 #endif

@@ -1,0 +1,18 @@
+#ifndef PRODUCER_SERVE_PLACE_H
+#define PRODUCER_SERVE_PLACE_H
+
+#include <stdbool.h>
+
+#include "common/base/buf.h"
+#include "producer/walk.h"
+
+/*
+ * The place where a walk goes on, as a cursor for strangers and back. Any
+ * thread.
+ */
+void place_append(struct buf *out, const struct walk_place *p);
+
+/* Returns false if it is no such text. */
+bool place_read(const char *cursor, struct walk_place *ret);
+
+#endif
