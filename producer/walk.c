@@ -20,6 +20,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "common/redis/sha1.h"
 
 enum { PAGE_FIRST = 20, PAGE_LAST = WALK_PAGE_MAX - 1 };
 #define PAGE_BYTES ((size_t)1 << 20) /* what a page is made for, about */
@@ -44,7 +45,8 @@ struct walk {
     char score[WALK_SCORE_MAX];
     double value;
     struct buf last;
-    bool last_is_cut; /* it is only the beginning of that member */
+    bool last_is_cut;             /* it is only the beginning of that member */
+    char digest[WALK_DIGEST + 1]; /* of that, to be looked for; "": no need */
     int64_t kept;
 
     struct buf bytes;
@@ -58,6 +60,7 @@ struct walk {
 static void on_total(void *arg, const struct reply *r);
 static void on_end(void *arg, const struct reply *r);
 static void on_page(void *arg, const struct reply *r);
+static void on_last(void *arg, const struct reply *r);
 
 static void set_bound(char out[WALK_SCORE_MAX], int64_t ms)
 {
@@ -154,7 +157,7 @@ static bool is_known(const struct walk *w, const char *p, size_t n,
     size_t both = n < w->last.len ? n : w->last.len;
     int order = both > 0 ? memcmp(p, w->last.data, both) : 0;
     if (order == 0 && w->last_is_cut && n >= w->last.len)
-        return true;
+        return false; /* rather twice than never */
     if (order == 0)
         order = n < w->last.len ? -1 : n > w->last.len;
     return w->down ? order >= 0 : order <= 0;
@@ -187,11 +190,11 @@ static void on_page(void *arg, const struct reply *r)
 }
 
 /* Asks for size members behind offset known ones. */
-static int ask(struct walk *w, int64_t offset, unsigned size)
+static void ask_for(struct walk *w, int64_t offset, unsigned size,
+                    client_reply_cb cb)
 {
     struct args a = {0};
 
-    w->got = w->n = 0;
     args_str(&a, w->down ? "ZREVRANGEBYSCORE" : "ZRANGEBYSCORE");
     args_str(&a, w->key);
     args_str(&a, w->begun ? w->score : w->begin);
@@ -200,8 +203,14 @@ static int ask(struct walk *w, int64_t offset, unsigned size)
     args_str(&a, "LIMIT");
     args_int(&a, offset);
     args_int(&a, size);
-    client_call(w->client, &a, on_page, w);
+    client_call(w->client, &a, cb, w);
     args_done(&a);
+}
+
+static int ask(struct walk *w, int64_t offset, unsigned size)
+{
+    w->got = w->n = 0;
+    ask_for(w, offset, size, on_page);
     return client_wait(w->client);
 }
 
@@ -236,9 +245,48 @@ static void take_page(struct walk *w, int64_t known)
         w->size = w->size * 2 < PAGE_LAST ? w->size * 2 : PAGE_LAST;
 }
 
+static void digest_of(const char *p, size_t n, char out[WALK_DIGEST + 1])
+{
+    char hex[41];
+
+    sha1_hex_plain(p, n, hex);
+    memcpy(out, hex, WALK_DIGEST);
+    out[WALK_DIGEST] = '\0';
+}
+
+/* The member that another walk came to, if it is where it was. */
+static void on_last(void *arg, const struct reply *r)
+{
+    struct walk *w = arg;
+    char score[WALK_SCORE_MAX], digest[WALK_DIGEST + 1];
+    double value;
+    const char *p;
+    size_t n;
+
+    if (!reply_str(reply_at(r, 0), &p, &n) ||
+        !read_score(reply_at(r, 1), score, &value) || value != w->value)
+        return;
+    digest_of(p, n, digest);
+    if (strcmp(digest, w->digest) != 0)
+        return;
+    buf_clear(&w->last);
+    buf_append(&w->last, p, n);
+    w->last_is_cut = false;
+}
+
+static int look_for_last(struct walk *w)
+{
+    ask_for(w, w->kept - 1, 1, on_last);
+    int status = client_wait(w->client);
+    w->digest[0] = '\0';
+    return status;
+}
+
 int walk_next(struct walk *w, unsigned *ret_n)
 {
     int status = w->total < 0 ? look_at_end(w) : 0;
+    if (status == 0 && w->last_is_cut && w->digest[0] != '\0')
+        status = look_for_last(w);
     int64_t offset = w->kept > 0 ? w->kept - 1 : 0;
 
     *ret_n = 0;
@@ -279,6 +327,7 @@ void walk_place(const struct walk *w, unsigned i, struct walk_place *ret)
         memcpy(ret->end, w->end, sizeof(ret->end));
     ret->prefix_len = m->len < WALK_PREFIX ? m->len : WALK_PREFIX;
     memcpy(ret->prefix, w->bytes.data + m->start, ret->prefix_len);
+    digest_of(w->bytes.data + m->start, m->len, ret->digest);
 }
 
 bool walk_go_on(struct walk *w, const struct walk_place *from)
@@ -296,6 +345,7 @@ bool walk_go_on(struct walk *w, const struct walk_place *from)
     w->kept = from->same > 0 ? from->same : 1;
     buf_append(&w->last, from->prefix, from->prefix_len);
     w->last_is_cut = from->prefix_len == WALK_PREFIX;
+    memcpy(w->digest, from->digest, sizeof(w->digest));
     return true;
 }
 

@@ -41,15 +41,18 @@ const struct walked *walk_at(const struct walk *w, unsigned i);
 /*
  * The place behind a member, from which another walk through the same set goes
  * on, in the same direction, whatever has happened to the set by then: what
- * lay before it does not come again, what lies behind it does. A member is
- * known by its first WALK_PREFIX bytes, in which Belt's have their ids.
+ * lay before it does not come again, what lies behind it does. If that member
+ * has gone, or its place among many of its score, it is known by its first
+ * WALK_PREFIX bytes alone, in which Belt's have their ids: then others that
+ * begin so may come twice. The place tells no more of a job than these.
  */
-enum { WALK_SCORE_MAX = 40, WALK_PREFIX = 512 };
+enum { WALK_SCORE_MAX = 40, WALK_PREFIX = 48, WALK_DIGEST = 16 };
 
 struct walk_place {
     char score[WALK_SCORE_MAX]; /* as Redis has it */
     char end[WALK_SCORE_MAX];   /* upwards: where the walk ends; "": anywhere */
     int64_t same; /* members of that score up to there; only a guess */
+    char digest[WALK_DIGEST + 1]; /* of the whole member, hexadecimal */
     char prefix[WALK_PREFIX];
     size_t prefix_len;
 };

@@ -35,6 +35,25 @@ void dead_select(struct select *s, struct client *c, const struct request *r,
     s->filter = (struct filter){.since_ms = INT64_MIN, .until_ms = INT64_MAX};
 }
 
+void dead_cursor_append(struct buf *out, const struct select_part *part)
+{
+    struct buf text = {0};
+
+    place_append(&text, &part->place);
+    cursor_append(out, text.data, text.len);
+    buf_done(&text);
+}
+
+bool dead_cursor_read(const char *cursor, struct select_part *part)
+{
+    struct buf text = {0};
+
+    part->go_on = cursor_read(cursor, &text) &&
+                  place_read(text.data, text.len, &part->place);
+    buf_done(&text);
+    return part->go_on;
+}
+
 static bool read_filter(const struct request *r, struct filter *f,
                         struct answer *a)
 {
@@ -73,8 +92,7 @@ static bool read_cursor(const struct request *r, struct select_part *part,
 {
     const char *cursor = request_query(r, "cursor");
 
-    part->go_on = cursor != NULL;
-    if (!cursor || place_read(cursor, &part->place))
+    if (!cursor || dead_cursor_read(cursor, part))
         return true;
     return query_is_wrong(a, "cursor", "not one that was given out");
 }
@@ -87,7 +105,7 @@ static void answer_more(struct answer *a, const struct request *r,
 
     buf_printf(&a->body, ",\"looked\":%lld,\"next\":", (long long)part->looked);
     if (part->more) {
-        place_append(&cursor, &part->place);
+        dead_cursor_append(&cursor, part);
         buf_printf(&a->body, "\"%s\"", cursor.data);
         answer_next(a, r, list_query, cursor.data);
         buf_done(&cursor);

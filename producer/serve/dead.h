@@ -11,4 +11,8 @@
 void dead_select(struct select *s, struct client *c, const struct request *r,
                  const struct select_plan *plan, struct options *o, void *arg);
 
+/* The place where a part goes on as a cursor; false: it is none. */
+void dead_cursor_append(struct buf *out, const struct select_part *part);
+bool dead_cursor_read(const char *cursor, struct select_part *part);
+
 #endif

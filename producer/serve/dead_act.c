@@ -19,7 +19,6 @@
 #include "producer/remove.h"
 #include "producer/requeue.h"
 #include "producer/serve/body.h"
-#include "producer/serve/place.h"
 #include "producer/serve/rows.h"
 #include "producer/serve/serve.h"
 
@@ -135,8 +134,7 @@ static void read_wish(struct body *b, const struct wish *w, struct filter *f,
         body_wrong(b, "/ids", "go with neither a filter nor all");
     if (!w->ids.given && !filter_is_set(f) && !w->all)
         body_wrong(b, "", "which jobs? ids, or a filter, or all");
-    part->go_on = w->cursor != NULL;
-    if (w->cursor && !place_read(w->cursor, &part->place))
+    if (w->cursor && !dead_cursor_read(w->cursor, part))
         body_wrong(b, "/cursor", "not one that was given out");
 }
 
@@ -154,7 +152,7 @@ static void answer_counts(struct answer *a, const struct select *s,
                part->more ? "true" : "false");
     if (part->more) {
         buf_char(out, '"');
-        place_append(out, &part->place);
+        dead_cursor_append(out, part);
         buf_char(out, '"');
     } else {
         buf_str(out, "null");

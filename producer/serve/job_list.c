@@ -24,6 +24,7 @@
 #include "common/base/text.h"
 #include "producer/select.h"
 #include "producer/serve/job_answer.h"
+#include "producer/serve/place.h"
 #include "producer/serve/query.h"
 
 enum {
@@ -101,44 +102,13 @@ static void take(struct listing *l, struct bytes e, int64_t at_ms)
 
 /* ---- sets ---- */
 
-/* "SCORE SAME PREFIX" */
 static void save_place(struct listing *l, const struct walk *w, unsigned i)
 {
     struct walk_place place;
 
     walk_place(w, i, &place);
     buf_clear(&l->cursor);
-    buf_printf(&l->cursor, "%s %" PRId64 " ", place.score, place.same);
-    buf_append(&l->cursor, place.prefix, place.prefix_len);
-}
-
-/* The word at *p, at most cap - 1 bytes, and the space behind it. */
-static bool read_word(const char **p, const char *end, char *out, size_t cap)
-{
-    const char *space = memchr(*p, ' ', (size_t)(end - *p));
-
-    if (!space || (size_t)(space - *p) >= cap || space == *p)
-        return false;
-    memcpy(out, *p, (size_t)(space - *p));
-    out[space - *p] = '\0';
-    *p = space + 1;
-    return true;
-}
-
-static bool read_place(const struct buf *text, struct walk_place *ret)
-{
-    const char *p = text->data, *end = p + text->len;
-    char same[INT_TEXT_MAX];
-
-    *ret = (struct walk_place){0};
-    if (!read_word(&p, end, ret->score, sizeof(ret->score)) ||
-        !read_word(&p, end, same, sizeof(same)) ||
-        text_parse_int(same, 0, QUEUE_COUNT_MAX, NULL, &ret->same, NULL) != 0 ||
-        (size_t)(end - p) > WALK_PREFIX)
-        return false;
-    ret->prefix_len = (size_t)(end - p);
-    memcpy(ret->prefix, p, ret->prefix_len);
-    return true;
+    place_append(&l->cursor, &place);
 }
 
 static bool cursor_is_wrong(struct listing *l)
@@ -155,7 +125,8 @@ static int list_set(struct listing *l, const struct buf *from)
     unsigned n = 1;
     int status = 0;
 
-    if (from && (!read_place(from, &place) || !walk_go_on(w, &place))) {
+    if (from && (!place_read(from->data, from->len, &place) ||
+                 !walk_go_on(w, &place))) {
         (void)cursor_is_wrong(l);
         walk_free(w);
         return 0;
@@ -228,7 +199,7 @@ static bool read_number(struct listing *l, const struct buf *from,
     const char *p = from->data, *end = p + from->len;
     char number[INT_TEXT_MAX];
 
-    if (!read_word(&p, end, number, sizeof(number)) ||
+    if (!cursor_word(&p, end, number, sizeof(number)) ||
         text_parse_int(number, 0, QUEUE_COUNT_MAX, NULL, &l->at, NULL) != 0 ||
         (size_t)(end - p) > LANE_ID_MAX || memchr(p, '\0', (size_t)(end - p)))
         return cursor_is_wrong(l);

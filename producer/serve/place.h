@@ -7,12 +7,12 @@
 #include "producer/walk.h"
 
 /*
- * The place where a walk goes on, as a cursor for strangers and back. Any
- * thread.
+ * The place where a walk goes on, as a text for cursors, and back. What comes
+ * back may be anybody's. Any thread.
  */
 void place_append(struct buf *out, const struct walk_place *p);
 
 /* Returns false if it is no such text. */
-bool place_read(const char *cursor, struct walk_place *ret);
+bool place_read(const char *text, size_t n, struct walk_place *ret);
 
 #endif

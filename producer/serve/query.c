@@ -104,6 +104,18 @@ bool cursor_read(const char *cursor, struct buf *out)
     return right;
 }
 
+bool cursor_word(const char **p, const char *end, char *out, size_t cap)
+{
+    const char *space = memchr(*p, ' ', (size_t)(end - *p));
+
+    if (!space || (size_t)(space - *p) >= cap || space == *p)
+        return false;
+    memcpy(out, *p, (size_t)(space - *p));
+    out[space - *p] = '\0';
+    *p = space + 1;
+    return true;
+}
+
 static void append_escaped(struct buf *out, const char *text)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyz"

@@ -32,6 +32,9 @@ bool query_is_wrong(struct answer *a, const char *name, const char *fmt, ...)
 void cursor_append(struct buf *out, const char *place, size_t n);
 bool cursor_read(const char *cursor, struct buf *out);
 
+/* Takes the word at *p, of less than cap bytes, and the space behind it. */
+bool cursor_word(const char **p, const char *end, char *out, size_t cap);
+
 /*
  * Says where the next page is, Link: <?…&cursor=…>; rel="next", relative to
  * what was asked, with the same values for the other names.
