@@ -40,6 +40,18 @@ static int look_everywhere(struct cancel *c)
     return status;
 }
 
+/* What has ended needs no mark, so cancel_run does not ask for it again. */
+static int ask_end(struct cancel *c)
+{
+    struct cancel_entry *e = &c->all[0];
+    struct keys keys;
+
+    keys_init(&keys, c->ns, e->name.queue);
+    kept_done(&e->kept);
+    kept_ask(c->client, &keys, e->name.id, &e->kept);
+    return client_wait(c->client);
+}
+
 static void answer_cancel(struct answer *a, const struct request *r,
                           const struct cancel_entry *e)
 {
@@ -81,6 +93,8 @@ void look_cancel(struct client *client, const struct request *r,
     int status = cancel_run(&c);
     if (status == 0 && e.outcome == MARKED && !e.kept.values[KEPT_state])
         status = look_everywhere(&c);
+    if (status == 0 && e.outcome == ENDED)
+        status = ask_end(&c);
     if (status == 0)
         answer_cancel(a, r, &e);
     kept_done(&e.kept);
