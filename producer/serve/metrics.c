@@ -211,7 +211,11 @@ void look_metrics(struct client *c, const struct request *r, struct answer *a)
 
     a->status = 200;
     a->content_type = PROM_CONTENT_TYPE;
-    serve_metrics_write(s->metrics, up, &a->body);
+    serve_metrics_write(s->metrics, true, &a->body);
+    prom_family(&a->body, "belt_fleet_up", PROM_GAUGE,
+                "1 if what follows could be read from Redis; 0: it is not "
+                "there.");
+    prom_int(&a->body, "belt_fleet_up", NULL, up);
     if (up)
         buf_append(&a->body, fleet.data, fleet.len);
     buf_done(&fleet);
