@@ -48,6 +48,8 @@ static const struct flag flags[] = {
      "open at a time (1000)"},
     {"max-pending", 0, FLAG_SIZE, "SIZE", AT(max_pending), MIB, 64 * 1024 * MIB,
      "bytes of bodies that are held in all; more is answered with 503 (64m)"},
+    {"max-lines", 0, FLAG_INT, "N", AT(max_lines), 1, 10000000,
+     "of an NDJSON body (100000)"},
     {"max-waits", 0, FLAG_INT, "N", AT(max_waits), 0, 1000000,
      "requests that wait for the end of a job at a time (1000)"},
     {"longest-wait", 0, FLAG_DURATION, "D", AT(longest_wait_ms), 1000, DAY_MS,

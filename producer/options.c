@@ -319,6 +319,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
         .max_connections = 1000,
         .max_headers = 16 * 1024,
         .max_pending = 64LL * 1024 * 1024,
+        .max_lines = 100000,
         .max_waits = 1000,
         .longest_wait_ms = 60000,
         .request_timeout_ms = 30 * 1000,

@@ -123,6 +123,34 @@ void answer_problem(struct answer *a, int status, const char *kind,
     buf_str(&a->body, "}\n");
 }
 
+/* Opens the object at its end, for a member. */
+static void reopen(struct answer *a, const char *name)
+{
+    struct buf *b = &a->body;
+
+    while (b->len > 0 && b->data[b->len - 1] != '}')
+        b->len--;
+    if (b->len > 0)
+        b->len--;
+    buf_str(b, ",\"");
+    buf_str(b, name);
+    buf_str(b, "\":");
+}
+
+void answer_add_text(struct answer *a, const char *name, const char *text)
+{
+    reopen(a, name);
+    buf_json_string(&a->body, text, strlen(text));
+    buf_str(&a->body, "}\n");
+}
+
+void answer_add_int(struct answer *a, const char *name, int64_t n)
+{
+    reopen(a, name);
+    buf_int(&a->body, n);
+    buf_str(&a->body, "}\n");
+}
+
 void answer_failure(struct answer *a, int status, const char *text)
 {
     switch (status) {

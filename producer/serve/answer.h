@@ -1,6 +1,8 @@
 #ifndef PRODUCER_SERVE_ANSWER_H
 #define PRODUCER_SERVE_ANSWER_H
 
+#include <stdint.h>
+
 #include "common/base/buf.h"
 
 /*
@@ -42,6 +44,10 @@ void answer_header(struct answer *a, const char *name, const char *fmt, ...)
  */
 void answer_problem(struct answer *a, int status, const char *kind,
                     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* Adds a member to the object that the body is; name is plain ASCII. */
+void answer_add_text(struct answer *a, const char *name, const char *text);
+void answer_add_int(struct answer *a, const char *name, int64_t n);
 
 /*
  * The same for what the core of belt tells as a status of sysexits.h and a

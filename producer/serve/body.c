@@ -107,18 +107,16 @@ bool body_is_wrong(const struct body *b, struct answer *a)
     return true;
 }
 
-/* A name that nobody knows, escaped as a pointer has it. */
-static void tell_unknown(struct reading *rd, struct json_span key)
+void body_wrong_key(struct body *b, struct json_span key,
+                    const char *const *names, size_t n)
 {
     struct buf pointer = {0};
-    const char *names[MEMBERS_MAX];
-    size_t n = 0, len;
+    size_t len;
     char *name = json_string_dup(key, &len);
 
-    for (; rd->members[n].name; n++)
-        names[n] = rd->members[n].name;
     buf_char(&pointer, '/');
-    for (const char *p = name ? name : "?"; *p; p++) {
+    for (const char *p = name ? name : "?"; *p && pointer.len < 2 * NAME_SHOWN;
+         p++) {
         if (*p == '~' || *p == '/')
             buf_str(&pointer, *p == '~' ? "~0" : "~1");
         else
@@ -126,11 +124,21 @@ static void tell_unknown(struct reading *rd, struct json_span key)
     }
     const char *meant = name ? text_nearest(name, names, n) : NULL;
     if (meant)
-        body_wrong(rd->body, pointer.data, "not known; %s was meant?", meant);
+        body_wrong(b, pointer.data, "not known; %s was meant?", meant);
     else
-        body_wrong(rd->body, pointer.data, "not known");
+        body_wrong(b, pointer.data, "not known");
     buf_done(&pointer);
     free(name);
+}
+
+static void tell_unknown(struct reading *rd, struct json_span key)
+{
+    const char *names[MEMBERS_MAX];
+    size_t n = 0;
+
+    for (; rd->members[n].name; n++)
+        names[n] = rd->members[n].name;
+    body_wrong_key(rd->body, key, names, n);
 }
 
 /* ---- values ---- */

@@ -66,6 +66,10 @@ void body_read(struct body *b, struct bytes text,
 void body_wrong(struct body *b, const char *pointer, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* A member that is none of these n names; the nearest may have been meant. */
+void body_wrong_key(struct body *b, struct json_span key,
+                    const char *const *names, size_t n);
+
 /* Whether anything was wrong: a is then a 400 (invalid-json) or a 422
  * (invalid-body). */
 bool body_is_wrong(const struct body *b, struct answer *a);

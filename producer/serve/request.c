@@ -125,6 +125,18 @@ const char *request_header(const struct request *r, const char *name)
     return evhttp_find_header(evhttp_request_get_input_headers(r->req), name);
 }
 
+void request_each_header(const struct request *r,
+                         void (*cb)(void *arg, const char *name,
+                                    const char *value),
+                         void *arg)
+{
+    const struct evkeyval *h;
+    TAILQ_FOREACH(h, evhttp_request_get_input_headers(r->req), next)
+    {
+        cb(arg, h->key, h->value);
+    }
+}
+
 struct bytes request_body(const struct request *r)
 {
     return r->body;
@@ -138,6 +150,11 @@ enum body_kind request_body_kind(const struct request *r)
 const char *request_who(const struct request *r)
 {
     return r->who;
+}
+
+const char *request_token_name(const struct request *r)
+{
+    return r->token ? r->token->name : "";
 }
 
 bool request_may_use(const struct request *r, const char *queue)

@@ -37,6 +37,11 @@ bool request_check_query(const struct request *r, const char *const *names,
 
 /* A header by its name, in any case of letters; NULL: not there. */
 const char *request_header(const struct request *r, const char *name);
+/* All of them, as they came. */
+void request_each_header(const struct request *r,
+                         void (*cb)(void *arg, const char *name,
+                                    const char *value),
+                         void *arg) ON_LOOP;
 
 /* The body; empty, p not NULL, if there is none. */
 struct bytes request_body(const struct request *r);
@@ -46,7 +51,8 @@ enum body_kind request_body_kind(const struct request *r);
 /* Who asks, for people: the name of the token, or the address of the other
  * end. For routes with look only. */
 const char *request_who(const struct request *r);
-
+/* The name of its token; "": none is needed. */
+const char *request_token_name(const struct request *r);
 /* Whether the token, if tokens are needed, lets it use this queue. */
 bool request_may_use(const struct request *r, const char *queue);
 

@@ -25,6 +25,7 @@
 #include "producer/complain.h"
 #include "producer/serve/answer.h"
 #include "producer/serve/metrics.h"
+#include "producer/serve/push.h"
 #include "producer/serve/server.h"
 #include "producer/serve/side.h"
 #include "producer/serve/tokens.h"
@@ -207,8 +208,8 @@ static int begin(struct run *run)
     explicit_bzero(&cfg.url, sizeof(cfg.url));
     conn_open(s->conn);
     s->metrics = serve_metrics_new();
-    /* What handlers keep (pushes, waits) is made here. */
     s->waits = waits_new(s);
+    s->pushes = pushes_new(s);
     s->side = side_new(s);
     s->server = server_new(s, &at, &eb);
     if (!s->server)
@@ -228,6 +229,7 @@ static void done(struct run *run)
         conn_close(s->conn);
     /* What handlers keep ends here, and answers what it has. */
     waits_free(s->waits);
+    pushes_free(s->pushes);
     server_free(s->server);
     conn_free(s->conn);
     serve_metrics_free(s->metrics);
