@@ -33,12 +33,12 @@ static void answer_more(struct answer *a, const struct request *r,
     char text[24];
 
     if (p->cursor == 0) {
-        buf_str(&a->body, ",\"next\":null");
+        buf_str(&a->body, ",\"cursor\":null");
         return;
     }
     int n = snprintf(text, sizeof(text), "%" PRIu64, p->cursor);
     cursor_append(&cursor, text, (size_t)n);
-    buf_printf(&a->body, ",\"next\":\"%s\"", cursor.data);
+    buf_printf(&a->body, ",\"cursor\":\"%s\"", cursor.data);
     answer_next(a, r, list_query, cursor.data);
     buf_done(&cursor);
 }

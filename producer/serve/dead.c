@@ -103,7 +103,8 @@ static void answer_more(struct answer *a, const struct request *r,
 {
     struct buf cursor = {0};
 
-    buf_printf(&a->body, ",\"looked\":%lld,\"next\":", (long long)part->looked);
+    buf_printf(&a->body,
+               ",\"scanned\":%lld,\"cursor\":", (long long)part->looked);
     if (part->more) {
         dead_cursor_append(&cursor, part);
         buf_printf(&a->body, "\"%s\"", cursor.data);
@@ -163,7 +164,7 @@ void look_dead_summary(struct client *c, const struct request *r,
         struct out *out = rows_go_on(a, summary_columns);
         summary_out(sum, out, false);
         out_end(out);
-        buf_printf(&a->body, ",\"looked\":%lld,\"complete\":%s",
+        buf_printf(&a->body, ",\"scanned\":%lld,\"complete\":%s",
                    (long long)part.looked, part.more ? "false" : "true");
         rows_finish(a, 200);
     }

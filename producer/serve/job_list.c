@@ -383,7 +383,7 @@ static void make_page(struct listing *l, const struct buf *from)
 {
     static const struct options json = {.format = OUT_JSON};
 
-    buf_str(&l->shown, "{\"jobs\":");
+    buf_printf(&l->shown, "{\"queue\":\"%s\",\"jobs\":", l->keys.queue);
     l->rows = job_rows_new_to(&json, false, &l->shown);
     int status = list(l, from);
     job_rows_end(l->rows);

@@ -69,6 +69,22 @@ static int write_all(struct client *c, const struct request *r,
 
 static const char *const list_query[] = {"limit", "cursor", NULL};
 
+/* last: behind it there are more; NULL: there are not. */
+static void end_list(struct answer *a, const struct request *r,
+                     const char *last)
+{
+    struct buf cursor = {0};
+
+    if (!last) {
+        buf_str(&a->body, ",\"cursor\":null");
+        return;
+    }
+    cursor_append(&cursor, last, strlen(last));
+    buf_printf(&a->body, ",\"cursor\":\"%s\"", cursor.data);
+    answer_next(a, r, list_query, cursor.data);
+    buf_done(&cursor);
+}
+
 static void answer_list(struct client *c, const struct request *r,
                         struct answer *a, const char *after, size_t limit)
 {
@@ -82,13 +98,7 @@ static void answer_list(struct client *c, const struct request *r,
         status = write_all(c, r, &list, n, out);
     out_end(out);
     if (status == 0) {
-        if (n < list.count) {
-            struct buf cursor = {0};
-            cursor_append(&cursor, list.names[n - 1],
-                          strlen(list.names[n - 1]));
-            answer_next(a, r, list_query, cursor.data);
-            buf_done(&cursor);
-        }
+        end_list(a, r, n < list.count ? list.names[n - 1] : NULL);
         rows_finish(a, 200);
     }
     queue_names_done(&list);

@@ -159,7 +159,8 @@ static void expect_each_once(const struct seen *s, int n)
 static void a_row_is_as_belt_jobs_shows_it(void **state)
 {
     static const char row[] =
-        "{\"jobs\":[\n{\"id\":\"a\",\"type\":\"t\",\"attempt\":2,"
+        "{\"queue\":\"q\",\"jobs\":[\n{\"id\":\"a\",\"type\":\"t\",\"attempt\":"
+        "2,"
         "\"created_at\":7,\"at\":5,\"bytes\":97,\"lane\":null,"
         "\"error\":\"exit: no\",\"job\":{\"id\":\"a\",\"type\":\"t\","
         "\"created_at\":7,\"attempt\":2,\"error\":{\"class\":\"exit\","
@@ -203,8 +204,9 @@ static void each_state_is_listed(void **state)
     web_expect(web, "GET", JOBS, NULL, NULL, 200, "\"id\":\"ready\"");
     web_expect(web, "GET", JOBS "?state=active", NULL, NULL, 200,
                "\"lane\":\"w.1\"");
-    web_expect(web, "GET", "/v1/queues/other/jobs", NULL, NULL, 200,
-               "{\"jobs\":[],\"scanned\":0,\"cursor\":null}");
+    web_expect(
+        web, "GET", "/v1/queues/other/jobs", NULL, NULL, 200,
+        "{\"queue\":\"other\",\"jobs\":[],\"scanned\":0,\"cursor\":null}");
 }
 
 /* All of one instant, so that only members tell them apart. */
@@ -421,12 +423,14 @@ static void a_query_that_is_wrong_is_told(void **state)
         {"?colour=red", "colour"},
         {"?cursor=", "cursor"},
         {"?cursor=!!", "cursor"},
-        {"?cursor=cmVhZHkgeA", "cursor"},                  /* ready x */
-        {"?cursor=cmVhZHkgLTEg", "cursor"},                /* ready -1 */
-        {"?cursor=ZGVhZCA1IDEgeA", "cursor"},              /* dead 5 1 x */
-        {"?state=dead&cursor=ZGVhZCA1", "cursor"},         /* dead 5 */
-        {"?state=dead&cursor=ZGVhZCBuYW4gMSB4", "cursor"}, /* dead nan 1 x */
-        {"?state=dead&cursor=ZGVhZCA1ICgxIHg", "cursor"},  /* dead 5 (1 x */
+        {"?cursor=cmVhZHkgeA", "cursor"},          /* ready x */
+        {"?cursor=cmVhZHkgLTEg", "cursor"},        /* ready -1 */
+        {"?cursor=ZGVhZCA1ICogMSBkIHg", "cursor"}, /* of dead */
+        {"?state=dead&cursor=ZGVhZCA1", "cursor"}, /* dead 5 */
+        {"?state=dead&cursor=ZGVhZCBuYW4_ICogMSBkIHg",
+         "cursor"}, /* not a score */
+        {"?state=dead&cursor=ZGVhZCA1ICogKDEgZCB4",
+         "cursor"}, /* not a number */
     };
 
     (void)state;
@@ -436,9 +440,9 @@ static void a_query_that_is_wrong_is_told(void **state)
         web_expect(web, "GET", path, NULL, NULL, 400, rows[i].text);
         free(path);
     }
-    /* dead 5 1 x: a place need not be there any more */
-    web_expect(web, "GET", JOBS "?state=dead&cursor=ZGVhZCA1IDEgeA", NULL, NULL,
-               200, "\"jobs\":[]");
+    /* A place need not be there any more */
+    web_expect(web, "GET", JOBS "?state=dead&cursor=ZGVhZCA1ICogMSBkIHg", NULL,
+               NULL, 200, "\"jobs\":[]");
 }
 
 #define CLAIM(test) cmocka_unit_test_setup(test, clear)
