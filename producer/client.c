@@ -25,7 +25,7 @@
 enum { CALL_TIMEOUT_MS = 30000, TEXT_MAX = 2048 };
 
 struct client {
-    int64_t connect_timeout_ms;
+    int64_t connect_timeout_ms, call_timeout_ms;
     void (*tell)(void *arg, int status, const char *text);
     void *tell_arg;
     struct url url;
@@ -115,6 +115,8 @@ int client_new(const struct client_config *cfg, struct client **ret)
 
     loop_role_assert();
     c->connect_timeout_ms = cfg->connect_timeout_ms;
+    c->call_timeout_ms =
+        cfg->call_timeout_ms > 0 ? cfg->call_timeout_ms : CALL_TIMEOUT_MS;
     c->tell = cfg->tell;
     c->tell_arg = cfg->arg;
     c->url = *cfg->url;
@@ -252,7 +254,7 @@ void client_call(struct client *c, const struct args *a, client_reply_cb cb,
     struct request *req = mem_new(sizeof(*req));
 
     *req = (struct request){.client = c, .cb = cb, .arg = arg};
-    int rc = conn_call(c->conn, a, clock_ms() + CALL_TIMEOUT_MS, false,
+    int rc = conn_call(c->conn, a, clock_ms() + c->call_timeout_ms, false,
                        on_reply, req);
     if (rc == 0) {
         c->pending++;

@@ -19,6 +19,7 @@ struct client;
 struct client_config {
     const struct url *url; /* copied */
     int64_t connect_timeout_ms;
+    int64_t call_timeout_ms; /* of client_call; 0: 30 s */
     /* Told of each failure, and, with status 0, of what only should be known.
      */
     void (*tell)(void *arg, int status, const char *text);

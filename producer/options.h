@@ -82,8 +82,10 @@ struct options {
     /* of serve */
     const char *listen, *tokens, *add_token, *roles; /* NULL: not given */
     bool insecure, access_log;
-    int64_t max_connections, max_headers, max_pending, max_lines, max_waits;
+    int64_t max_connections, max_headers, max_bulk, max_pending;
+    int64_t max_lines, max_waits;
     int64_t request_timeout_ms, idle_timeout_ms, drain_timeout_ms;
+    int64_t redis_timeout_ms;
     int64_t idempotency_ms, longest_wait_ms, side_threads, metrics_queues;
 
     char **argv; /* all of it, borrowed */

@@ -44,6 +44,7 @@ static const struct problem_kind kinds[] = {
     {"key-reused", "The Idempotency-Key came with another body"},
     {"headers-too-large", "The headers are too large"},
     {"queue-full", "The queue is full"},
+    {"version-unknown", "The version of HTTP is not known"},
     {"internal", "The server failed"},
     {"not-implemented", "Not implemented"},
     {"redis-away", "Redis is away"},

@@ -38,7 +38,13 @@
 #include "producer/serve/side.h"
 #include "producer/serve/tokens.h"
 
-enum { QUERY_MAX = 32, REQUEST_ID_MAX = 64, WHO_MAX = 80, SMALL_BODY = 1024 };
+enum {
+    QUERY_MAX = 32,
+    REQUEST_ID_MAX = 64,
+    WHO_MAX = 80,
+    SMALL_BODY = 1024,       /* is copied; larger ones change owners */
+    SMALL_ANSWER = 16 * 1024 /* is always answered */
+};
 
 struct pair {
     char *name, *value; /* owned */
@@ -62,6 +68,7 @@ struct request {
     void (*gone)(void *arg);
     void *gone_arg;
     struct event *gone_event; /* owned */
+    size_t held;              /* bytes that its link left to it */
 };
 
 static void on_peer_closed(evutil_socket_t fd, short what, void *arg);
@@ -188,21 +195,25 @@ static const char *method_of(enum evhttp_cmd_type type)
     }
 }
 
-/* The client's own id of the request if it is harmless, else one of ours. */
-static void make_id(struct request *r)
+static void make_id(char out[REQUEST_ID_MAX + 1])
 {
     static uint64_t count, start;
-    const char *given = request_header(r, "X-Request-Id");
-    size_t n = given ? strlen(given) : 0;
-    if (n > 0 && n <= REQUEST_ID_MAX && text_is_id(given, n)) {
-        memcpy(r->id, given, n + 1);
-        return;
-    }
     if (start == 0)
         evutil_secure_rng_get_bytes(&start, sizeof(start));
-    (void)snprintf(r->id, sizeof(r->id), "%08llx-%llx",
+    (void)snprintf(out, REQUEST_ID_MAX + 1, "%08llx-%llx",
                    (unsigned long long)start & 0xffffffff,
                    (unsigned long long)++count);
+}
+
+/* The client's own id of the request if it is harmless, else one of ours. */
+static void take_id(struct request *r)
+{
+    const char *given = request_header(r, "X-Request-Id");
+    size_t n = given ? strlen(given) : 0;
+    if (n > 0 && n <= REQUEST_ID_MAX && text_is_id(given, n))
+        memcpy(r->id, given, n + 1);
+    else
+        make_id(r->id);
 }
 
 static bool take_pair(struct request *r, const char *s, size_t n,
@@ -348,6 +359,61 @@ static bool check_token(struct request *r, struct answer *a)
     return false;
 }
 
+/* ---- who asks ---- */
+
+static bool is_look(const struct request *r)
+{
+    return strcmp(r->route->method, "GET") == 0;
+}
+
+/* Whether a page of another site made a browser send it. */
+static bool is_cross_site(const struct request *r)
+{
+    const char *site = request_header(r, "Sec-Fetch-Site");
+    const char *origin = request_header(r, "Origin");
+    const char *host = request_header(r, "Host");
+    if (site)
+        return strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
+    if (!origin)
+        return false;
+    const char *at = strstr(origin, "://");
+    return !at || !host || strcasecmp(at + 3, host) != 0;
+}
+
+/* A name that is not ours may have been bound to our address by a page that
+ * wants to be of our site. */
+static bool is_own_host(const char *host)
+{
+    static const char local[] = "localhost", below[] = ".localhost";
+    char name[64];
+    size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+    if (host[0] == '[')
+        return true;
+    if (n >= sizeof(name))
+        return false;
+    memcpy(name, host, n);
+    name[n] = '\0';
+    return strcasecmp(name, local) == 0 ||
+           name[strspn(name, "0123456789.")] == '\0' ||
+           (n > sizeof(below) - 1 &&
+            strcasecmp(name + n - (sizeof(below) - 1), below) == 0);
+}
+
+static bool check_site(struct request *r, struct answer *a)
+{
+    const char *host = request_header(r, "Host");
+    if (!is_look(r) && is_cross_site(r)) {
+        answer_problem(a, 403, "cross-site", "a page of another site sent it");
+        return false;
+    }
+    if (!r->serve->guard_host || !host || is_own_host(host))
+        return true;
+    answer_problem(a, 421, "misdirected",
+                   "without tokens Host has to be localhost or an address, or "
+                   "the server started with --insecure");
+    return false;
+}
+
 /* Whether it is one of ours, and may be handled; if not a says why. */
 static bool check(struct request *r, struct answer *a) ON_LOOP
 {
@@ -369,8 +435,8 @@ static bool check(struct request *r, struct answer *a) ON_LOOP
         buf_done(&methods);
         return false;
     }
-    return take_params(r, a) && check_token(r, a) && take_body(r, a) &&
-           take_query(r, evhttp_uri_get_query(uri), a);
+    return check_site(r, a) && take_params(r, a) && check_token(r, a) &&
+           take_body(r, a) && take_query(r, evhttp_uri_get_query(uri), a);
 }
 
 /* The link may go while a side thread is at it. */
@@ -390,7 +456,7 @@ void request_begin(struct serve *s, struct link *l, struct evhttp_request *req)
     r->req = req;
     r->began_us = clock_us();
     link_begin(l, r);
-    make_id(r);
+    take_id(r);
     if (!check(r, &a))
         request_answer(r, &a);
     else if (r->route->handle)
@@ -409,10 +475,11 @@ static void forget_gone(struct request *r)
     r->gone = NULL;
 }
 
-void request_lost(struct request *r)
+void request_lost(struct request *r, size_t held)
 {
     void (*gone)(void *arg) = r->gone;
     r->link = NULL;
+    r->held = held;
     forget_gone(r);
     if (gone)
         gone(r->gone_arg);
@@ -460,29 +527,38 @@ static void put_header(struct evkeyvalq *headers, const char *name, char *value)
     "Cross-Origin-Resource-Policy: same-origin\r\n"                            \
     "Referrer-Policy: no-referrer\r\n"
 
+/* What follows "Date: ": all headers but Content-Length and Connection. */
+static void write_headers(struct serve *s, const struct answer *a,
+                          const char *id, struct buf *out) ON_LOOP
+{
+    buf_reserve(out, 512);
+    buf_str(out, server_date(s->server));
+    buf_str(out, "\r\n" SECURITY_HEADERS "X-Request-Id: ");
+    buf_str(out, id);
+    for (unsigned i = 0; i < a->header_count; i++) {
+        buf_str(out, "\r\n");
+        buf_str(out, a->headers[i].name);
+        buf_str(out, ": ");
+        buf_str(out, a->headers[i].value);
+    }
+    if (a->status != 204 && a->status != 304) {
+        buf_str(out, "\r\nContent-Type: ");
+        buf_str(out, a->content_type ? a->content_type : "application/json");
+    }
+}
+
 static void put_headers(struct request *r, const struct answer *a,
                         size_t length) ON_LOOP
 {
     struct evkeyvalq *out = evhttp_request_get_output_headers(r->req);
     struct buf all = {0};
     char number[INT_TEXT_MAX];
-    buf_reserve(&all, 512);
-    buf_str(&all, server_date(r->serve->server));
-    buf_str(&all, "\r\n" SECURITY_HEADERS "X-Request-Id: ");
-    buf_str(&all, r->id);
-    for (unsigned i = 0; i < a->header_count; i++) {
-        buf_str(&all, "\r\n");
-        buf_str(&all, a->headers[i].name);
-        buf_str(&all, ": ");
-        buf_str(&all, a->headers[i].value);
-    }
+    write_headers(r->serve, a, r->id, &all);
+    put_header(out, "Date", buf_take(&all));
     if (a->status != 204 && a->status != 304) {
-        buf_str(&all, "\r\nContent-Type: ");
-        buf_str(&all, a->content_type ? a->content_type : "application/json");
         text_format_int((int64_t)length, number);
         put_header(out, "Content-Length", mem_strdup(number));
     }
-    put_header(out, "Date", buf_take(&all));
     if (server_is_stopping(r->serve->server))
         put_header(out, "Connection", mem_strdup("close"));
 }
@@ -490,6 +566,8 @@ static void put_headers(struct request *r, const struct answer *a,
 static const char *reason(int status)
 {
     switch (status) {
+    case 408:
+        return "Request Timeout";
     case 413:
         return "Content Too Large";
     case 421:
@@ -567,17 +645,43 @@ void request_answer(struct request *r, struct answer *a)
     struct serve *s = r->serve;
     if (a->status == 0)
         answer_problem(a, 500, "internal", "nothing was answered");
+    if (r->link && a->body.len > SMALL_ANSWER &&
+        !link_may_hold(r->link, a->body.len)) {
+        answer_problem(a, 503, "overloaded", "too many bytes are held");
+        answer_header(a, "Retry-After", "1");
+    }
     size_t length = a->body.len;
     int64_t us = clock_us() - r->began_us;
-    int status = a->status;
-    serve_metrics_count(s->metrics, r->route, status, us);
+    serve_metrics_count(s->metrics, r->route, a->status, us);
     if (s->o->access_log && !is_health(r))
-        log_access(r, status, length, us);
-    put_headers(r, a, length);
-    put_body(r, a);
-    if (r->link)
-        link_answering(r->link, r->req);
-    evhttp_send_reply(r->req, status, reason(status), NULL);
+        log_access(r, a->status, length, us);
+    if (r->link) {
+        put_headers(r, a, length);
+        put_body(r, a);
+        link_answer(r->link, r->req, a->status, reason(a->status), length);
+    } else {
+        server_let_go(s->server, r->held);
+        evhttp_send_reply(r->req, a->status, reason(a->status), NULL);
+    }
     answer_done(a);
     free_request(r);
+}
+
+void request_refusal(struct serve *s, const struct link *l,
+                     const struct answer *a, struct buf *out)
+{
+    char id[REQUEST_ID_MAX + 1];
+    const char *phrase = reason(a->status);
+    s->now_ms = clock_wall_ms();
+    make_id(id);
+    serve_metrics_count(s->metrics, NULL, a->status, 0);
+    if (s->o->access_log)
+        LOG_INFO("http.refused", F_INT("status", a->status),
+                 F_STR("peer", link_peer(l)), F_STR("request", id));
+    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", a->status,
+               phrase ? phrase : "Refused");
+    write_headers(s, a, id, out);
+    buf_printf(out, "\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+               a->body.len);
+    buf_append(out, a->body.data, a->body.len);
 }

@@ -14,7 +14,11 @@ struct evhttp_request;
 void request_begin(struct serve *s, struct link *l,
                    struct evhttp_request *req) ON_LOOP;
 
-/* The link is no more. */
-void request_lost(struct request *r) ON_LOOP;
+/* The link is no more; of its bytes r holds so many. */
+void request_lost(struct request *r, size_t held) ON_LOOP;
+
+/* Writes the whole answer to what was never a request, which is noted. */
+void request_refusal(struct serve *s, const struct link *l,
+                     const struct answer *a, struct buf *out) ON_LOOP;
 
 #endif

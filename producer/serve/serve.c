@@ -31,12 +31,14 @@
 #include "producer/serve/tokens.h"
 #include "producer/serve/wait.h"
 
-enum { SIGNALS = 3 };
+enum { SIGNALS = 3, LOOK_MS = 1000 };
 
 struct run {
     struct serve serve;
     struct event *signals[SIGNALS]; /* owned */
     struct event *late;             /* owned: the drain takes too long */
+    struct event *look;             /* owned: after Redis */
+    bool asked;                     /* whether Redis answers */
     bool stopping;
 };
 
@@ -44,6 +46,8 @@ static void on_up(void *arg);
 static void on_down(void *arg, int err, const char *why);
 static void on_signal(evutil_socket_t sig, short what, void *arg);
 static void on_late(evutil_socket_t fd, short what, void *arg);
+static void on_look(evutil_socket_t fd, short what, void *arg);
+static void on_pong(void *arg, int err, const struct reply *r);
 
 bool serve_has_redis(const struct serve *s, struct answer *a)
 {
@@ -78,6 +82,45 @@ static void on_down(void *arg, int err, const char *why)
     (void)snprintf(s->away, sizeof(s->away), "%s", why);
     LOG_WARN("redis.down", F_STR("url", url_display(&s->url, shown)),
              F_STR("why", why));
+}
+
+/*
+ * A Redis that hangs is away as well, which only a question tells; the
+ * connection closes itself when that is not answered in time.
+ */
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct run *run = arg;
+    int64_t deadline = clock_ms() + run->serve.o->redis_timeout_ms;
+    struct args a = {0};
+    (void)fd;
+    (void)what;
+    if (run->asked || !conn_is_up(run->serve.conn))
+        return;
+    args_str(&a, "PING");
+    run->asked =
+        conn_call(run->serve.conn, &a, deadline, false, on_pong, run) == 0;
+    args_done(&a);
+}
+
+static void on_pong(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct run *run = arg;
+    (void)err;
+    (void)r;
+    run->asked = false;
+}
+
+static void start_looking(struct run *run)
+{
+    int64_t ms = run->serve.o->redis_timeout_ms / 2;
+    ms = ms < LOOK_MS ? ms : LOOK_MS;
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    run->look = event_new(run->serve.base, -1, EV_PERSIST, on_look, run);
+    (void)event_add(run->look, &tv);
 }
 
 /* ---- signals ---- */
@@ -169,6 +212,7 @@ static int take_options(struct serve *s, struct address *at)
                     "others can reach %s: say who may use it with --tokens "
                     "FILE (made with --add-token), or --insecure",
                     o->listen);
+    s->guard_host = !o->tokens && !o->insecure && at->sa.ss_family != AF_UNIX;
     if (!o->tokens)
         return 0;
     s->tokens = tokens_read(o->tokens, &eb);
@@ -207,6 +251,7 @@ static int begin(struct run *run)
     s->conn = conn_new(s->base, &cfg);
     explicit_bzero(&cfg.url, sizeof(cfg.url));
     conn_open(s->conn);
+    start_looking(run);
     s->metrics = serve_metrics_new();
     s->waits = waits_new(s);
     s->pushes = pushes_new(s);
@@ -239,6 +284,8 @@ static void done(struct run *run)
     }
     if (run->late)
         event_free(run->late);
+    if (run->look)
+        event_free(run->look);
     if (s->base)
         event_base_free(s->base);
     tokens_free(s->tokens);

@@ -32,8 +32,9 @@ struct serve {
     struct pushes *pushes; /* push.h: what is to be pushed this turn */
     struct waits *waits;   /* wait.h: who waits for the end of a job */
     struct serve_metrics *metrics;
-    int64_t now_ms; /* wall clock when the last request came; the loop's */
-    char away[256]; /* why Redis is away, for people; "": it is not known */
+    bool guard_host; /* only names of this host are asked for */
+    int64_t now_ms;  /* wall clock when the last request came; the loop's */
+    char away[256];  /* why Redis is away, for people; "": it is not known */
 };
 
 /* Serves until a signal says stop. Returns an exit status that was told. */

@@ -1,30 +1,20 @@
 /*
- * Server: connections, and how much of us each may have.
+ * Server: the port, and how much of us each connection may have.
  *
  * evhttp parses and writes. It bounds the size of what comes, but not the
  * number of connections nor the time that one may take byte by byte. So each
- * connection's bufferevent is made here, and a link kept beside it:
- *
- *     IDLE ─first byte─► READING ─last byte─► HANDLING ─answer─► WRITING
- *       ▲                                                           │
- *       └──────────────────── written ──────────────────────────────┘
- *
+ * connection's bufferevent is made here, and a link kept beside it (link.c).
  * The links of a state are a list, who has been in it longest first, so that
- * one timer finds those whose time is over, whatever their number. evhttp hands
- * its connection to the bufferevent's callbacks as their argument; from there
- * it is taken, once, before anything can have come (on_born).
+ * one timer finds those whose time is over, whatever their number.
  *
  * Thread: event loop only.
  */
-#include "producer/serve/server.h"
+#include "producer/serve/server_priv.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,47 +27,16 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "producer/serve/metrics.h"
-#include "producer/serve/request_priv.h"
 
 enum {
     BACKLOG = 511,
     NO_FD_REST_MS = 1000,
+    REST_MS = 20,            /* without accepting, after one too many */
+    EVICT_IDLE_MS = 1000,    /* who has been idle for so long makes room */
+    LINGER_MS = 1000,        /* for a refused client to read why */
+    WRITTEN_MIN = 64 * 1024, /* of an answer, within --request-timeout */
     SWEEP_MIN_MS = 5,
-    SWEEP_MAX_MS = 500,
-    DATE_MAX = 32
-};
-
-enum link_state { NEW, IDLE, READING, HANDLING, WRITING, STATES };
-
-TAILQ_HEAD(links, link);
-
-struct link {
-    TAILQ_ENTRY(link) entry; /* in the list of its state */
-    enum link_state state;
-    int64_t since_ms; /* in this state */
-    struct server *server;
-    struct bufferevent *bev;         /* a reference: evhttp has the other */
-    struct evhttp_connection *evcon; /* evhttp's */
-    struct request *request;         /* being handled, or NULL */
-    int fd;                          /* of bev */
-};
-
-struct server {
-    struct serve *serve;               /* borrowed */
-    struct evhttp *http;               /* owned, with its listener */
-    struct evhttp_bound_socket *bound; /* of http */
-    struct evconnlistener *port;       /* of bound; NULL: closed */
-    struct event *born;                /* owned: there are NEW links */
-    struct event *sweep;               /* owned */
-    struct links links[STATES];
-    struct link **by_fd; /* owned */
-    size_t by_fd_cap;
-    int64_t count; /* links */
-    bool stopping;
-    char address[ADDRESS_TEXT_MAX];
-    char date[DATE_MAX];
-    time_t date_s; /* of date */
+    SWEEP_MAX_MS = 250
 };
 
 /* For on_accept_error, whose argument is evhttp's. */
@@ -86,11 +45,7 @@ static struct server *the_server;
 static struct bufferevent *on_accept(struct event_base *base, void *arg);
 static void on_accept_error(struct evconnlistener *port, void *arg);
 static void on_rested(evutil_socket_t fd, short what, void *arg);
-static void on_born(evutil_socket_t fd, short what, void *arg);
-static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info,
-                     void *arg);
-static void on_request(struct evhttp_request *req, void *arg);
-static void on_close(struct evhttp_connection *evcon, void *arg);
+static void on_soon(evutil_socket_t fd, short what, void *arg);
 static void on_sweep(evutil_socket_t fd, short what, void *arg);
 
 /* ---- birth and death ---- */
@@ -98,7 +53,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg);
 static void set_limits(struct server *v)
 {
     const struct options *o = v->serve->o;
-    evhttp_set_max_headers_size(v->http, (ev_ssize_t)o->max_headers);
+    /* Behind ours, which come first (link.c). */
+    evhttp_set_max_headers_size(v->http, (ev_ssize_t)o->max_headers + 1);
     evhttp_set_max_body_size(v->http, (ev_ssize_t)o->max_bytes);
     /* All, since evhttp says 501 for what it is not to know, and we 405. */
     evhttp_set_allowed_methods(
@@ -107,7 +63,7 @@ static void set_limits(struct server *v)
                      EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
     evhttp_set_default_content_type(v->http, NULL);
     evhttp_set_bevcb(v->http, on_accept, v);
-    evhttp_set_gencb(v->http, on_request, v);
+    evhttp_set_gencb(v->http, link_on_request, v);
 }
 
 static void start_sweeping(struct server *v)
@@ -155,13 +111,13 @@ struct server *server_new(struct serve *s, const struct address *at,
     struct server *v = mem_new(sizeof(*v));
     v->serve = s;
     the_server = v;
-    for (int i = 0; i < STATES; i++)
+    for (int i = 0; i < LINK_STATES; i++)
         TAILQ_INIT(&v->links[i]);
     address_of(fd, v->address);
     v->http = evhttp_new(s->base);
-    v->born = event_new(s->base, -1, 0, on_born, v);
+    v->soon = event_new(s->base, -1, 0, on_soon, v);
     v->sweep = event_new(s->base, -1, EV_PERSIST, on_sweep, v);
-    if (!give_port(v, fd) || v->born == NULL || v->sweep == NULL) {
+    if (!give_port(v, fd) || v->soon == NULL || v->sweep == NULL) {
         (void)errbuf_set(eb, ERR_NOMEM, "listen at %s: %s", s->o->listen,
                          err_str(ERR_NOMEM));
         server_free(v);
@@ -193,7 +149,7 @@ void server_stop(struct server *v)
     struct link *l;
     v->stopping = true;
     close_port(v);
-    while ((l = TAILQ_FIRST(&v->links[IDLE])) != NULL)
+    while ((l = TAILQ_FIRST(&v->links[LINK_IDLE])) != NULL)
         link_drop(l);
 }
 
@@ -216,8 +172,8 @@ void server_free(struct server *v)
         evhttp_free(v->http);
     }
     assert(v->count == 0);
-    if (v->born != NULL)
-        event_free(v->born);
+    if (v->soon != NULL)
+        event_free(v->soon);
     if (v->sweep != NULL)
         event_free(v->sweep);
     free((void *)v->by_fd);
@@ -271,182 +227,81 @@ static void on_accept_error(struct evconnlistener *port, void *arg)
     rest(v, NO_FD_REST_MS);
 }
 
-static void move(struct link *l, enum link_state state)
+/* Whether there is room for one more: who has long been idle makes some. */
+static bool has_room(struct server *v) ON_LOOP
 {
-    struct server *v = l->server;
-    TAILQ_REMOVE(&v->links[l->state], l, entry);
-    l->state = state;
-    l->since_ms = clock_ms();
-    TAILQ_INSERT_TAIL(&v->links[state], l, entry);
+    struct link *idle = TAILQ_FIRST(&v->links[LINK_IDLE]);
+    if (v->count < v->serve->o->max_connections)
+        return true;
+    if (idle == NULL || idle->since_ms > clock_ms() - EVICT_IDLE_MS)
+        return false;
+    link_drop(idle);
+    return v->count < v->serve->o->max_connections;
 }
 
-static void count(struct server *v, int n) ON_LOOP
-{
-    v->count += n;
-    serve_metrics_connections(v->serve->metrics, v->count);
-}
-
-static void forget(struct link *l) ON_LOOP
-{
-    struct server *v = l->server;
-    TAILQ_REMOVE(&v->links[l->state], l, entry);
-    if (l->fd >= 0)
-        v->by_fd[l->fd] = NULL;
-    count(v, -1);
-    (void)evbuffer_remove_cb(bufferevent_get_input(l->bev), on_input, l);
-    (void)bufferevent_decref(l->bev);
-    free(l);
-}
-
-/* A new connection; evhttp puts its socket into the returned bufferevent. */
+/*
+ * A new connection; evhttp puts its socket into the returned bufferevent. One
+ * too many is told so, and others of its kind wait a little: a flood must not
+ * keep the loop accepting.
+ */
 static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
     loop_role_assert();
     struct server *v = arg;
+    bool room = has_room(v);
     struct bufferevent *bev =
         bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     if (bev == NULL)
         return NULL;
-    struct link *l = mem_new(sizeof(*l));
-    *l = (struct link){.server = v, .bev = bev, .fd = -1, .state = NEW};
-    bufferevent_incref(bev);
-    (void)evbuffer_add_cb(bufferevent_get_input(bev), on_input, l);
-    TAILQ_INSERT_TAIL(&v->links[NEW], l, entry);
-    count(v, 1);
-    event_active(v->born, 0, 0);
+    struct link *l = link_new(v, bev);
+    l->unwanted = !room;
+    if (!room)
+        rest(v, REST_MS);
+    event_active(v->soon, 0, 0);
     return bev;
 }
 
-static void name_fd(struct server *v, struct link *l)
-{
-    size_t fd = (size_t)bufferevent_getfd(l->bev);
-    if (fd >= v->by_fd_cap) {
-        size_t cap = fd + 64;
-        v->by_fd = mem_resize((void *)v->by_fd, cap * sizeof(struct link *));
-        memset((void *)(v->by_fd + v->by_fd_cap), 0,
-               (cap - v->by_fd_cap) * sizeof(struct link *));
-        v->by_fd_cap = cap;
-    }
-    l->fd = (int)fd;
-    v->by_fd[fd] = l;
-}
-
-/* evhttp has made its part of new connections, or could not. */
-static void on_born(evutil_socket_t fd, short what, void *arg)
+/* What could not be done inside a callback of evhttp. */
+static void on_soon(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
     struct server *v = arg;
     struct link *l;
-    int one = 1;
     (void)fd;
     (void)what;
-    while ((l = TAILQ_FIRST(&v->links[NEW])) != NULL) {
-        bufferevent_event_cb on_event;
-        void *evcon;
-        bufferevent_getcb(l->bev, NULL, NULL, &on_event, &evcon);
-        if (on_event == NULL || bufferevent_getfd(l->bev) < 0) {
-            forget(l);
-            continue;
-        }
-        l->evcon = evcon;
-        name_fd(v, l);
-        evhttp_connection_set_closecb(l->evcon, on_close, l);
-        (void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-        move(l, IDLE);
-    }
+    while ((l = TAILQ_FIRST(&v->links[LINK_NEW])) != NULL)
+        link_born(l);
+    while ((l = TAILQ_FIRST(&v->links[LINK_FAULTY])) != NULL)
+        link_mend(l);
+    while ((l = TAILQ_FIRST(&v->links[LINK_NEXT])) != NULL)
+        link_next(l);
 }
 
-static void on_close(struct evhttp_connection *evcon, void *arg)
+void server_let_go(struct server *v, size_t n)
 {
-    loop_role_assert();
-    struct link *l = arg;
-    struct request *r = l->request;
-    struct serve *s = l->server->serve;
-    (void)evcon;
-    forget(l);
-    if (r != NULL)
-        request_lost(r);
-    if (server_is_stopping(s->server) && server_is_empty(s->server))
-        (void)event_base_loopbreak(s->base);
-}
-
-/* ---- a request ---- */
-
-static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info,
-                     void *arg)
-{
-    loop_role_assert();
-    struct link *l = arg;
-    (void)in;
-    if (info->n_added > 0 && l->state == IDLE)
-        move(l, READING);
-}
-
-static void on_request(struct evhttp_request *req, void *arg)
-{
-    loop_role_assert();
-    struct server *v = arg;
-    struct evhttp_connection *evcon = evhttp_request_get_connection(req);
-    int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evcon));
-    struct link *l = v->by_fd[fd];
-    assert(l != NULL && l->evcon == evcon);
-    move(l, HANDLING);
-    v->serve->now_ms = clock_wall_ms();
-    request_begin(v->serve, l, req);
-}
-
-static void on_written(struct evhttp_request *req, void *arg)
-{
-    loop_role_assert();
-    struct link *l = arg;
-    (void)req;
-    move(l, evbuffer_get_length(bufferevent_get_input(l->bev)) > 0 ? READING
-                                                                   : IDLE);
-}
-
-int link_fd(const struct link *l)
-{
-    return l->fd;
-}
-
-const char *link_peer(const struct link *l)
-{
-    char *address;
-    ev_uint16_t port;
-    evhttp_connection_get_peer(l->evcon, &address, &port);
-    return address;
-}
-
-void link_begin(struct link *l, struct request *r)
-{
-    l->request = r;
-}
-
-void link_answering(struct link *l, struct evhttp_request *req)
-{
-    l->request = NULL;
-    move(l, WRITING);
-    evhttp_request_set_on_complete_cb(req, on_written, l);
-}
-
-void link_drop(struct link *l)
-{
-    bufferevent_event_cb on_event;
-    void *evcon;
-    /* evhttp leaves a request that is being handled to who handles it. */
-    bufferevent_getcb(l->bev, NULL, NULL, &on_event, &evcon);
-    on_event(l->bev, BEV_EVENT_READING | BEV_EVENT_EOF, evcon);
+    v->held -= n;
 }
 
 /* ---- time ---- */
 
-static void drop_late(struct server *v, enum link_state state,
-                      int64_t deadline_ms) ON_LOOP
+/* The one that has been in state since deadline_ms or longer, or NULL. */
+static struct link *late(const struct server *v, enum link_state state,
+                         int64_t deadline_ms)
 {
-    struct link *l;
-    while ((l = TAILQ_FIRST(&v->links[state])) != NULL &&
-           l->since_ms <= deadline_ms)
+    struct link *l = TAILQ_FIRST(&v->links[state]);
+    return l != NULL && l->since_ms <= deadline_ms ? l : NULL;
+}
+
+/* A client that reads its answer may go on, if slowly. */
+static void judge_reader(struct link *l) ON_LOOP
+{
+    size_t left = evbuffer_get_length(bufferevent_get_output(l->bev));
+    if (l->left - left < WRITTEN_MIN) {
         link_drop(l);
+        return;
+    }
+    l->left = left;
+    link_move(l, LINK_WRITING);
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
@@ -455,9 +310,15 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     struct server *v = arg;
     const struct options *o = v->serve->o;
     int64_t now = clock_ms();
+    struct link *l;
     (void)fd;
     (void)what;
-    drop_late(v, IDLE, now - o->idle_timeout_ms);
-    drop_late(v, READING, now - o->request_timeout_ms);
-    drop_late(v, WRITING, now - o->request_timeout_ms);
+    while ((l = late(v, LINK_IDLE, now - o->idle_timeout_ms)) != NULL)
+        link_drop(l);
+    while ((l = late(v, LINK_READING, now - o->request_timeout_ms)) != NULL)
+        link_refuse(l, 408, "timeout", "not complete within --request-timeout");
+    while ((l = late(v, LINK_WRITING, now - o->request_timeout_ms)) != NULL)
+        judge_reader(l);
+    while ((l = late(v, LINK_REFUSED, now - LINGER_MS)) != NULL)
+        link_drop(l);
 }

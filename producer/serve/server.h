@@ -45,11 +45,16 @@ int link_fd(const struct link *l);
 /* The numeric address of the other end, lent as long as l is there. */
 const char *link_peer(const struct link *l);
 
-/* r is handled from now on, by whom l is told with request_lost. */
+/* r is handled from now on, and told with request_lost if l goes. */
 void link_begin(struct link *l, struct request *r) ON_LOOP;
-/* It is about to be answered, and over for l. */
-void link_answering(struct link *l, struct evhttp_request *req) ON_LOOP;
+/* Whether n bytes more can be held until they are written. */
+bool link_may_hold(const struct link *l, size_t n) ON_LOOP;
+/* Writes what req was given; n bytes are its body. */
+void link_answer(struct link *l, struct evhttp_request *req, int status,
+                 const char *reason, size_t n) ON_LOOP;
 /* Closes it at once; its request is told. */
 void link_drop(struct link *l) ON_LOOP;
+/* What a request that lost its link has held is free again. */
+void server_let_go(struct server *v, size_t n) ON_LOOP;
 
 #endif

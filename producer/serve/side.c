@@ -27,7 +27,7 @@
 #include "common/base/mem.h"
 #include "producer/client.h"
 
-enum { WAITING_FOR_EACH = 32, CALL_TIMEOUT_MS = 5000 };
+enum { WAITING_FOR_EACH = 32 };
 
 struct errand {
     struct request *request;
@@ -79,9 +79,13 @@ static bool connect_client(struct side_thread *t)
     }
     if (t->client)
         return true;
+    const struct options *o = t->side->serve->o;
     struct client_config cfg = {
         .url = &t->side->serve->url,
-        .connect_timeout_ms = t->side->serve->o->connect_timeout_ms,
+        .connect_timeout_ms = o->connect_timeout_ms < o->redis_timeout_ms
+                                  ? o->connect_timeout_ms
+                                  : o->redis_timeout_ms,
+        .call_timeout_ms = o->redis_timeout_ms,
         .tell = on_tell,
         .arg = t,
     };
