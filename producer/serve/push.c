@@ -232,6 +232,8 @@ static void tell_not_built(const struct reading *g, int rc, struct answer *a,
 {
     if (rc == ERR_TOO_BIG)
         answer_problem(a, 413, "body-too-large", "%s (--max-body)", eb->text);
+    else if (rc == ERR_REFUSED)
+        answer_problem(a, 403, "forbidden", "%s", eb->text);
     else if (!body_is_wrong(&g->p.bad, a))
         answer_problem(a, 422, "invalid-body", "%s", eb->text);
 }
@@ -251,7 +253,9 @@ static bool push(struct reading *g, struct answer *a) ON_LOOP
         ulid_make(fresh);
         id = fresh;
     }
-    int rc = push_read_build(&g->p, id, (size_t)o->max_bytes,
+    int rc = push_follow_check(g->r, &g->p, &eb);
+    if (rc == 0)
+        rc = push_read_build(&g->p, id, (size_t)o->max_bytes,
                              pushes_begin(g->pushes, t, n), &one, &eb);
     if (rc != 0) {
         tell_not_built(g, rc, a, &eb);

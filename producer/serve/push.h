@@ -63,6 +63,11 @@ void pushes_keep_order(struct push_target *t, bool on) ON_LOOP;
 /* Whether Redis is there and more may be held; if not a is a 503. */
 bool pushes_may(const struct pushes *ps, struct answer *a) ON_LOOP;
 
+/* Whether the token lets it use the queues that its follow-ups, and theirs,
+ * are for. 0, or ERR_REFUSED with a text. */
+int push_follow_check(const struct request *r, const struct push_read *p,
+                      struct errbuf *eb);
+
 /* ---- what is answered (push_answer.c) ---- */
 
 /* What a push said that its answer needs. */

@@ -121,6 +121,8 @@ static void tell_bad(struct chunk_line *l, int rc, const struct push_read *p,
 
     if (rc == ERR_TOO_BIG)
         answer_problem(&a, 413, "body-too-large", "%s (--max-body)", eb->text);
+    else if (rc == ERR_REFUSED)
+        answer_problem(&a, 403, "forbidden", "%s", eb->text);
     else if (!body_is_wrong(&p->bad, &a))
         answer_problem(&a, 422, "invalid-body", "%s", eb->text);
     push_problem_line(&l->told, l->number, &a);
@@ -166,6 +168,9 @@ static int build(struct many *m, struct push_read *p, struct bytes line,
     push_read_trace(p, m->traceparent, m->tracestate);
     if (p->id[0] == '\0')
         ulid_make(p->id);
+    int rc = push_follow_check(m->request, p, eb);
+    if (rc != 0)
+        return rc;
     return push_read_build(p, p->id, (size_t)o->max_bytes, out, one, eb);
 }
 

@@ -170,6 +170,12 @@ bool request_may_use(const struct request *r, const char *queue)
            token_allows(r->token, r->route->role, queue);
 }
 
+bool request_may_use_all(const struct request *r)
+{
+    return r->serve->tokens == NULL ||
+           (r->token != NULL && r->token->queues[0] == '\0');
+}
+
 /* ---- its beginning ---- */
 
 static const char *method_of(enum evhttp_cmd_type type)

@@ -55,6 +55,7 @@ const char *request_who(const struct request *r);
 const char *request_token_name(const struct request *r);
 /* Whether the token, if tokens are needed, lets it use this queue. */
 bool request_may_use(const struct request *r, const char *queue);
+bool request_may_use_all(const struct request *r);
 
 /* Answers it; takes what is in a and frees r. */
 void request_answer(struct request *r, struct answer *a) ON_LOOP;
