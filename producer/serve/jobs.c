@@ -104,7 +104,7 @@ static void give_result(struct answer *a, const struct kept *k)
     const char *p = k->values[KEPT_result];
     size_t n = k->lens[KEPT_result];
 
-    if (!p) {
+    if (n == 0) { /* a handler that said nothing leaves an empty text */
         a->status = 204;
         return;
     }
