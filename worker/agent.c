@@ -32,6 +32,7 @@
 #include "worker/queue_file.h"
 #include "worker/reload.h"
 #include "worker/replace.h"
+#include "worker/watchdog.h"
 
 enum {
     FLEET_MS = 20000, /* between updates of this worker's entry */
@@ -225,6 +226,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     lanes_tick(a);
     reload_tick(a->reload);
     agent_look_late(a);
+    watchdog_look(a->watchdog);
     if (clock_ms() >= a->fleet_at_ms) {
         a->fleet_at_ms = clock_ms() + FLEET_MS;
         fleet_update(a);
@@ -336,6 +338,7 @@ static void end(struct agent *a)
     /* It ends as it was told to: more orders would only spoil the exit code. */
     block_signals(SIG_BLOCK);
     reload_end(a->reload);
+    watchdog_end(a->watchdog);
     listen_free(a->listen);
     discover_stop(a);
     control_free(a->control);
@@ -398,6 +401,7 @@ static int run(struct agent *a, struct errbuf *eb)
             lane_start(a->lanes[i]);
         a->control = control_start(a);
         discover_start(a);
+        a->watchdog = watchdog_start(a);
         (void)event_base_dispatch(a->base);
     }
     end(a);

@@ -28,6 +28,7 @@ struct queue_file;
 struct reload;
 struct lane;
 struct listen;
+struct watchdog;
 
 struct agent {
     struct reload *reload;           /* borrowed from main */
@@ -58,8 +59,9 @@ struct agent {
 
     struct cron_file *cron_file;   /* owned */
     struct queue_file *queue_file; /* owned */
-    struct control *control; /* owned; NULL: not listening yet, or any more */
-    struct listen *listen;   /* owned; NULL: no HTTP endpoint */
+    struct control *control;   /* owned; NULL: not listening yet, or any more */
+    struct listen *listen;     /* owned; NULL: no HTTP endpoint */
+    struct watchdog *watchdog; /* owned */
 
     struct window window;
     unsigned out;            /* deliveries in jobs, running, or in outcomes */

@@ -449,6 +449,7 @@ void lane_failed(struct lane *lane, int err, const struct errbuf *eb)
         return; /* the connection is gone, and its owner knows */
     if (lane->state == LANE_LEFT || lane->state == LANE_DOWN)
         return;
+    lane->refusals += err == ERR_REDIS;
     if (err == ERR_FENCED) {
         lane->fenced++;
         LOG_WARN("fenced", F_STR("queue", lane->keys.queue),

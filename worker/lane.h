@@ -141,6 +141,8 @@ struct lane {
     struct times times;     /* not told yet */
     int64_t times_told_ms;  /* Redis' clock */
     int64_t settles;        /* run under our ids, as far as we were told */
+    int64_t ready;          /* jobs that wait, as a renewal told */
+    uint64_t refusals;      /* errors that Redis answered */
 };
 
 /* ---- lane.c ---- */

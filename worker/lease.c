@@ -178,6 +178,7 @@ static void on_renewed(void *arg, int err, const struct reply *r)
     lane->renewed_boot_ms = lane->asked_boot_ms;
     lane_watch_clock(lane, res.now_ms);
     lane->look_due = false;
+    lane->ready = res.ready;
     if (look && !is_sound(lane, &res))
         return;
     lane_heed(lane, &res);

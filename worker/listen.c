@@ -37,6 +37,7 @@
 #include "worker/health.h"
 #include "worker/lane.h"
 #include "worker/metrics.h"
+#include "worker/watchdog.h"
 
 enum {
     CLIENTS_MAX = 32,
@@ -369,7 +370,11 @@ void listen_forget_handlers(struct listen *l)
 /* Each writes its body and returns the status. */
 static int write_live(struct listen *l, struct buf *out)
 {
-    (void)l;
+    const char *queue = watchdog_lacks(l->agent->watchdog);
+    if (queue != NULL) {
+        buf_printf(out, "queue %s: jobs wait and none comes\n", queue);
+        return 503;
+    }
     buf_str(out, "alive\n");
     return 200;
 }

@@ -10,7 +10,8 @@
 /*
  * The worker's HTTP endpoint: GET and HEAD of
  *
- *     /livez    200 while the event loop turns: that it answers is the proof
+ *     /livez    200 while the event loop turns: that it answers is the proof;
+ *               503 while progress is lacking (worker/watchdog.h)
  *     /readyz   200, or 503 and a line for each reason: not running (quiet,
  *               draining), a lane that is not bound to its queue, a handler
  *               that could not be started when it was last tried

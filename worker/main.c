@@ -12,6 +12,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/log.h"
+#include "common/base/notify.h"
 #include "common/base/safe.h"
 #include "common/base/stdfd.h"
 #include "worker/agent.h"
@@ -81,6 +82,7 @@ int main(int argc, char **argv)
     hold_reloads();
     if (stdfd_open() != 0)
         return EX_OSERR;
+    notify_start(); /* before handlers could be given its variables */
     if (options_parse(argc, argv, &o, &eb) != 0)
         return refuse(&o, &eb);
     if (o.help || o.version || o.check)

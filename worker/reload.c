@@ -33,6 +33,7 @@
 #include "worker/lane.h"
 #include "worker/listen.h"
 #include "worker/queue_file.h"
+#include "worker/watchdog.h"
 
 /* A table that another one has replaced. */
 struct retired {
@@ -208,6 +209,7 @@ void reload_begin(struct reload *r)
         return;
     }
     r->again = false;
+    watchdog_reloading(r->agent->watchdog);
     r->next = mem_new(sizeof(*r->next));
     r->eb.text[0] = '\0';
     int err = start_thread(&r->thread, read_again, r);
@@ -217,6 +219,7 @@ void reload_begin(struct reload *r)
     free_options(r->next);
     r->next = NULL;
     failed(r, strerror(err));
+    watchdog_reloaded(r->agent->watchdog);
 }
 
 static void say_wrong(struct reload *r)
@@ -364,6 +367,8 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
     r->next = NULL;
     if (r->again)
         reload_begin(r);
+    if (!r->reading)
+        watchdog_reloaded(r->agent->watchdog);
 }
 
 /* ---- old tables ---- */

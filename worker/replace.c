@@ -29,6 +29,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/notify.h"
 #include "common/base/text.h"
 #include "worker/lane.h"
 #include "worker/subtask.h"
@@ -118,18 +119,25 @@ void on_late_timer(evutil_socket_t fd, short what, void *arg)
 /* Whether a signal that ends us came before it is time to go on. */
 static bool is_told_to_stop(int64_t wait_ms)
 {
-    struct timespec t = {.tv_sec = (time_t)(wait_ms / 1000),
-                         .tv_nsec = (long)(wait_ms % 1000) * 1000000};
+    int64_t ping_ms = notify_watchdog_ms(), until_ms = clock_ms() + wait_ms;
+    int64_t left_ms;
     sigset_t set;
-    int sig;
 
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
-    do
-        sig = sigtimedwait(&set, NULL, &t);
-    while (sig < 0 && errno == EINTR);
-    return sig > 0;
+    do {
+        left_ms = until_ms - clock_ms();
+        int64_t ms = left_ms < 0 ? 0 : left_ms;
+        if (ping_ms > 0 && ms > ping_ms)
+            ms = ping_ms;
+        struct timespec t = {.tv_sec = (time_t)(ms / 1000),
+                             .tv_nsec = (long)(ms % 1000) * 1000000};
+        if (sigtimedwait(&set, NULL, &t) > 0)
+            return true;
+        (void)notify_send("WATCHDOG=1");
+    } while (left_ms > 0);
+    return false;
 }
 
 static int64_t left_ms(void)
@@ -144,8 +152,11 @@ int replace_self(char **argv)
 {
     char at[INT_TEXT_MAX];
 
-    if (is_told_to_stop(left_ms()))
+    if (is_told_to_stop(left_ms())) {
+        (void)notify_send("STOPPING=1");
         return EX_OK;
+    }
+    notify_hand_over();
     (void)text_format_int(clock_boot_ms(), at);
     /* What plugins and libraries opened must not pile up. */
     if (setenv(REPLACED_ENV, at, 1) == 0 &&

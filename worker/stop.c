@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "worker/lane.h"
 #include "worker/reload.h"
+#include "worker/watchdog.h"
 
 enum { FAREWELL_MS = 10000 }; /* for the last answers of Redis */
 
@@ -57,6 +58,7 @@ void agent_drain(struct agent *a, const char *why)
     for (unsigned i = 0; i < a->lane_count; i++)
         lane_give_back_held(a->lanes[i]);
     timer_in(a->stop_timer, a->cfg->drain_timeout_ms);
+    watchdog_look(a->watchdog);
 }
 
 void agent_drain_turn(struct agent *a)
@@ -158,5 +160,6 @@ void on_signal(evutil_socket_t fd, short what, void *arg)
         stop_running(a); /* once more: KILL at once */
     else if (!hears_redis(a))
         timer_in(a->stop_timer, 0); /* else the last answers come at once */
+    watchdog_look(a->watchdog);
     agent_turn(a);
 }

@@ -28,6 +28,7 @@
 #include "common/base/mem.h"
 #include "common/redis/reader.h"
 #include "common/redis/script.h"
+#include "tests/integration/manager.h"
 #include "tests/support/wait.h"
 #include "tests/support/worker.h"
 #include "tests/unit/unit.h"
@@ -52,10 +53,12 @@ struct liar {
     struct event_base *base;
     struct evconnlistener *listener;
     struct worker *worker;
+    struct manager *manager;
     char *url, *path;
     uint64_t random;
     unsigned answered, lies, cuts;
-    bool honest; /* from now on */
+    bool honest;  /* from now on */
+    bool starves; /* tells that jobs wait, and brings none */
     LIST_HEAD(, peer) peers;
 };
 
@@ -220,6 +223,33 @@ static void say_script(struct liar *l, struct buf *out, enum script s)
     }
 }
 
+/* Returns false: the answer is any. */
+static bool say_starving(struct buf *out, const struct reply *command)
+{
+    const struct reply *verb = reply_at(command, 0), *sha;
+
+    sha = reply_at(command, 1);
+    if (reply_str_is(verb, "BLMOVE"))
+        return true; /* not answered */
+    if (!reply_str_is(verb, "EVALSHA"))
+        return false;
+    if (reply_str_is(sha, script_sha(SCRIPT_fetch))) {
+        buf_str(out, "*3\r\n+EMPTY\r\n:7\r\n:0\r\n");
+        return true;
+    }
+    if (reply_str_is(sha, script_sha(SCRIPT_rebind))) {
+        buf_str(out, "*3\r\n+OK\r\n:0\r\n:0\r\n");
+        return true;
+    }
+    if (!reply_str_is(sha, script_sha(SCRIPT_renew)))
+        return false;
+    buf_str(out, "*14\r\n+OK\r\n");
+    say_int(out, clock_wall_ms());
+    buf_str(out, ":0\r\n:0\r\n:0\r\n:0\r\n:0\r\n:5\r\n"
+                 ":-1\r\n$0\r\n\r\n:15000\r\n:-1\r\n:-1\r\n:0\r\n");
+    return true;
+}
+
 static void say_answer(struct liar *l, struct buf *out,
                        const struct reply *command)
 {
@@ -283,6 +313,8 @@ static void on_said(struct bufferevent *bev, void *arg)
         l->answered++;
         cut = !l->honest && rnd(l, CUTS) == 0;
         bool lie = !l->honest && rnd(l, LIES) == 0;
+        if (l->starves && say_starving(&out, command))
+            continue;
         if (lie)
             say_lie(l, &out);
         else
@@ -348,6 +380,7 @@ static int teardown(void **state)
     struct liar *l = *state;
 
     worker_free(l->worker);
+    manager_free(l->manager);
     while (!LIST_EMPTY(&l->peers))
         peer_free(LIST_FIRST(&l->peers));
     evconnlistener_free(l->listener);
@@ -429,6 +462,43 @@ static void at_most_once(void **state)
         (const char *const[]){"-q", "a,b", "--delivery=at-most-once", NULL});
 }
 
+static bool gave_up(void *arg)
+{
+    const struct liar *l = arg;
+
+    (void)manager_heard(l->manager); /* it has room for a few only */
+    return worker_said(l->worker, "ev=stuck") || has_ended(arg);
+}
+
+/*
+ * Bound, with room, told by each renewal that jobs wait: none comes, and to
+ * bind again does not help. Its loop turns, but it says that it is stuck, and
+ * gives its manager no sign of life any more.
+ */
+static void a_worker_that_gets_none_of_the_jobs_notices_it(void **state)
+{
+    struct liar *l = *state;
+    struct manager *m = manager_new(l->redis);
+
+    l->manager = m;
+    l->starves = l->honest = true;
+    l->worker = manager_exec(
+        m,
+        (const char *const[]){BELT_WORKER_BIN, "-u", l->url, "--lease=3s",
+                              "--handler=x=builtin:noop", NULL},
+        200 * 1000);
+    assert_true(loop_until(l->base, gave_up, l, PATIENCE_MS));
+    assert_false(has_ended(l));
+    assert_true(manager_count(m, "READY=1") == 1);
+    assert_true(manager_count(m, "WATCHDOG=1") > 10);
+    assert_true(worker_said(l->worker, "queue=default"));
+    unsigned before = manager_count(m, "WATCHDOG=1");
+    /* For three limits. */
+    assert_false(loop_until(l->base, has_ended, l, 600));
+    assert_int_equal(manager_count(m, "WATCHDOG=1"), before);
+    assert_int_equal(manager_count(m, "STATUS=0 of 4 busy; default; stuck"), 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -436,6 +506,7 @@ int main(void)
         T(a_worker_survives_a_liar),
         T(with_weights_and_fences),
         T(at_most_once),
+        T(a_worker_that_gets_none_of_the_jobs_notices_it),
     };
     (void)signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,12 @@
  */
 #include <belt/plugin.h>
 
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,7 +22,7 @@
 #define TEST_PLUGIN_SIZE sizeof(struct belt_plugin)
 #endif
 
-enum { HOUR_MS = 3600 * 1000 };
+enum { HOUR_MS = 3600 * 1000, STAND_MS = 1000 };
 
 /* args: "fail TEXT", "fail", or anything else, which is the state. */
 static int init(const struct belt_host *host, const char *args, void **state,
@@ -269,6 +273,34 @@ static int comes_late(struct belt_run *run, void *state)
     return done(run, state);
 }
 
+static atomic_bool stands, may_go;
+
+static void stand_still(int sig)
+{
+    struct timespec ms = {.tv_nsec = 1000000};
+
+    (void)sig;
+    atomic_store(&stands, true);
+    while (!atomic_load(&may_go))
+        (void)nanosleep(&ms, NULL);
+}
+
+/* The worker's first thread, its loop, stands still for a while. */
+static int stops_the_loop(struct belt_run *run, void *state)
+{
+    struct timespec ms = {.tv_nsec = 1000000};
+
+    (void)state;
+    (void)signal(SIGUSR2, stand_still);
+    (void)syscall(SYS_tgkill, getpid(), getpid(), SIGUSR2);
+    while (!atomic_load(&stands))
+        (void)nanosleep(&ms, NULL);
+    (void)belt_log(run, BELT_WARN, "the loop stands");
+    (void)belt_wait(run, STAND_MS);
+    atomic_store(&may_go, true);
+    return BELT_DONE;
+}
+
 static int crashes(struct belt_run *run, void *state)
 {
     (void)run;
@@ -300,6 +332,7 @@ static const struct {
             {"parts-hang", parts_that_hang},
             {"all-hang", all_hang},
             {"crash", crashes},
+            {"stop-loop", stops_the_loop},
             {"finishes", finishes}};
 
 static int run_job(struct belt_run *run, void *state)
