@@ -152,6 +152,13 @@ void answer_add_int(struct answer *a, const char *name, int64_t n)
     buf_str(&a->body, "}\n");
 }
 
+void answer_add_json(struct answer *a, const char *name, const struct buf *json)
+{
+    reopen(a, name);
+    buf_append(&a->body, json->data, json->len);
+    buf_str(&a->body, "}\n");
+}
+
 void answer_failure(struct answer *a, int status, const char *text)
 {
     switch (status) {

@@ -48,6 +48,8 @@ void answer_problem(struct answer *a, int status, const char *kind,
 /* Adds a member to the object that the body is; name is plain ASCII. */
 void answer_add_text(struct answer *a, const char *name, const char *text);
 void answer_add_int(struct answer *a, const char *name, int64_t n);
+void answer_add_json(struct answer *a, const char *name,
+                     const struct buf *json);
 
 /*
  * The same for what the core of belt tells as a status of sysexits.h and a

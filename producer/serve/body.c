@@ -86,9 +86,10 @@ static void wrong_member(struct body *b, const struct body_member *m,
     body_wrong(b, pointer, "%s", what);
 }
 
-/* The errors become a member of the problem, which is an object. */
 bool body_is_wrong(const struct body *b, struct answer *a)
 {
+    struct buf errors = {0};
+
     if (b->not_json) {
         answer_problem(a, 400, "invalid-json", "%s", b->not_json);
         return true;
@@ -97,13 +98,9 @@ bool body_is_wrong(const struct body *b, struct answer *a)
         return false;
     answer_problem(a, 422, "invalid-body", "%u thing%s wrong with the body",
                    b->count, b->count == 1 ? " is" : "s are");
-    while (a->body.len > 0 && a->body.data[a->body.len - 1] != '}')
-        a->body.len--;
-    if (a->body.len > 0)
-        a->body.len--;
-    buf_str(&a->body, ",\"errors\":[");
-    buf_append(&a->body, b->errors.data, b->errors.len);
-    buf_str(&a->body, "]}\n");
+    buf_printf(&errors, "[%s]", b->errors.data);
+    answer_add_json(a, "errors", &errors);
+    buf_done(&errors);
     return true;
 }
 

@@ -239,6 +239,7 @@ static void answer_run(struct answer *a, const struct cron_client *cc,
         answer_problem(a, 409, "held",
                        "%s has not ended, and the entry skips meanwhile",
                        run->holder);
+        answer_add_text(a, "holder", run->holder);
     } else if (run->err == ERR_FULL) {
         answer_problem(a, 429, "queue-full", "%s is full", queue);
         answer_header(a, "Retry-After", "1");
@@ -247,6 +248,7 @@ static void answer_run(struct answer *a, const struct cron_client *cc,
                        "the connection to Redis was lost before it answered: "
                        "%s may have been pushed",
                        run->id);
+        answer_add_text(a, "id", run->id);
     } else if (run->err == 0) {
         answer_header(a, "Location", "/v1/queues/%s/jobs/%s", queue, run->id);
         buf_printf(&a->body, "{\"queue\":\"%s\",\"id\":\"%s\"", queue, run->id);
