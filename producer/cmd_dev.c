@@ -1,12 +1,13 @@
 /*
- * belt dev: a private redis-server and a worker, until Ctrl-C.
+ * belt dev: a private redis-server, a worker and the HTTP side, until Ctrl-C.
  *
- *     STARTING --redis answers--> RUNNING --signal, or the worker ended-->
- *     STOPPING_WORKER --it ended--> STOPPING_REDIS --it ended--> ENDED
+ *     STARTING --redis answers--> RUNNING --signal, or one of them ended-->
+ *     STOPPING --both ended--> STOPPING_REDIS --it ended--> ENDED
  *
- * The worker goes first, so that it can give back what it holds. A second
- * signal hurries it, a third kills it. If redis-server ends by itself the
- * worker is stopped and the failure told.
+ * Redis goes last, so that the worker can give back what it holds. A second
+ * signal hurries the others, a third kills them. If redis-server ends by
+ * itself they are stopped and the failure told. The port of the HTTP side is
+ * opened here, so that it is known, and open, before that runs.
  *
  * Thread: main, which is also the loop.
  */
@@ -15,11 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 
+#include "common/base/address.h"
 #include "common/base/mem.h"
 #include "common/base/safe.h"
 #include "common/redis/conn.h"
@@ -32,13 +35,16 @@
 
 enum { START_S = 60 }; /* a big append-only file takes its time to load */
 
-enum stage { STARTING, RUNNING, STOPPING_WORKER, STOPPING_REDIS, ENDED };
+enum stage { STARTING, RUNNING, STOPPING, STOPPING_REDIS, ENDED };
 
 struct dev {
     const struct options *o; /* borrowed */
     char *worker_path;       /* owned */
+    char *serve_path;        /* owned; NULL: no HTTP side */
+    int port_fd;             /* owned: where that listens; -1 */
+    char http[ADDRESS_TEXT_MAX];
     struct private_redis redis;
-    struct child worker;
+    struct child worker, serve;
     enum stage stage;
     int signals; /* that asked us to stop */
     int status;
@@ -91,27 +97,53 @@ static void stop_redis(struct dev *d)
         d->stage = ENDED;
 }
 
-static void stop_worker(struct dev *d)
+static void signal_both(struct dev *d, int sig)
 {
-    d->stage = STOPPING_WORKER;
-    child_signal(&d->worker, SIGTERM);
-    if (child_has_ended(&d->worker))
+    child_signal(&d->worker, sig);
+    child_signal(&d->serve, sig);
+}
+
+/* Redis is stopped when nobody needs it any longer. */
+static void stop(struct dev *d)
+{
+    d->stage = STOPPING;
+    signal_both(d, SIGTERM);
+    if (child_has_ended(&d->worker) && child_has_ended(&d->serve))
         stop_redis(d);
+}
+
+/* Its PDEATHSIG is KILL: nobody could take what a drain gives back. */
+static void start(struct dev *d, struct child *c, const char *path,
+                  char *const *argv, int fd)
+{
+    if (d->stage != RUNNING || child_start(c, path, argv, SIGKILL, fd))
+        return;
+    d->status = fail(d->o, EX_UNAVAILABLE, "%s: %s", path, strerror(errno));
+    stop(d);
 }
 
 static void start_worker(struct dev *d)
 {
     char **argv = worker_argv(d->o);
 
-    /* Its PDEATHSIG is KILL: nobody could take what a drain gives back. */
-    if (!child_start(&d->worker, d->worker_path, argv, SIGKILL, -1)) {
-        d->status = fail(d->o, EX_UNAVAILABLE, "%s: %s", d->worker_path,
-                         strerror(errno));
-        stop_redis(d);
-    }
+    start(d, &d->worker, d->worker_path, argv, -1);
     for (char **p = argv; *p; p++)
         free(*p);
     free((void *)argv);
+}
+
+static void start_serve(struct dev *d)
+{
+    char name[] = "belt-serve", command[] = "serve", flag[] = "--listen";
+    char fd[32];
+    char *argv[] = {name, command, flag, fd, NULL};
+
+    if (!d->serve_path)
+        return;
+    snprintf(fd, sizeof(fd), "fd:%d", d->port_fd);
+    start(d, &d->serve, d->serve_path, argv, d->port_fd);
+    close(d->port_fd); /* it is that one's now, and closes with it */
+    d->port_fd = -1;
 }
 
 static void tell_ready(const struct dev *d)
@@ -120,17 +152,21 @@ static void tell_ready(const struct dev *d)
     struct buf dir = {0};
 
     safe_append(&dir, r->dir, strlen(r->dir));
-    printf("Redis and a worker run; data and log are in %s\n"
+    printf("Redis%s a worker%s run; data and log are in %s\n"
            "In another terminal:\n\n"
            "  export BELT_REDIS_URL='%s'\n",
-           dir.data, private_redis_url(r));
+           d->serve_path ? "," : " and",
+           d->serve_path ? " and the HTTP side" : "", dir.data,
+           private_redis_url(r));
     buf_done(&dir);
     if (strcmp(d->o->ns, "belt") != 0)
         printf("  export BELT_NAMESPACE='%s'\n", d->o->ns);
     printf("  belt push hello name=world\n\n");
     if (r->tcp_url[0] != '\0')
         printf("For other Redis clients: %s\n", r->tcp_url);
-    printf("Ctrl-C stops both.\n");
+    if (d->serve_path)
+        printf("Over HTTP: http://%s/v1/queues\n", d->http);
+    printf("Ctrl-C stops all.\n");
     fflush(stdout);
 }
 
@@ -148,6 +184,7 @@ static void on_up(void *arg)
     setenv("BELT_NAMESPACE", d->o->ns, 1);
     unsetenv("REDISCLI_AUTH"); /* the private server has no password */
     start_worker(d);
+    start_serve(d);
     if (d->stage == RUNNING)
         tell_ready(d);
 }
@@ -164,24 +201,27 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
         stop_redis(d);
     }
     if (d->stage == RUNNING)
-        stop_worker(d);
-    else if (d->stage == STOPPING_WORKER)
-        child_signal(&d->worker, d->signals > 2 ? SIGKILL : SIGTERM);
+        stop(d);
+    else if (d->stage == STOPPING)
+        signal_both(d, d->signals > 2 ? SIGKILL : SIGTERM);
 }
 
-/* A worker that ends by itself, as with --burst, ends everything. */
-static void on_worker_end(struct dev *d)
+/* One that ends by itself, as a worker with --burst, ends everything. */
+static void on_end(struct dev *d, struct child *c, const char *what)
 {
-    int status = child_exit_status(&d->worker);
+    int status = child_exit_status(c);
 
     /* It was still starting when we stopped it, and holds nothing. */
-    if (d->stage == STOPPING_WORKER && status == 128 + SIGTERM)
+    if (d->stage == STOPPING && status == 128 + SIGTERM)
         status = 0;
     if (d->status == 0)
         d->status = status;
     if (d->stage == RUNNING && status != 0)
-        complain(d->o, "the worker ended with status %d", status);
-    stop_redis(d);
+        complain(d->o, "%s ended with status %d", what, status);
+    if (d->stage == RUNNING)
+        stop(d);
+    else if (child_has_ended(&d->worker) && child_has_ended(&d->serve))
+        stop_redis(d);
 }
 
 static void on_redis_end(struct dev *d)
@@ -189,7 +229,7 @@ static void on_redis_end(struct dev *d)
     d->status =
         fail(d->o, EX_UNAVAILABLE, "redis-server ended with status %d; see %s",
              child_exit_status(&d->redis.child), d->redis.log);
-    stop_worker(d);
+    stop(d);
 }
 
 static void on_child(evutil_socket_t sig, short what, void *arg)
@@ -197,6 +237,7 @@ static void on_child(evutil_socket_t sig, short what, void *arg)
     loop_role_assert();
     struct dev *d = arg;
     bool worker_ran = d->worker.pid != 0, redis_ran = d->redis.child.pid != 0;
+    bool serve_ran = d->serve.pid != 0;
 
     (void)sig;
     (void)what;
@@ -208,7 +249,10 @@ static void on_child(evutil_socket_t sig, short what, void *arg)
     }
     if (worker_ran && d->stage != STOPPING_REDIS && d->stage != ENDED &&
         child_has_ended(&d->worker))
-        on_worker_end(d);
+        on_end(d, &d->worker, "the worker");
+    if (serve_ran && d->stage != STOPPING_REDIS && d->stage != ENDED &&
+        child_has_ended(&d->serve))
+        on_end(d, &d->serve, "the HTTP side");
 }
 
 static void on_too_late(evutil_socket_t fd, short what, void *arg)
@@ -255,20 +299,46 @@ static void done(struct dev *d)
 {
     loop_role_assert();
     conn_free(d->conn);
-    child_signal(&d->worker, SIGKILL);
+    signal_both(d, SIGKILL);
     child_wait(&d->worker);
+    child_wait(&d->serve);
     private_redis_done(&d->redis);
     for (size_t i = 0; i < 5; i++) {
         if (d->events[i])
             event_free(d->events[i]);
     }
     event_base_free(d->base);
+    if (d->port_fd >= 0)
+        close(d->port_fd);
     free(d->worker_path);
+    free(d->serve_path);
+}
+
+/* Opens the port of the HTTP side. Returns 0, or a status that was told. */
+static int open_http(struct dev *d)
+{
+    struct address at;
+    struct errbuf eb;
+    char text[32];
+
+    if (d->o->http_port == 0)
+        return 0;
+    snprintf(text, sizeof(text), ":%d",
+             d->o->http_port > 0 ? (int)d->o->http_port : 0);
+    if (address_parse(text, &at, &eb) != 0)
+        return fail(d->o, EX_SOFTWARE, "%s", eb.text);
+    d->port_fd = address_listen(&at, SOMAXCONN);
+    if (d->port_fd < 0)
+        return fail(d->o, EX_UNAVAILABLE, "--http-port %s: %s", text + 1,
+                    strerror(errno));
+    address_of(d->port_fd, d->http);
+    d->serve_path = sibling_path(d->o, "belt-serve");
+    return d->serve_path ? 0 : EX_UNAVAILABLE;
 }
 
 static int run_dev(const struct options *o)
 {
-    struct dev d = {.o = o, .redis.lock_fd = -1};
+    struct dev d = {.o = o, .redis.lock_fd = -1, .port_fd = -1};
 
     if (o->redis_url)
         return fail(o, EX_USAGE, "it has a Redis of its own: -u is not for it");
@@ -278,7 +348,9 @@ static int run_dev(const struct options *o)
         return EX_UNAVAILABLE;
     d.base = event_base_new();
     watch(&d); /* before there is a child whose end could be missed */
-    d.status = private_redis_start(&d.redis, o);
+    d.status = open_http(&d);
+    if (d.status == 0)
+        d.status = private_redis_start(&d.redis, o);
     if (d.status == 0)
         d.status = connect_redis(&d);
     while (d.status == 0 && d.stage == STARTING)
@@ -294,6 +366,8 @@ static const struct flag flags[] = {
      "where Redis keeps its data (./.belt-dev)"},
     {"port", 0, FLAG_INT, "N", AT(port), 0, 65535,
      "loopback port of Redis (a free one; 0: only the socket)"},
+    {"http-port", 0, FLAG_INT, "N", AT(http_port), 0, 65535,
+     "loopback port of the HTTP side (a free one; 0: there is none)"},
     {"handlers", 0, FLAG_TEXT, "DIR", AT(handlers), 0, 0,
      "programs named after the job types they handle"},
     {"queue", 'q', FLAG_TEXT, "QUEUE", AT(queue), 0, 0,
@@ -303,10 +377,11 @@ static const struct flag flags[] = {
 
 const struct command cmd_dev = {
     .name = "dev",
-    .usage = "[--dir DIR] [--port N] [--handlers DIR] [-- WORKER FLAGS]",
-    .summary = "Run a private Redis and a worker until Ctrl-C",
-    .details = "The port has no password: whoever has an account on this "
-               "machine can use it.\n",
+    .usage = "[--dir DIR] [--port N] [--http-port N] [--handlers DIR] "
+             "[-- WORKER FLAGS]",
+    .summary = "Run a private Redis, a worker and HTTP until Ctrl-C",
+    .details = "The ports need no password: whoever has an account on this "
+               "machine can use them.\n",
     .flags = flags,
     .max_args = -1,
     .dashes = true,

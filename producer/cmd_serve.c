@@ -28,7 +28,8 @@ int (*serve_here)(const struct options *o);
 
 static const struct flag flags[] = {
     {"listen", 0, FLAG_TEXT, "ADDR", AT(listen), 0, 0,
-     "host:port or :port (127.0.0.1:8787); port 0: a free one"},
+     "host:port or :port (127.0.0.1:8787), port 0: a free one; unix:/path; or "
+     "fd:N, a socket that listens already"},
     {"tokens", 0, FLAG_TEXT, "FILE", AT(tokens), 0, 0,
      "who may use it; needed for addresses that others can reach"},
     {"add-token", 0, FLAG_TEXT, "NAME", AT(add_token), 0, 0,

@@ -315,6 +315,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct errbuf *eb)
         .next_count = CRON_NEXT_SHOWN,
         .dir = ".belt-dev",
         .port = -1,
+        .http_port = -1,
         .listen = "127.0.0.1:8787",
         .max_connections = 1000,
         .max_headers = 16 * 1024,

@@ -75,7 +75,7 @@ struct options {
     int64_t lines; /* 0: not given */
 
     const char *dir, *handlers;
-    int64_t port; /* -1: a free one, 0: none */
+    int64_t port, http_port; /* -1: a free one, 0: none */
 
     bool strict; /* of doctor */
 

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "common/base/text.h"
 
 #define UNIX_PREFIX "unix:"
+#define FD_PREFIX "fd:"
 
 /* The text of a host, and a port, into a socket address. */
 static int parse_host(const char *host, in_port_t port, struct address *ret)
@@ -58,17 +60,37 @@ static int parse_unix(const char *path, struct address *ret, struct errbuf *eb)
     return 0;
 }
 
+static int parse_fd(const char *number, struct address *ret, struct errbuf *eb)
+{
+    int64_t fd;
+    int listens = 0;
+    socklen_t len = sizeof(listens);
+    int rc = text_parse_int(number, 3, INT32_MAX, "fd", &fd, eb);
+    if (rc != 0)
+        return rc;
+    ret->fd = (int)fd;
+    ret->len = sizeof(ret->sa);
+    if (getsockopt(ret->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 ||
+        !listens ||
+        getsockname(ret->fd, (struct sockaddr *)&ret->sa, &ret->len) != 0)
+        return errbuf_set(eb, ERR_INVALID, "fd:%s is no socket that listens",
+                          number);
+    return 0;
+}
+
 int address_parse(const char *text, struct address *ret, struct errbuf *eb)
 {
     const char *colon = strrchr(text, ':');
     char host[ADDRESS_MAX_LEN + 1] = "";
     int64_t port;
-    *ret = (struct address){0};
+    *ret = (struct address){.fd = -1};
     if (strlen(text) > ADDRESS_MAX_LEN)
         return errbuf_set(eb, ERR_INVALID, "an address of more than %d bytes",
                           ADDRESS_MAX_LEN);
     if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
         return parse_unix(text + strlen(UNIX_PREFIX), ret, eb);
+    if (strncmp(text, FD_PREFIX, strlen(FD_PREFIX)) == 0)
+        return parse_fd(text + strlen(FD_PREFIX), ret, eb);
     if (colon == NULL)
         return errbuf_set(eb, ERR_INVALID,
                           "\"%s\" is no address such as 127.0.0.1:9090, "
@@ -121,6 +143,11 @@ static void remove_stale(const struct address *a)
 int address_listen(const struct address *a, int backlog)
 {
     int one = 1;
+    if (a->fd >= 0)
+        return fcntl(a->fd, F_SETFD, FD_CLOEXEC) == 0 &&
+                       fcntl(a->fd, F_SETFL, O_NONBLOCK) == 0
+                   ? a->fd
+                   : -1;
     int fd =
         socket(a->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)

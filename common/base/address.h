@@ -8,9 +8,9 @@
 
 /*
  * Where a program listens: 127.0.0.1:9090, [::1]:9090, localhost:9090 or :9090,
- * which are all this host alone, another numeric address, or unix:/path. Port 0
- * is a free one. Names are not resolved: one that changes would open another
- * door. Any thread.
+ * which are all this host alone, another numeric address, unix:/path, or fd:N,
+ * a socket that a parent opened and that listens. Port 0 is a free one. Names
+ * are not resolved: one that changes would open another door. Any thread.
  */
 #define ADDRESS_MAX_LEN 128 /* bytes of a text that is taken */
 enum { ADDRESS_TEXT_MAX = 160 };
@@ -18,6 +18,7 @@ enum { ADDRESS_TEXT_MAX = 160 };
 struct address {
     struct sockaddr_storage sa;
     socklen_t len;
+    int fd; /* of fd:N; else -1 */
 };
 
 /* ERR_INVALID names the text. */

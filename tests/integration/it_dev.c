@@ -1,10 +1,12 @@
 /*
  * Claims about belt dev and belt worker.
  */
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/integration/cli_fixture.h"
@@ -18,7 +20,7 @@ static struct redis *server; /* lends its directory */
 static bool is_ready(void *arg)
 {
     char *out = cli_output(arg);
-    bool ready = strstr(out, "Ctrl-C stops both") != NULL;
+    bool ready = strstr(out, "Ctrl-C stops all") != NULL;
 
     free(out);
     return ready;
@@ -82,6 +84,63 @@ static void dev_runs_jobs_and_stops_redis_and_worker_together(void **state)
     cli_result_done(&r);
 }
 
+/* The port at which dev says that HTTP is answered. */
+static int http_port(struct cli *c)
+{
+    static const char before[] = "Over HTTP: http://127.0.0.1:";
+    char *out = cli_output(c);
+    const char *at = strstr(out, before);
+    int port = at != NULL ? (int)strtol(at + strlen(before), NULL, 10) : 0;
+
+    free(out);
+    assert_true(port > 0);
+    return port;
+}
+
+/* The status of GET path, 0: nobody answers. */
+static long http_status(int port, const char *path)
+{
+    char answer[16] = "", ask[128];
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    snprintf(ask, sizeof(ask), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+             path);
+    if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 &&
+        send(fd, ask, strlen(ask), MSG_NOSIGNAL) == (ssize_t)strlen(ask) &&
+        recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) < 12)
+        answer[0] = '\0';
+    (void)close(fd);
+    return answer[0] != '\0' ? strtol(answer + strlen("HTTP/1.1 "), NULL, 10)
+                             : 0;
+}
+
+static bool http_is_ready(void *arg)
+{
+    return http_status(*(int *)arg, "/readyz") == 200;
+}
+
+static void dev_answers_http_and_stops_that_too(void **state)
+{
+    char dir[128], url[160];
+    struct cli_result r;
+    struct cli c;
+
+    (void)state;
+    dev_start(&c, dir, url);
+    int port = http_port(&c);
+    assert_int_equal(http_status(port, "/livez"), 200);
+    assert_true(wait_until(http_is_ready, &port, PATIENCE_MS));
+    kill(c.pid, SIGINT);
+    cli_finish(&c, &r);
+    if (r.status != 0)
+        fail_msg("status %d: %s", r.status, r.err);
+    cli_result_done(&r);
+    assert_int_equal(http_status(port, "/livez"), 0);
+}
+
 static void a_killed_dev_leaves_nothing_behind(void **state)
 {
     char dir[128], url[160];
@@ -120,6 +179,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(dev_runs_jobs_and_stops_redis_and_worker_together),
+        cmocka_unit_test(dev_answers_http_and_stops_that_too),
         cmocka_unit_test(a_killed_dev_leaves_nothing_behind),
         cmocka_unit_test(dev_ends_when_its_worker_cannot_run),
         cmocka_unit_test(worker_is_belt_worker),
