@@ -36,6 +36,7 @@
     X(exec)                                                                    \
     X(process)                                                                 \
     X(subtask)                                                                 \
+    X(serve)                                                                   \
     X(memory)                                                                  \
     X(ten_million)
 
