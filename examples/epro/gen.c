@@ -380,8 +380,9 @@ static bool write_doors(const struct gen *g, const char *dir)
 
     if (f == NULL)
         return false;
-    (void)fprintf(f, "202\t%u\n400\t%u\n413\t%u\njobs\t%u\n", g->truth.accepted,
-                  g->truth.refused, g->truth.too_big, g->truth.jobs);
+    (void)fprintf(f, "202\t%u\n400\t%u\n413\t%u\n422\t%u\njobs\t%u\n",
+                  g->truth.accepted, g->truth.refused, g->truth.too_big,
+                  g->truth.unfit, g->truth.jobs);
     return end(f);
 }
 

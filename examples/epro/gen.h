@@ -34,7 +34,8 @@ struct request {
 struct truth {
     unsigned accepted; /* with 202 */
     unsigned jobs;     /* of those, with a key of their own */
-    unsigned refused;  /* with 400 */
+    unsigned refused;  /* with 400: no JSON */
+    unsigned unfit;    /* with 422: JSON that is no job */
     unsigned too_big;  /* with 413 */
 };
 

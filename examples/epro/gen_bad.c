@@ -189,7 +189,7 @@ static void door_cut(struct gen *g, struct draft *d)
 static void door_type(struct gen *g, struct draft *d)
 {
     gen_send_raw(g, d->id, "{\"payload\":{\"report\":\"R-0\"}}");
-    g->truth.refused++;
+    g->truth.unfit++;
 }
 
 static void door_big(struct gen *g, struct draft *d)

@@ -93,7 +93,7 @@ static int make(const struct args *a)
         printf("%zu requests: %zu reports to be stored, %zu to end dead, "
                "%u to be refused at the door\n",
                g.count, g.stored_count, g.dead_count,
-               g.truth.refused + g.truth.too_big);
+               g.truth.refused + g.truth.too_big + g.truth.unfit);
     gen_done(&g);
     return rc == 0 ? EX_OK : EX_CANTCREAT;
 }

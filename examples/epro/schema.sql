@@ -16,7 +16,7 @@ CREATE TABLE report (
   alert TEXT NOT NULL,        -- why somebody has to look at once, or ''
   comment TEXT NOT NULL,
   job TEXT NOT NULL,          -- that stored it
-  stored_at_ms INTEGER NOT NULL
+  stored_at_us INTEGER NOT NULL -- Unix time
 ) STRICT, WITHOUT ROWID;
 
 -- What a clinician sees.
@@ -25,5 +25,5 @@ CREATE TABLE alert (
   patient TEXT NOT NULL,
   text TEXT NOT NULL,
   job TEXT NOT NULL,
-  raised_at_ms INTEGER NOT NULL
+  raised_at_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

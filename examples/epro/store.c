@@ -41,7 +41,7 @@ static const char *const texts[] = {
     [ST_PATIENT] = "SELECT 1 FROM patient WHERE id = ?1",
     [ST_REPORT] = "INSERT INTO report (id, patient, instrument, completed_at,"
                   " answers, total, severity, alert, comment, job,"
-                  " stored_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
+                  " stored_at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
                   " ?10, ?11) ON CONFLICT (id) DO NOTHING",
     [ST_IS_SAME] = "SELECT (patient, instrument, completed_at, answers,"
                    " comment) = (?2, ?3, ?4, ?5, ?9)"
@@ -52,7 +52,7 @@ static const char *const texts[] = {
                      " 'payload', json_object('report', id,"
                      "  'patient', patient, 'why', alert))"
                      " FROM report WHERE id = ?1 AND alert <> ''",
-    [ST_ALERT] = "INSERT INTO alert (report, patient, text, job, raised_at_ms)"
+    [ST_ALERT] = "INSERT INTO alert (report, patient, text, job, raised_at_us)"
                  " SELECT id, patient, patient || ': ' || instrument || ' of '"
                  "  || completed_at || ' has ' || total || ' (' || severity"
                  "  || '), answers ' || answers || ': ' || alert, ?2, ?3"
@@ -60,12 +60,12 @@ static const char *const texts[] = {
                  " ON CONFLICT (report) DO NOTHING",
 };
 
-static int64_t now_ms(void)
+static int64_t now_us(void)
 {
     struct timespec t;
 
     (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 static void connection_free(struct connection *c)
@@ -232,7 +232,7 @@ static bool bind_new(struct connection *c, const struct report *r,
            sqlite3_bind_int64(st, 6, r->total) == SQLITE_OK &&
            bind(c, ST_REPORT, 7, r->severity) &&
            bind(c, ST_REPORT, 8, r->alert) && bind(c, ST_REPORT, 10, job) &&
-           sqlite3_bind_int64(st, 11, now_ms()) == SQLITE_OK;
+           sqlite3_bind_int64(st, 11, now_us()) == SQLITE_OK;
 }
 
 /* Inside a transaction. */
@@ -268,7 +268,7 @@ static enum stored insert_alert(struct connection *c, const char *report,
     if (needed < 0)
         return needed == -1 ? STORED_OTHERWISE : STORED_NOT_NOW;
     if (!bind(c, ST_ALERT, 1, report) || !bind(c, ST_ALERT, 2, job) ||
-        sqlite3_bind_int64(st, 3, now_ms()) != SQLITE_OK || !run(c, ST_ALERT))
+        sqlite3_bind_int64(st, 3, now_us()) != SQLITE_OK || !run(c, ST_ALERT))
         return STORED_NOT_NOW;
     return sqlite3_changes(c->db) == 1 ? STORED_NEW : STORED_ALREADY;
 }

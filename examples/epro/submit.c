@@ -19,12 +19,13 @@
 
 #include "http.h"
 
-enum { PATIENCE_MS = 30 * 1000, PAUSE_MS = 100, STATUS_MAX = 600 };
+enum { US_PER_S = 1000000, STATUS_MAX = 600 };
+enum { PATIENCE_US = 30 * US_PER_S, PAUSE_US = US_PER_S / 10 };
 
 struct item {
     char *report, *key, *body; /* in the text of the file */
     struct http_answer answer; /* status 0: none came */
-    int64_t due_ms, answered_ms;
+    int64_t due_us, answered_us;
     unsigned tries;
 };
 
@@ -34,20 +35,20 @@ struct plan {
     struct item *items;
     size_t count;
     atomic_size_t next;
-    int64_t begin_ms;
+    int64_t begin_us;
 };
 
-static int64_t now_ms(void)
+static int64_t now_us(void)
 {
     struct timespec t;
 
     (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * US_PER_S + t.tv_nsec / 1000;
 }
 
-static void wait_until_ms(int64_t at_ms)
+static void wait_until_us(int64_t at_us)
 {
-    const struct timespec t = {at_ms / 1000, at_ms % 1000 * 1000000};
+    const struct timespec t = {at_us / US_PER_S, at_us % US_PER_S * 1000};
 
     while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL) == EINTR)
         ;
@@ -64,23 +65,23 @@ static void send_item(struct plan *p, struct http *h, size_t n)
     struct item *item = &p->items[n];
     unsigned rate = p->s->rate;
 
-    item->due_ms = now_ms();
+    item->due_us = now_us();
     if (rate > 0) {
-        item->due_ms = p->begin_ms + (int64_t)n * 1000 / rate;
-        wait_until_ms(item->due_ms);
+        item->due_us = p->begin_us + (int64_t)n * US_PER_S / rate;
+        wait_until_us(item->due_us);
     }
-    int64_t until = now_ms() + PATIENCE_MS;
+    int64_t until = now_us() + PATIENCE_US;
     for (;;) {
         struct http_answer a = {0};
         item->tries++;
         int rc = http_post(h, p->s->path, item->key, item->body, &a);
-        item->answered_ms = now_ms();
+        item->answered_us = now_us();
         item->answer = a;
-        if ((rc == 0 && !is_for_now(a.status)) || item->answered_ms > until)
+        if ((rc == 0 && !is_for_now(a.status)) || item->answered_us > until)
             return;
-        wait_until_ms(item->answered_ms + (a.retry_after_s > 0
-                                               ? a.retry_after_s * 1000
-                                               : PAUSE_MS));
+        wait_until_us(item->answered_us + (a.retry_after_s > 0
+                                               ? a.retry_after_s * US_PER_S
+                                               : PAUSE_US));
     }
 }
 
@@ -106,13 +107,13 @@ static char *read_file(const char *path)
 
     if (f == NULL)
         return NULL;
-    ssize_t n = getdelim(&text, &room, '\0', f);
-    int failed = ferror(f);
+    bool read = getdelim(&text, &room, '\0', f) >= 0;
+    bool empty = !read && feof(f);
     (void)fclose(f);
-    if (n >= 0 && !failed)
+    if (read)
         return text;
     free(text);
-    return NULL;
+    return empty ? strdup("") : NULL;
 }
 
 /* Report, key and body of each line. Returns 0, or the line that is wrong. */
@@ -158,8 +159,8 @@ static bool write_items(const struct plan *p)
     for (size_t i = 0; i < p->count; i++) {
         const struct item *item = &p->items[i];
         (void)fprintf(f, "%s\t%d\t%lld\t%lld\t%s\n", item->report,
-                      item->answer.status, (long long)item->due_ms,
-                      (long long)item->answered_ms, job_of(item));
+                      item->answer.status, (long long)item->due_us,
+                      (long long)item->answered_us, job_of(item));
     }
     bool good = ferror(f) == 0;
     return fclose(f) == 0 && good;
@@ -170,17 +171,17 @@ static bool write_items(const struct plan *p)
 static void tell(const struct plan *p)
 {
     unsigned by_status[STATUS_MAX] = {0}, again = 0;
-    int64_t end_ms = p->begin_ms + 1;
+    int64_t end_us = p->begin_us + 1;
 
     for (size_t i = 0; i < p->count; i++) {
         const struct item *item = &p->items[i];
         int status = item->answer.status;
         by_status[status > 0 && status < STATUS_MAX ? status : 0]++;
         again += item->tries - 1;
-        if (item->answered_ms > end_ms)
-            end_ms = item->answered_ms;
+        if (item->answered_us > end_us)
+            end_us = item->answered_us;
     }
-    int64_t took_ms = end_ms - p->begin_ms;
+    int64_t took_ms = (end_us - p->begin_us + 999) / 1000;
     printf("%zu requests over %u connections in %lld ms, %lld a second:",
            p->count, p->s->connections, (long long)took_ms,
            (long long)p->count * 1000 / took_ms);
@@ -197,7 +198,7 @@ static int run_threads(struct plan *p)
 
     if (threads == NULL)
         return EX_OSERR;
-    p->begin_ms = now_ms();
+    p->begin_us = now_us();
     while (n < p->s->connections &&
            pthread_create(&threads[n], NULL, work, p) == 0)
         n++;
