@@ -92,12 +92,11 @@ static struct worker *start(const struct fixture *f, const char *plugin)
                                      "--handler", handler, NULL},
                     (const char *[]){"BELT_HOST=clinic", NULL});
 
-    assert_true(worker_is_up(w, 2));
     free(handler);
     return w;
 }
 
-/* Is killed the first time that a run comes to that point. */
+/* Is killed the first time that a run comes to that point, at once perhaps. */
 static struct worker *start_to_die(const struct fixture *f, const char *point)
 {
     char *plugin = mem_printf("%s %s %s/died %s %s", EPRO_CRASH, point,
@@ -113,6 +112,7 @@ static struct worker *start_well(const struct fixture *f, const char *more)
     char *plugin = mem_printf("%s %s%s", EPRO, f->db, more);
     struct worker *w = start(f, plugin);
 
+    assert_true(worker_is_up(w, 2));
     free(plugin);
     return w;
 }
