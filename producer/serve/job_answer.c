@@ -221,7 +221,7 @@ static void ask_more(struct request *r, const struct kept *k,
     } else {
         args_str(&args, "TIME");
     }
-    int rc = conn_call(s->conn, &args, clock_ms() + CONN_TIMEOUT_DEFAULT_MS,
+    int rc = conn_call(s->conn, &args, clock_ms() + s->o->redis_timeout_ms,
                        false, active ? on_lease : on_time, t);
     args_done(&args);
     if (rc == 0)

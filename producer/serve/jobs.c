@@ -71,7 +71,7 @@ static int ask_news(struct request *r, int64_t wait_ms) ON_LOOP
     keys_init(&keys, s->ns, name.queue);
     (void)keys_job(&keys, name.id, key); /* a valid id fits */
     kept_args(key, &args);
-    int rc = conn_call(s->conn, &args, clock_ms() + CONN_TIMEOUT_DEFAULT_MS,
+    int rc = conn_call(s->conn, &args, clock_ms() + s->o->redis_timeout_ms,
                        false, on_hash, ask);
     args_done(&args);
     if (rc != 0)

@@ -35,7 +35,6 @@
 #include "producer/serve/side.h"
 
 enum {
-    CALL_TIMEOUT_MS = 5000,
     SUBSCRIBE_TIMEOUT_MS = 30000,
     TICK_MS = 1000,
     REFUSED_MS = 30000 /* then it is tried whether it still is */
@@ -335,7 +334,8 @@ static void look(struct channel *ch)
     if (ch->asked)
         return;
     kept_args(ch->key, &a);
-    int rc = conn_call(w->serve->conn, &a, clock_ms() + CALL_TIMEOUT_MS, false,
+    int rc = conn_call(w->serve->conn, &a,
+                       clock_ms() + w->serve->o->redis_timeout_ms, false,
                        on_hash, ch);
     args_done(&a);
     if (rc == 0) {
