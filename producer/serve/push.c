@@ -162,7 +162,7 @@ static void on_header(void *arg, const char *name, const char *value)
 }
 
 /* A CloudEvent in headers: its data is the body, as of a raw push. */
-static void read_binary_event(struct reading *g)
+static void read_binary_event(struct reading *g) ON_LOOP
 {
     g->is_event = true;
     request_each_header(g->r, on_header, g);
@@ -195,7 +195,7 @@ static bool read_job(struct reading *g, struct answer *a)
     return true;
 }
 
-static bool read_body(struct reading *g, struct answer *a)
+static bool read_body(struct reading *g, struct answer *a) ON_LOOP
 {
     const bool binary = request_header(g->r, "ce-specversion") != NULL;
     const bool event = request_body_kind(g->r) == BODY_CLOUDEVENT;
@@ -211,7 +211,7 @@ static bool read_body(struct reading *g, struct answer *a)
     return true;
 }
 
-static bool read_raw(struct reading *g, struct answer *a)
+static bool read_raw(struct reading *g, struct answer *a) ON_LOOP
 {
     if (!request_check_query(g->r, push_read_names, a) || !read_query(g, a))
         return false;

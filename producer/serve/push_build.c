@@ -10,6 +10,7 @@
 #include "producer/serve/push_read.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -51,13 +52,13 @@ static void point_into_unique(const struct push_read *p, const char *text,
 static const char *point_into_then(const struct push_read *p, const char *text,
                                    char *out, size_t size)
 {
-    unsigned n = 0;
-    const char *colon = strstr(text, ": ");
+    char *colon;
+    unsigned long n = strtoul(text + strlen("then "), &colon, 10);
 
-    if (!colon || sscanf(text, "then %u:", &n) != 1 || n < 1)
+    if (strncmp(colon, ": ", 2) != 0 || n < 1)
         return text;
     if (p->options.then.data[0] == '[')
-        (void)snprintf(out, size, "/then/%u", n - 1);
+        (void)snprintf(out, size, "/then/%lu", n - 1);
     else
         (void)snprintf(out, size, "/then");
     text = colon + 2;

@@ -120,18 +120,17 @@ static void target_free(struct push_target *t)
     free(t);
 }
 
-static void forget_idle(struct pushes *ps)
+static void forget_idle_of(struct pushes *ps, struct bucket *b)
 {
-    for (unsigned i = 0; i < BUCKETS; i++) {
-        struct push_target *t, *next;
-        for (t = SLIST_FIRST(&ps->buckets[i]); t; t = next) {
-            next = SLIST_NEXT(t, bucket);
-            if (t->flight > 0 || t->is_dirty)
-                continue;
-            SLIST_REMOVE(&ps->buckets[i], t, push_target, bucket);
-            target_free(t);
-            ps->targets--;
-        }
+    struct push_target *t, *next;
+
+    for (t = SLIST_FIRST(b); t; t = next) {
+        next = SLIST_NEXT(t, bucket);
+        if (t->flight > 0 || t->is_dirty)
+            continue;
+        SLIST_REMOVE(b, t, push_target, bucket);
+        target_free(t);
+        ps->targets--;
     }
 }
 
@@ -145,8 +144,8 @@ struct push_target *pushes_target(struct pushes *ps, const char *queue)
         if (strcmp(t->keys.queue, queue) == 0)
             return t;
     }
-    if (ps->targets >= TARGETS_MAX)
-        forget_idle(ps);
+    for (unsigned i = 0; i < BUCKETS && ps->targets >= TARGETS_MAX; i++)
+        forget_idle_of(ps, &ps->buckets[i]);
     t = mem_new(sizeof(*t));
     t->pushes = ps;
     keys_init(&t->keys, ps->serve->ns, queue);

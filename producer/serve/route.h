@@ -35,7 +35,7 @@ struct route {
 
     /* One of the two: on the loop, which takes the request (and may hand it to
      * side_run if there is a look too), */
-    void (*handle)(struct request *r) ON_LOOP;
+    void (*handle)(struct request *r);
     /* or in a side thread, which may wait for Redis: c is of that thread alone;
      * what c tells as failed is answered by answer_failure if a is left empty.
      */
