@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -31,7 +33,7 @@
 #include "producer/serve/tokens.h"
 #include "producer/serve/wait.h"
 
-enum { SIGNALS = 3, LOOK_MS = 1000 };
+enum { SIGNALS = 3, LOOK_MS = 1000, OTHER_FDS = 512 };
 
 struct run {
     struct serve serve;
@@ -194,6 +196,19 @@ static struct event_base *new_base(void)
     return base;
 }
 
+/* Connections need descriptors: as many as we may have, if so many. */
+static void raise_limit(const struct options *o)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)o->max_connections + OTHER_FDS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        LOG_WARN("start", F_INT("descriptors", (int64_t)limit.rlim_cur),
+                 F_STR("so", "fewer connections than --max-connections"));
+}
+
 /* What can be wrong with the command line. Returns 0, or a status, told. */
 static int take_options(struct serve *s, struct address *at)
 {
@@ -238,6 +253,7 @@ static int begin(struct run *run)
     int status = take_options(s, &at);
     if (status != 0)
         return status;
+    raise_limit(s->o);
     s->base = new_base();
     if (!s->base)
         return fail(s->o, EX_OSERR, "no event loop");
@@ -269,6 +285,11 @@ static void done(struct run *run) ON_LOOP;
 static void done(struct run *run)
 {
     struct serve *s = &run->serve;
+    if (side_is_busy(s->side)) {
+        /* It was told to end, and a thread may be at it for long. */
+        LOG_WARN("stop", F_STR("so", "what is under way in Redis is left"));
+        _exit(0);
+    }
     side_free(s->side);
     if (s->conn)
         conn_close(s->conn);

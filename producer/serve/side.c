@@ -49,6 +49,7 @@ struct side {
     int wake_fd;
     atomic_bool awake; /* a wake is under way */
     struct event *on_wake;
+    unsigned under_way; /* errands that are not answered yet */
     unsigned count;
     struct side_thread *threads; /* owned; count of them */
 };
@@ -156,6 +157,7 @@ static void answer_done_ones(struct side *side) ON_LOOP
     void *item;
     while (chan_try_recv(side->done, &item) == 0) {
         struct errand *e = item;
+        side->under_way--;
         request_answer(e->request, &e->answer);
         free(e);
     }
@@ -199,10 +201,17 @@ void side_look(struct side *side, struct request *r,
     struct errand *e = mem_new(sizeof(*e));
     e->request = r;
     e->look = look;
-    if (chan_try_send(side->todo, e) == 0)
+    if (chan_try_send(side->todo, e) == 0) {
+        side->under_way++;
         return;
+    }
     free(e);
     refuse(r);
+}
+
+bool side_is_busy(const struct side *side)
+{
+    return side && side->under_way > 0;
 }
 
 void side_free(struct side *side)

@@ -15,6 +15,8 @@ struct side;
 
 /* Returns owned side threads; none of them connects before it has to. */
 struct side *side_new(struct serve *s);
+/* Whether a thread is at something. */
+bool side_is_busy(const struct side *side) ON_LOOP;
 /* Waits for what is under way; the rest is answered with 503. */
 void side_free(struct side *side) ON_LOOP;
 
