@@ -3,7 +3,7 @@
  *
  *     epro-gen make DIR [--reports N] [--bad N] [--seed S]
  *     epro-gen submit DIR --port PORT [--host HOST] [--queue QUEUE]
- *                     [--connections N] [--rate N]
+ *                     [--connections N] [--rate N] [--patience S]
  *
  * make writes DIR/requests.tsv, and what is to become of them: stored.tsv,
  * dead.tsv, doors.tsv. submit sends them to belt serve and writes
@@ -21,11 +21,11 @@
 static const char usage[] =
     "Usage: epro-gen make DIR [--reports N] [--bad N] [--seed S]\n"
     "       epro-gen submit DIR --port PORT [--host HOST] [--queue QUEUE]\n"
-    "                       [--connections N] [--rate N]\n";
+    "                       [--connections N] [--rate N] [--patience S]\n";
 
 struct args {
     const char *verb, *dir, *host, *port, *queue;
-    unsigned reports, bad, seed, connections, rate;
+    unsigned reports, bad, seed, connections, rate, patience;
     bool has_bad;
 };
 
@@ -62,6 +62,7 @@ static int read_flag(struct args *a, const char *name, const char *value)
         {"--seed", NULL, &a->seed, UINT32_MAX},
         {"--connections", NULL, &a->connections, 1000},
         {"--rate", NULL, &a->rate, 1000000},
+        {"--patience", NULL, &a->patience, 86400},
     };
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
@@ -108,6 +109,7 @@ static int send_them(const struct args *a)
                              .path = path,
                              .connections = a->connections,
                              .rate = a->rate,
+                             .patience_s = a->patience,
                              .in = in,
                              .out = out};
     int status = submit_run(&s);
@@ -124,7 +126,8 @@ int main(int argc, char **argv)
                      .queue = "reports",
                      .reports = 4000,
                      .seed = 1,
-                     .connections = 8};
+                     .connections = 8,
+                     .patience = 30};
 
     if (argc < 3) {
         fputs(usage, stderr);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 struct store {
     char *path;
@@ -68,6 +69,22 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/*
+ * SQLite's own way to wait for a lock sleeps for up to 100 ms at a time. Those
+ * who have it here are gone within one or two.
+ */
+enum { POLL_US = 500 };
+
+static int on_busy(void *arg, int tries)
+{
+    const struct store *s = arg;
+
+    if ((int64_t)tries * POLL_US >= (int64_t)s->busy_ms * 1000)
+        return 0;
+    (void)usleep(POLL_US);
+    return 1;
+}
+
 static void connection_free(struct connection *c)
 {
     if (c == NULL)
@@ -78,7 +95,7 @@ static void connection_free(struct connection *c)
     free(c);
 }
 
-static struct connection *connection_new(const struct store *s, char *err,
+static struct connection *connection_new(struct store *s, char *err,
                                          size_t err_size)
 {
     struct connection *c = calloc(1, sizeof(*c));
@@ -90,7 +107,7 @@ static struct connection *connection_new(const struct store *s, char *err,
     int rc = sqlite3_open_v2(s->path, &c->db,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_busy_timeout(c->db, s->busy_ms);
+        rc = sqlite3_busy_handler(c->db, on_busy, s);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(c->db,
                           "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",

@@ -20,7 +20,7 @@
 #include "http.h"
 
 enum { US_PER_S = 1000000, STATUS_MAX = 600 };
-enum { PATIENCE_US = 30 * US_PER_S, PAUSE_US = US_PER_S / 10 };
+enum { PAUSE_US = US_PER_S / 10 };
 
 struct item {
     char *report, *key, *body; /* in the text of the file */
@@ -35,6 +35,7 @@ struct plan {
     struct item *items;
     size_t count;
     atomic_size_t next;
+    atomic_bool gone; /* one had no answer in time: the others need not try */
     int64_t begin_us;
 };
 
@@ -70,18 +71,21 @@ static void send_item(struct plan *p, struct http *h, size_t n)
         item->due_us = p->begin_us + (int64_t)n * US_PER_S / rate;
         wait_until_us(item->due_us);
     }
-    int64_t until = now_us() + PATIENCE_US;
+    int64_t until = now_us() + (int64_t)p->s->patience_s * US_PER_S;
     for (;;) {
         struct http_answer a = {0};
         item->tries++;
         int rc = http_post(h, p->s->path, item->key, item->body, &a);
         item->answered_us = now_us();
         item->answer = a;
-        if ((rc == 0 && !is_for_now(a.status)) || item->answered_us > until)
+        if (rc == 0 && !is_for_now(a.status))
             return;
-        wait_until_us(item->answered_us + (a.retry_after_s > 0
-                                               ? a.retry_after_s * US_PER_S
-                                               : PAUSE_US));
+        if (item->answered_us > until)
+            atomic_store(&p->gone, true);
+        if (atomic_load(&p->gone))
+            return;
+        int64_t pause_us = (int64_t)a.retry_after_s * US_PER_S;
+        wait_until_us(item->answered_us + (pause_us > 0 ? pause_us : PAUSE_US));
     }
 }
 
@@ -91,7 +95,8 @@ static void *work(void *arg)
     struct http h;
 
     http_init(&h, p->s->host, p->s->port);
-    for (size_t n; (n = atomic_fetch_add(&p->next, 1)) < p->count;)
+    for (size_t n; (n = atomic_fetch_add(&p->next, 1)) < p->count &&
+                   !atomic_load(&p->gone);)
         send_item(p, &h, n);
     http_close(&h);
     return NULL;
@@ -177,7 +182,7 @@ static void tell(const struct plan *p)
         const struct item *item = &p->items[i];
         int status = item->answer.status;
         by_status[status > 0 && status < STATUS_MAX ? status : 0]++;
-        again += item->tries - 1;
+        again += item->tries > 0 ? item->tries - 1 : 0;
         if (item->answered_us > end_us)
             end_us = item->answered_us;
     }
@@ -232,10 +237,9 @@ static int submit_plan(struct plan *p)
     tell(p);
     if (!write_items(p))
         return fail(EX_CANTCREAT, p->s->out, strerror(errno));
-    for (size_t i = 0; i < p->count; i++)
-        if (p->items[i].answer.status == 0)
-            return fail(EX_UNAVAILABLE, p->s->path, "no answer in 30 s");
-    return EX_OK;
+    return atomic_load(&p->gone)
+               ? fail(EX_UNAVAILABLE, p->s->path, "no good answer in time")
+               : EX_OK;
 }
 
 int submit_run(const struct submit *s)

@@ -9,6 +9,7 @@ struct submit {
     const char *host, *port, *path; /* of the server */
     unsigned connections;
     unsigned rate;        /* requests per second, 0: as fast as it answers */
+    unsigned patience_s;  /* with one request, before all is given up */
     const char *in, *out; /* requests.tsv, sent.tsv */
 };
 
