@@ -33,13 +33,17 @@ static void point_into_unique(const struct push_read *p, const char *text,
 {
     static const char *const names[] = {"key", "ttl"};
 
-    if (!p->unique.p || json_kind(p->unique) != JSON_IS_OBJECT)
-        return;
+    const bool object = p->unique.p && json_kind(p->unique) == JSON_IS_OBJECT;
+
     if (text[0] == '"') {
+        /* Of no object: a companion, which stands beside unique. */
         size_t n = strcspn(text + 1, "\"/~");
-        (void)snprintf(out, size, "/unique/%.*s", (int)n, text + 1);
+        (void)snprintf(out, size, "%s/%.*s", object ? "/unique" : "", (int)n,
+                       text + 1);
         return;
     }
+    if (!object)
+        return;
     if (strncmp(text, "the ", 4) == 0)
         text += 4;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
