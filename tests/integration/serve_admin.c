@@ -5,6 +5,7 @@
  */
 #include "tests/integration/serve_admin.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,8 @@ int admin_end(void **state)
 {
     (void)state;
     forget();
+    worker_signal(web.w, SIGTERM); /* in order, so that leaks are told */
+    assert_int_equal(worker_wait(web.w, WEB_MS), 0);
     worker_free(web.w);
     redis_stop(web.r);
     return 0;
