@@ -10,7 +10,8 @@
  * between the first look of a request and its subscription, or while the
  * connection was lost. What is looked at is on the connection of all; if that
  * is lost, or nothing can be heard (refused by the ACL, or no connection), it
- * is looked again every second, for as long as that lasts.
+ * is looked again every second, for as long as that lasts. A PING now and then
+ * finds a connection on which nothing comes any more.
  *
  * A channel goes with the last request that waits for it, once no call is under
  * way that will come back to it; another one for the same job may stand in the
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sysexits.h>
 
 #include <event2/event.h>
 
@@ -67,6 +69,8 @@ struct waits {
     void *tree;          /* of tsearch(3): the channels by key */
     TAILQ_HEAD(, channel) channels;
     struct event *tick; /* owned: while looks are due, or nothing is heard */
+    struct event *ping; /* owned */
+    bool pinged;        /* and not answered yet */
     size_t count;       /* of requests */
     bool refused;       /* Redis does not let us subscribe */
     bool stopped;
@@ -82,6 +86,8 @@ static void on_hash(void *arg, int err, const struct reply *r);
 static void on_late(evutil_socket_t fd, short what, void *arg);
 static void on_gone(void *arg);
 static void on_tick(evutil_socket_t fd, short what, void *arg);
+static void on_ping(evutil_socket_t fd, short what, void *arg);
+static void on_pong(void *arg, int err, const struct reply *r);
 static void look(struct channel *ch) ON_LOOP;
 
 static int compare(const void *a, const void *b)
@@ -101,6 +107,20 @@ static struct channel *find(struct waits *w, const char *key)
     return found ? *found : NULL;
 }
 
+static void set_timer(struct event *timer, int64_t ms)
+{
+    const struct timeval tv = {.tv_sec = ms / 1000,
+                               .tv_usec = ms % 1000 * 1000};
+
+    evtimer_add(timer, &tv);
+}
+
+static void set_tick(struct waits *w)
+{
+    if (!evtimer_pending(w->tick, NULL))
+        set_timer(w->tick, TICK_MS);
+}
+
 struct waits *waits_new(struct serve *s)
 {
     struct waits *w = mem_new(sizeof(*w));
@@ -118,42 +138,25 @@ struct waits *waits_new(struct serve *s)
     TAILQ_INIT(&w->channels);
     w->conn = conn_new(s->base, &cfg);
     w->tick = evtimer_new(s->base, on_tick, w);
+    w->ping = event_new(s->base, -1, EV_PERSIST, on_ping, w);
+    set_timer(w->ping, s->o->redis_timeout_ms);
     explicit_bzero(&cfg.url, sizeof(cfg.url));
     return w;
 }
 
-static void set_tick(struct waits *w)
-{
-    const struct timeval tv = {.tv_sec = TICK_MS / 1000,
-                               .tv_usec = TICK_MS % 1000 * 1000};
-
-    if (!evtimer_pending(w->tick, NULL))
-        evtimer_add(w->tick, &tv);
-}
-
 /* ---- channels ---- */
 
-static void subscribe(struct channel *ch) ON_LOOP
+/* cb NULL: nobody needs to know. */
+static void say(struct channel *ch, const char *verb, conn_reply_cb cb) ON_LOOP
 {
-    struct waits *w = ch->waits;
     struct args a = {0};
 
-    args_str(&a, "SUBSCRIBE");
+    args_str(&a, verb);
     args_str(&a, ch->key);
-    if (conn_call(w->conn, &a, clock_ms() + SUBSCRIBE_TIMEOUT_MS, false,
-                  on_subscribed, ch) == 0)
+    if (conn_call(ch->waits->conn, &a, clock_ms() + SUBSCRIBE_TIMEOUT_MS, false,
+                  cb, ch) == 0 &&
+        cb)
         ch->calls++;
-    args_done(&a);
-}
-
-static void unsubscribe(const struct channel *ch) ON_LOOP
-{
-    struct args a = {0};
-
-    args_str(&a, "UNSUBSCRIBE");
-    args_str(&a, ch->key);
-    (void)conn_call(ch->waits->conn, &a, clock_ms() + SUBSCRIBE_TIMEOUT_MS,
-                    false, NULL, NULL);
     args_done(&a);
 }
 
@@ -170,7 +173,7 @@ static struct channel *open_channel(struct waits *w, const char *key) ON_LOOP
     if (!w->refused)
         conn_open(w->conn);
     if (conn_is_up(w->conn))
-        subscribe(ch);
+        say(ch, "SUBSCRIBE", on_subscribed);
     else
         set_tick(w);
     return ch;
@@ -187,7 +190,7 @@ static void close_channel(struct channel *ch) ON_LOOP
         ch->gone = true;
         tdelete(ch, &w->tree, compare);
         TAILQ_REMOVE(&w->channels, ch, link);
-        unsubscribe(ch);
+        say(ch, "UNSUBSCRIBE", NULL);
     }
     if (ch->calls == 0)
         free(ch);
@@ -195,21 +198,20 @@ static void close_channel(struct channel *ch) ON_LOOP
 
 /* ---- waiters ---- */
 
-static void count(struct waits *w, int more) ON_LOOP
+static void set_count(struct waits *w, size_t n) ON_LOOP
 {
-    w->count = more < 0 ? w->count - 1 : w->count + 1;
-    serve_metrics_waits(w->serve->metrics, (int64_t)w->count);
+    w->count = n;
+    serve_metrics_waits(w->serve->metrics, (int64_t)n);
 }
 
-/* Ends the wait; returns the request, which is to be answered. The channel
- * stays. */
+/* Ends the wait; returns its request, to be answered. The channel stays. */
 static struct request *leave(struct waiter *waiter) ON_LOOP
 {
     struct channel *ch = waiter->channel;
     struct request *r = waiter->request;
 
     TAILQ_REMOVE(&ch->waiters, waiter, link);
-    count(ch->waits, -1);
+    set_count(ch->waits, ch->waits->count - 1);
     event_free(waiter->timer);
     request_on_gone(r, NULL, NULL);
     free(waiter);
@@ -238,13 +240,12 @@ void waits_free(struct waits *w)
         return;
     for (struct channel *ch = TAILQ_FIRST(&w->channels), *next; ch; ch = next) {
         next = TAILQ_NEXT(ch, link);
-        ch->calls++; /* so that it stays for the next line */
         fail_waiters(ch, true, ERR_CLOSED, NULL);
-        ch->calls--;
         close_channel(ch);
     }
     conn_free(w->conn);
     event_free(w->tick);
+    event_free(w->ping);
     free(w);
 }
 
@@ -276,12 +277,10 @@ void waits_add(struct waits *w, struct request *r, int64_t ms)
     waiter->request = r;
     waiter->late = w->stopped;
     waiter->timer = evtimer_new(w->serve->base, on_late, waiter);
-    const struct timeval tv = {.tv_sec = ms / 1000,
-                               .tv_usec = ms % 1000 * 1000};
-    evtimer_add(waiter->timer, &tv);
+    set_timer(waiter->timer, ms);
     request_on_gone(r, on_gone, waiter);
     TAILQ_INSERT_TAIL(&ch->waiters, waiter, link);
-    count(w, 1);
+    set_count(w, w->count + 1);
     if (shared || w->stopped)
         look(ch);
 }
@@ -374,12 +373,15 @@ static void on_hash(void *arg, int err, const struct reply *r)
     struct channel *ch = arg;
     struct kept k = {0};
 
+    bool failed = err != 0 || reply_is_error(r);
+    bool passes =
+        err != 0 || client_error_status(reply_error(r)) == EX_TEMPFAIL;
     ch->asked = false;
-    if (err != 0) { /* lost: again when it is back */
+    if (failed && passes) { /* again soon, for those who have time */
         ch->due = true;
         set_tick(ch->waits);
-        fail_waiters(ch, false, err, NULL);
-    } else if (reply_is_error(r)) {
+        fail_waiters(ch, false, err, r);
+    } else if (failed) {
         fail_waiters(ch, true, 0, r);
     } else {
         kept_read(&k, r);
@@ -387,7 +389,7 @@ static void on_hash(void *arg, int err, const struct reply *r)
         kept_done(&k);
     }
     ch->calls--;
-    if (err == 0 && ch->due && !TAILQ_EMPTY(&ch->waiters))
+    if (!failed && ch->due && !TAILQ_EMPTY(&ch->waiters))
         look(ch);
     else
         close_channel(ch);
@@ -403,7 +405,7 @@ static void on_up(void *arg)
 
     w->refused = false;
     TAILQ_FOREACH(ch, &w->channels, link)
-    subscribe(ch);
+    say(ch, "SUBSCRIBE", on_subscribed);
 }
 
 static void on_down(void *arg, int err, const char *why)
@@ -469,4 +471,31 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
     if (deaf && !TAILQ_EMPTY(&w->channels))
         set_tick(w);
+}
+
+/* Not answered in time it ends the session, and all are subscribed anew. */
+static void on_ping(evutil_socket_t fd, short what, void *arg)
+{
+    loop_role_assert();
+    struct waits *w = arg;
+    int64_t deadline_ms = clock_ms() + w->serve->o->redis_timeout_ms;
+    struct args a = {0};
+
+    (void)fd;
+    (void)what;
+    if (w->pinged || TAILQ_EMPTY(&w->channels))
+        return;
+    args_str(&a, "PING");
+    w->pinged = conn_call(w->conn, &a, deadline_ms, false, on_pong, w) == 0;
+    args_done(&a);
+}
+
+static void on_pong(void *arg, int err, const struct reply *r)
+{
+    loop_role_assert();
+    struct waits *w = arg;
+
+    (void)err;
+    (void)r;
+    w->pinged = false;
 }
