@@ -12,10 +12,12 @@
 #include "producer/serve/request.h"
 #include "producer/serve/rows.h"
 #include "producer/serve/serve.h"
+#include "producer/serve/server.h"
 
 enum {
     WAIT_MS = 10 * 1000, /* for the lanes, unless ?wait= says */
     WAIT_MAX_MS = 60 * 1000,
+    STEP_MS = 500, /* so soon a stop is seen */
     LANES_TOLD = 20
 };
 
@@ -64,6 +66,22 @@ static void answer_pause(struct answer *a, const struct pausing *p)
     rows_finish(a, p->done || p->lifted ? 200 : 202);
 }
 
+/* Until all have heard, or it is over, or the server is to stop. */
+static int wait_for_lanes(struct pausing *p, const struct serve *s,
+                          int64_t deadline_ms)
+{
+    int status = 0;
+
+    for (;;) {
+        int64_t now_ms = clock_ms(), step_ms = now_ms + STEP_MS;
+        status =
+            pausing_wait(p, 1, step_ms < deadline_ms ? step_ms : deadline_ms);
+        if (status != 0 || p->done || p->lifted || clock_ms() >= deadline_ms ||
+            server_is_stopping(s->server))
+            return status;
+    }
+}
+
 static void pause_one(struct client *c, const struct request *r,
                       struct answer *a, const struct pause_wish *w,
                       int64_t wait_ms)
@@ -74,7 +92,7 @@ static void pause_one(struct client *c, const struct request *r,
     pausing_init(&p, c, request_serve(r)->ns, request_param(r, "queue"));
     int status = pausing_pause(&p, 1, w);
     if (status == 0)
-        status = pausing_wait(&p, 1, deadline_ms);
+        status = wait_for_lanes(&p, request_serve(r), deadline_ms);
     if (status == 0)
         answer_pause(a, &p);
     pausing_done(&p);

@@ -95,7 +95,12 @@ bool cursor_read(const char *cursor, struct buf *out)
             buf_done(&plain);
             return false;
         }
-        buf_char(&plain, *p == '-' ? '+' : *p == '_' ? '/' : *p);
+        if (*p == '-')
+            buf_char(&plain, '+');
+        else if (*p == '_')
+            buf_char(&plain, '/');
+        else
+            buf_char(&plain, *p);
     }
     while (plain.len % 4 != 0)
         buf_char(&plain, '=');

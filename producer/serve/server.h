@@ -29,6 +29,7 @@ void server_address(const struct server *v, char out[ADDRESS_TEXT_MAX]);
 /* Closes the port and what is idle; from now on each answer is the last of its
  * connection. */
 void server_stop(struct server *v) ON_LOOP;
+/* Any thread. */
 bool server_is_stopping(const struct server *v);
 /* Whether no connection is left. */
 bool server_is_empty(const struct server *v);

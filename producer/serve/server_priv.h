@@ -1,6 +1,7 @@
 #ifndef PRODUCER_SERVE_SERVER_PRIV_H
 #define PRODUCER_SERVE_SERVER_PRIV_H
 
+#include <stdatomic.h>
 #include <sys/queue.h>
 #include <time.h>
 
@@ -60,7 +61,7 @@ struct server {
     size_t by_fd_cap;
     int64_t count; /* links */
     size_t held;   /* bytes of bodies and answers */
-    bool stopping;
+    atomic_bool stopping;
     char address[ADDRESS_TEXT_MAX];
     char date[32];
     time_t date_s; /* of date */

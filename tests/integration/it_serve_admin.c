@@ -2,11 +2,14 @@
  * Claims about queues and workers over HTTP: what is shown is there, what is
  * changed holds, and nobody sees what a token does not allow.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "producer/serve/tokens.h"
 #include "tests/integration/serve_admin.h"
 
@@ -222,6 +225,33 @@ static void pauses_that_make_no_sense_are_refused(void **state)
     assert_int_equal(redis_int(redis(), "DBSIZE"), 0);
 }
 
+static bool is_paused(void *arg)
+{
+    (void)arg;
+    return redis_int(redis(), "HEXISTS belt:{q}:config paused") == 1;
+}
+
+/* The last one for its server. */
+static void a_stop_does_not_wait_for_lanes(void **state)
+{
+    struct web_reply a;
+    int64_t began_ms = clock_ms();
+
+    (void)state;
+    redis_do(redis(), "ZADD belt:{q}:leases 9999999999999 deaf.1.a");
+    int fd = web_connect(&web);
+    assert_true(web_say(fd, "POST " Q "/pause?wait=60 HTTP/1.1\r\n"
+                            "Host: localhost\r\n\r\n"));
+    assert_true(wait_until(is_paused, NULL, WEB_MS));
+    worker_signal(web.w, SIGTERM);
+    assert_true(web_take(fd, false, &a));
+    assert_int_equal(a.status, 202);
+    assert_int_equal(worker_wait(web.w, WEB_MS), 0);
+    assert_true(clock_ms() - began_ms < 50 * 1000);
+    web_reply_done(&a);
+    (void)close(fd);
+}
+
 /* ---- stats ---- */
 
 static void what_was_counted_is_told_by_the_minute(void **state)
@@ -339,7 +369,8 @@ int main(void)
         CLAIM(pauses_that_make_no_sense_are_refused),
         CLAIM(what_was_counted_is_told_by_the_minute),
         CLAIM(workers_are_shown),
-        CLAIM(a_token_sees_its_queues_alone), /* the last: with tokens */
+        CLAIM(a_stop_does_not_wait_for_lanes),
+        CLAIM(a_token_sees_its_queues_alone), /* with a server of its own */
     };
 
     return cmocka_run_group_tests(tests, admin_begin, admin_end);
