@@ -223,6 +223,8 @@ static void note_place(struct select *s, unsigned last)
     if (!part)
         return;
     part->looked += last + 1;
+    for (unsigned i = 0; i <= last; i++)
+        part->bytes += walk_at(s->walk, i)->member.len;
     walk_place(s->walk, last, &part->place);
 }
 
@@ -259,7 +261,8 @@ static int act_on_page(struct select *s, struct wanted_list *list, unsigned n)
 /* Whether a part has looked at what it may. */
 static bool is_over(const struct select_part *part)
 {
-    return part && part->looked >= part->look_max;
+    return part &&
+           (part->looked >= part->look_max || part->bytes >= part->bytes_max);
 }
 
 int select_walk_set(struct select *s, struct wanted_list *list,

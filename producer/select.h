@@ -97,7 +97,8 @@ struct select_part {
     bool go_on;              /* from place; else from the beginning */
     struct walk_place place; /* behind the last job that was looked at */
     int64_t look_max, looked;
-    bool more; /* it did not come to the end */
+    size_t bytes_max, bytes; /* of those that were looked at, about */
+    bool more;               /* it did not come to the end */
 };
 
 /*

@@ -74,7 +74,9 @@ static void add(struct summary *sum, const struct select *s,
     bool first = g->count++ == 0;
     if (first || job->at_ms < g->first_ms)
         g->first_ms = job->at_ms;
-    if (!first && job->at_ms < g->last_ms)
+    /* Of those of one instant the last one of the set is the example. */
+    if (!first && (job->at_ms < g->last_ms ||
+                   (job->at_ms == g->last_ms && s->plan->down)))
         return;
     g->last_ms = job->at_ms;
     if (job->job && job->job->id[0] != '\0') {

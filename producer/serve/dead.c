@@ -21,6 +21,8 @@ enum {
     SUMMED_UP_MAX = 200000
 };
 #define LISTED_BYTES ((size_t)8 << 20) /* about, of a listing */
+#define LOOKED_AT_BYTES ((size_t)32 << 20)
+#define SUMMED_UP_BYTES ((size_t)256 << 20)
 
 /* ---- what the three have in common ---- */
 
@@ -119,7 +121,8 @@ void look_dead(struct client *c, const struct request *r, struct answer *a)
 {
     static const struct select_plan plan = {
         .verb = "list", .past = "listed", .down = true, .act = list};
-    struct select_part part = {.look_max = LOOKED_AT_MAX};
+    struct select_part part = {.look_max = LOOKED_AT_MAX,
+                               .bytes_max = LOOKED_AT_BYTES};
     struct options o;
     struct select s;
 
@@ -150,7 +153,8 @@ void look_dead_summary(struct client *c, const struct request *r,
                                             .past = "summed up",
                                             .down = true,
                                             .act = summary_add};
-    struct select_part part = {.look_max = SUMMED_UP_MAX};
+    struct select_part part = {.look_max = SUMMED_UP_MAX,
+                               .bytes_max = SUMMED_UP_BYTES};
     struct options o;
     struct select s;
 

@@ -30,6 +30,9 @@ enum {
     PROBLEMS_MAX = 20
 };
 
+#define LOOKED_AT_BYTES ((size_t)128 << 20)
+#define SEARCHED_BYTES ((size_t)1 << 30)
+
 struct wish {
     struct body_texts ids;
     const char *type, *error, *since, *until, *cursor;
@@ -168,7 +171,8 @@ static void do_it(struct client *c, const struct request *r, struct answer *a,
                   const struct body_member *members)
 {
     struct wish w = {.limit = LIMIT_MAX};
-    struct select_part part = {.look_max = LOOKED_AT_MAX};
+    struct select_part part = {.look_max = LOOKED_AT_MAX,
+                               .bytes_max = LOOKED_AT_BYTES};
     struct act act = {{0}, 0};
     struct body b = {0};
     struct options o;
@@ -185,6 +189,7 @@ static void do_it(struct client *c, const struct request *r, struct answer *a,
             s.plan = &count_plan;
         if (w.ids.given) {
             part.look_max = SEARCHED_MAX;
+            part.bytes_max = SEARCHED_BYTES;
             status = select_part_ids(&s, w.ids.texts, w.ids.count, &part);
         } else {
             status = select_part(&s, &part);
