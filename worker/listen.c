@@ -18,9 +18,7 @@
  */
 #include "worker/listen.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,98 +75,23 @@ static void on_close(struct evhttp_connection *conn, void *arg);
 
 /* ---- the address ---- */
 
-static int parse_host(const char *host, in_port_t port,
-                      struct sockaddr_storage *ret)
+int listen_parse(const char *text, struct address *ret, struct errbuf *eb)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = port};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = port};
-    size_t n = strlen(host);
-    if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
-        char inner[INET6_ADDRSTRLEN] = "";
-        if (n - 2 < sizeof(inner))
-            memcpy(inner, host + 1, n - 2);
-        if (inet_pton(AF_INET6, inner, &in6.sin6_addr) != 1)
-            return ERR_INVALID;
-        memcpy(ret, &in6, sizeof(in6));
-        return 0;
-    }
-    /* Names are not resolved: one that changes would open another door. */
-    if (n == 0 || strcmp(host, "localhost") == 0)
-        in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    else if (inet_pton(AF_INET, host, &in.sin_addr) != 1)
-        return ERR_INVALID;
-    memcpy(ret, &in, sizeof(in));
-    return 0;
-}
-
-int listen_parse(const char *text, struct sockaddr_storage *ret,
-                 struct errbuf *eb)
-{
-    const char *colon = strrchr(text, ':');
-    char host[LISTEN_MAX_LEN + 1] = "";
-    int64_t port;
     if (strlen(text) > LISTEN_MAX_LEN)
         return errbuf_set(eb, ERR_INVALID, "an address of more than %d bytes",
                           LISTEN_MAX_LEN);
-    if (colon == NULL)
-        return errbuf_set(eb, ERR_INVALID,
-                          "\"%s\" is no address such as 127.0.0.1:9090, "
-                          "[::1]:9090 or :9090",
+    int rc = address_parse(text, ret, eb);
+    if (rc == 0 && (ret->fd >= 0 || ret->sa.ss_family == AF_UNIX))
+        return errbuf_set(eb, ERR_INVALID, "\"%s\" is no address with a port",
                           text);
-    int rc = text_parse_int(colon + 1, 0, 65535, "port", &port, eb);
-    if (rc != 0)
-        return errbuf_wrap(eb, rc, "%s", text);
-    memcpy(host, text, (size_t)(colon - text));
-    *ret = (struct sockaddr_storage){0};
-    if (parse_host(host, htons((uint16_t)port), ret) != 0)
-        return errbuf_set(eb, ERR_INVALID,
-                          "%s: \"%s\" is no numeric address; IPv6 is written "
-                          "in brackets",
-                          text, host);
-    return 0;
+    return rc;
 }
 
 static void log_address(int fd)
 {
-    struct sockaddr_storage sa = {0};
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    socklen_t len = sizeof(sa);
-    char host[INET6_ADDRSTRLEN] = "", text[LISTEN_MAX_LEN + 16];
-    (void)getsockname(fd, (struct sockaddr *)&sa, &len);
-    if (sa.ss_family == AF_INET6) {
-        memcpy(&in6, &sa, sizeof(in6));
-        (void)inet_ntop(AF_INET6, &in6.sin6_addr, host, sizeof(host));
-        (void)snprintf(text, sizeof(text), "[%s]:%u", host,
-                       (unsigned)ntohs(in6.sin6_port));
-    } else {
-        memcpy(&in, &sa, sizeof(in));
-        (void)inet_ntop(AF_INET, &in.sin_addr, host, sizeof(host));
-        (void)snprintf(text, sizeof(text), "%s:%u", host,
-                       (unsigned)ntohs(in.sin_port));
-    }
+    char text[ADDRESS_TEXT_MAX];
+    address_of(fd, text);
     LOG_INFO("listen", F_STR("addr", text));
-}
-
-/* Returns a listening socket, close-on-exec from birth, or -1. */
-static int open_port(const struct sockaddr_storage *sa)
-{
-    int one = 1;
-    socklen_t len = sa->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                              : sizeof(struct sockaddr_in);
-    int fd =
-        socket(sa->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    /* A restarted worker need not wait for its old connections to fade. */
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
-        bind(fd, (const struct sockaddr *)sa, len) == 0 &&
-        listen(fd, BACKLOG) == 0)
-        return fd;
-    int saved = errno;
-    (void)close(fd);
-    errno = saved;
-    return -1;
 }
 
 /* ---- birth and death ---- */
@@ -189,12 +112,12 @@ static void set_limits(struct listen *l)
 struct listen *listen_start(struct agent *a, struct errbuf *eb)
 {
     const char *text = a->cfg->listen;
-    struct sockaddr_storage sa = {0};
-    if (listen_parse(text, &sa, eb) != 0) {
+    struct address at;
+    if (listen_parse(text, &at, eb) != 0) {
         (void)errbuf_wrap(eb, ERR_INVALID, "listen");
         return NULL;
     }
-    int fd = open_port(&sa);
+    int fd = address_listen(&at, BACKLOG);
     if (fd < 0) {
         (void)errbuf_set(eb, ERR_SYSTEM, "listen at %s: %s", text,
                          strerror(errno));

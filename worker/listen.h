@@ -1,8 +1,7 @@
 #ifndef WORKER_LISTEN_H
 #define WORKER_LISTEN_H
 
-#include <sys/socket.h>
-
+#include "common/base/address.h"
 #include "common/base/err.h"
 #include "common/base/thread.h"
 #include "worker/delivery.h"
@@ -30,8 +29,7 @@ struct agent;
  * Parses "127.0.0.1:9090", "[::1]:9090", "localhost:9090" or ":9090", which
  * are all this host alone, or another numeric address. Port 0 is a free one.
  */
-int listen_parse(const char *text, struct sockaddr_storage *ret,
-                 struct errbuf *eb);
+int listen_parse(const char *text, struct address *ret, struct errbuf *eb);
 
 /*
  * Answers requests at a->cfg->listen from now on, and logs the address.

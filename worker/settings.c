@@ -263,8 +263,8 @@ static int set_password_file(struct settings *s, const char *value,
 static int set_listen(struct settings *s, const char *value, struct errbuf *eb)
 {
     char *out = s->o->config.listen;
-    struct sockaddr_storage sa;
-    int rc = listen_parse(value, &sa, eb);
+    struct address at;
+    int rc = listen_parse(value, &at, eb);
     if (rc == 0)
         (void)snprintf(out, LISTEN_MAX_LEN + 1, "%s", value);
     return rc;
