@@ -61,21 +61,21 @@ static bool is(const char *p, size_t n, const char *word)
     return n == strlen(word) && strncasecmp(p, word, n) == 0;
 }
 
+/* METHOD PATH HTTP/1.1, with one space between. */
 static void read_first_line(struct reading *r, const char *p, size_t n)
 {
-    static const char version[] = " HTTP/1.";
+    static const char version[] = " HTTP/1.1";
     size_t v = sizeof(version) - 1;
-    const char *space = memchr(p, ' ', n);
-    if (!space || space == p || n < v + 1 ||
-        strncmp(p + n - v - 1, " HTTP/", 6) != 0) {
+    const char *space = memchr(p, ' ', n), *last = p + (n > v ? n - v : 0);
+    if (!space || space == p || space + 1 >= last ||
+        strncmp(last, version, 6) != 0) {
         bad(r->head, "the first line is not METHOD PATH HTTP/1.1");
         return;
     }
     r->is_11 = p[n - 1] == '1';
-    if (memcmp(p + n - v - 1, version, v) != 0 ||
-        (p[n - 1] != '0' && p[n - 1] != '1'))
+    if (memcmp(last, version, v - 1) != 0 || (!r->is_11 && p[n - 1] != '0'))
         refuse(r->head, 505, "version-unknown", "HTTP/1.0 and 1.1 are known");
-    else if (memchr(space + 1, ' ', n - v - 1 - (size_t)(space + 1 - p)))
+    else if (memchr(space + 1, ' ', (size_t)(last - space - 1)))
         bad(r->head, "the path has a space");
 }
 
