@@ -153,10 +153,9 @@ static void say(struct channel *ch, const char *verb, conn_reply_cb cb) ON_LOOP
 
     args_str(&a, verb);
     args_str(&a, ch->key);
-    if (conn_call(ch->waits->conn, &a, clock_ms() + SUBSCRIBE_TIMEOUT_MS, false,
-                  cb, ch) == 0 &&
-        cb)
-        ch->calls++;
+    int rc = conn_call(ch->waits->conn, &a, clock_ms() + SUBSCRIBE_TIMEOUT_MS,
+                       false, cb, ch);
+    ch->calls += rc == 0 && cb;
     args_done(&a);
 }
 
@@ -455,13 +454,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     loop_role_assert();
     struct waits *w = arg;
-    bool deaf;
 
     (void)fd;
     (void)what;
     if (w->refused && clock_ms() >= w->refused_until_ms)
         conn_open(w->conn);
-    deaf = !conn_is_up(w->conn);
+    bool deaf = !conn_is_up(w->conn);
     for (struct channel *ch = TAILQ_FIRST(&w->channels), *next; ch; ch = next) {
         next = TAILQ_NEXT(ch, link);
         if (conn_is_up(w->serve->conn) && (deaf || ch->due))
