@@ -5,7 +5,8 @@
 --      2 format of the caller  3... envelopes, or with "2" how many, and
 --        the first 256 bytes of the last
 -- Returns { "OK", depth (0 if "2" may not ask) }, { "FORMAT", format of the
--- queue } or { "FULL", depth, how many of the first were taken }.
+-- queue } or { "FULL", depth, how many of the first were taken, max_length
+-- (not there if it has none) }.
 -- Moves: producer -> ready. With "1" the first envelope ends up first.
 -- No harmless write comes first, so that it is refused at maxmemory.
 local ready, config = KEYS[1], KEYS[2]
@@ -118,4 +119,4 @@ end
 if fits > 0 then count('pushed', fits) end
 if fits == n then return { 'OK', depth } end
 count('refused', n - fits)
-return { 'FULL', depth, fits }
+return { 'FULL', depth, fits, limit(l[2]) or nil }

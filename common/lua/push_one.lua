@@ -17,7 +17,8 @@
 -- Returns { "OK", depth }, { "SAME" } if it has come before, behind it the id
 -- that once tells, { "OTHER", that id } if once has another mark,
 -- { "HELD", id of the holder }, { "REPLACED", id of the holder },
--- { "FORMAT", format of the queue } or { "FULL", depth }.
+-- { "FORMAT", format of the queue } or { "FULL", depth, 0, max_length (not
+-- there if it has none) }.
 -- Moves: producer -> ready or scheduled.
 -- The job is put before its lock: if this stops half-way it can be pushed
 -- twice, and never is a lock held for a job that is not there. No harmless
@@ -132,7 +133,7 @@ if due <= now and not moved then
   end
   if full then
     count('refused')
-    return { 'FULL', depth }
+    return { 'FULL', depth, 0, max or nil }
   end
 end
 if due <= now then

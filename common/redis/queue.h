@@ -60,6 +60,7 @@ int queue_push(struct conn *c, const struct keys *k, bool front,
 struct push_result {
     int64_t depth;    /* jobs that wait now */
     int64_t accepted; /* of ERR_FULL: so many, from the first, were pushed */
+    int64_t limit;    /* of ERR_FULL: max_length; -1: it has none */
 };
 /*
  * ERR_REDIS with "OOM …" and the like: nothing was pushed. ERR_INVALID: nor
@@ -98,6 +99,7 @@ struct push_one_result {
     /* "" if the lock names no id. Of PUSH_SAME by once: as which it came. */
     char holder[ID_MAX_LEN + 1];
     int64_t depth; /* of ready; of PUSH_DONE and ERR_FULL */
+    int64_t limit; /* as that of a push_result */
 };
 /*
  * The errors of queue_push_result; ERR_FULL: nothing was pushed. ERR_HELD: nor

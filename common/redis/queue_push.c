@@ -35,7 +35,7 @@ int queue_push(struct conn *c, const struct keys *k, bool front,
     return queue_send(c, SCRIPT_push, &a, cb, arg);
 }
 
-/* { "FULL", depth, how many were taken }; push_one takes none. */
+/* { "FULL", depth, how many were taken, max_length }; push_one takes none. */
 static int full(const struct reply *r, const char *verb,
                 struct push_result *ret, struct errbuf *eb)
 {
@@ -44,6 +44,8 @@ static int full(const struct reply *r, const char *verb,
     if (!queue_count_at(r, 1, &res.depth) ||
         (reply_len(r) > 2 && !queue_count_at(r, 2, &res.accepted)))
         return queue_unexpected(verb, eb);
+    if (!queue_count_at(r, 3, &res.limit))
+        res.limit = -1;
     *ret = res;
     return errbuf_set(eb, ERR_FULL, "%s: the queue is full: %lld wait", verb,
                       (long long)res.depth);
@@ -158,7 +160,8 @@ int queue_push_one_result(int err, const struct reply *r,
     if (err == 0 && reply_str_is(reply_at(r, 0), "FULL")) {
         rc = full(r, "push_one", &many, eb);
         if (rc == ERR_FULL)
-            *ret = (struct push_one_result){.depth = many.depth};
+            *ret = (struct push_one_result){.depth = many.depth,
+                                            .limit = many.limit};
         return rc;
     }
     if ((rc = queue_check(err, r, "push_one", eb)) != 0)

@@ -96,6 +96,8 @@ static void tell_failed(struct answer *a, const char *queue,
         answer_problem(a, 429, "queue-full", "%s is full: %lld jobs wait",
                        queue, (long long)fate->result.depth);
         answer_add_int(a, "depth", fate->result.depth);
+        if (fate->result.limit >= 0)
+            answer_add_int(a, "limit", fate->result.limit);
         answer_header(a, "Retry-After", "1");
         return;
     case ERR_HELD:

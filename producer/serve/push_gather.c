@@ -228,6 +228,7 @@ static void load_tell(struct pushes *ps, struct load *l, int err,
     struct push_fate fate = {.why = why};
 
     fate.result.depth = res->depth;
+    fate.result.limit = res->limit;
     ps->bytes -= l->text.len;
     for (unsigned i = 0; i < l->count; i++) {
         const struct slot *s = &l->slots[i];

@@ -36,7 +36,7 @@ const struct call calls[] = {
      "1 1 " J(8) " " J(9), "OK 3", ""},
     {"push into a queue with little room", SCRIPT_push,
      "RPUSH @ready " J(1) "\nHSET @config max_length 2 max_bytes 100000",
-     "0 1 " J(8) " " J(9), "FULL 2 1", ""},
+     "0 1 " J(8) " " J(9), "FULL 2 1 2", ""},
     {"push one", SCRIPT_push_one, "RPUSH @ready " J(1),
      "0 1 " J(8) " j8 0 0 until skip 60000 1 t 5 @control", "OK 2", ""},
     {"push one, later", SCRIPT_push_one,

@@ -24,31 +24,31 @@ static void push_takes_what_there_is_room_for(void **state)
     static const struct row rows[] = {
         {"the first that fit by number",
          "HSET @config max_length 3\nRPUSH @ready x", SCRIPT_push,
-         "0 1 a b c d", "FULL 3 2",
+         "0 1 a b c d", "FULL 3 2 3",
          "LRANGE @ready 0 -1 => x a b\nHGET @stats pushed => 2\n"
          "HGET @stats refused => 2\nHGET @minute refused => 2"},
         {"none if none fits", "HSET @config max_length 1\nRPUSH @ready x y",
-         SCRIPT_push, "0 1 a", "FULL 2 0",
+         SCRIPT_push, "0 1 a", "FULL 2 0 1",
          "LRANGE @ready 0 -1 => x y\nHGET @stats pushed => (nil)\n"
          "HGET @stats refused => 1"},
         {"all if they fit", "HSET @config max_length 3\nRPUSH @ready x",
          SCRIPT_push, "0 1 a b", "OK 3", "HGET @stats refused => (nil)"},
         {"the first ones to the head",
          "HSET @config max_length 3\nRPUSH @ready x", SCRIPT_push, "1 1 a b c",
-         "FULL 3 2", "LRANGE @ready 0 -1 => a b x"},
+         "FULL 3 2 3", "LRANGE @ready 0 -1 => a b x"},
         {"an RPUSH is taken back by its end",
          "HSET @config max_length 3\nRPUSH @ready x a b c d", SCRIPT_push,
-         "2 1 4 d", "FULL 3 2",
+         "2 1 4 d", "FULL 3 2 3",
          "LRANGE @ready 0 -1 => x a b\nHGET @stats pushed => 2\n"
          "HGET @stats refused => 2"},
         {"or whole", "HSET @config max_length 1\nRPUSH @ready x y a b",
-         SCRIPT_push, "2 1 2 b", "FULL 2 0",
+         SCRIPT_push, "2 1 2 b", "FULL 2 0 1",
          "LRANGE @ready 0 -1 => x y\nHGET @stats pushed => (nil)"},
         {"but only from the caller's end",
          "HSET @config max_length 1\nRPUSH @ready x y a b", SCRIPT_push,
          "2 1 2 c", "*the RPUSH has not run*", "LRANGE @ready 0 -1 => x y a b"},
         {"a limit of nothing", "HSET @config max_length 0", SCRIPT_push,
-         "0 1 a", "FULL 0 0", "EXISTS @ready => 0"},
+         "0 1 a", "FULL 0 0 0", "EXISTS @ready => 0"},
         {"limits that are none",
          "HSET @config max_length many max_bytes -1\nRPUSH @ready x",
          SCRIPT_push, "0 1 a", "OK 2", ""},
@@ -91,7 +91,7 @@ static void push_takes_what_there_is_memory_for(void **state)
          SCRIPT_push, "0 1 a b", "OK 2", ""},
         {"both limits: the nearer one counts",
          "HSET @config max_bytes 100000 max_length 1", SCRIPT_push, "0 1 a b",
-         "FULL 1 1", ""},
+         "FULL 1 1 1", ""},
     };
     (void)state;
     ROWS(rows);
@@ -118,12 +118,12 @@ static void push_one_appends(void **state)
          "DBSIZE => 1"},
         {"a full queue refuses it", "HSET @config max_length 1\nRPUSH @ready x",
          SCRIPT_push_one, "0 1 " A " a 0 0 until skip 9 1 t 5 @control",
-         "FULL 1",
+         "FULL 1 0 1",
          "LRANGE @ready 0 -1 => x\nHGET @stats refused => 1\n"
          "EXISTS @unique:k @pending:k @once:a @job:a => 0"},
         {"so does one full of bytes",
          "HSET @config max_bytes 1\nRPUSH @ready x", SCRIPT_push_one,
-         "0 1 " A " a 0 0" LOCKED, "FULL 1", "EXISTS @unique:k => 0"},
+         "0 1 " A " a 0 0" LOCKED, "FULL 1 0", "EXISTS @unique:k => 0"},
         {"unless it is empty", "HSET @config max_bytes 1", SCRIPT_push_one,
          "0 1 " A " a 0 0" LOCKED, "OK 1", ""},
     };

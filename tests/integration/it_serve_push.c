@@ -141,7 +141,7 @@ static void a_full_queue_is_told_with_its_depth(void **state)
         assert_int_equal(a.status, 429);
         assert_string_equal(web_header(&a, "Retry-After"), "1");
         assert_non_null(strstr(a.body, "urn:belt:problem:queue-full"));
-        assert_non_null(strstr(a.body, "\"depth\":1}"));
+        assert_non_null(strstr(a.body, "\"depth\":1,\"limit\":1}"));
         web_reply_done(&a);
     }
     expect(f, "{\"type\":\"t\",\"in\":\"1h\"}", 202, "scheduled");

@@ -250,13 +250,19 @@ static void a_full_queue_tells_its_depth_and_what_it_took(void **state)
     struct push_result many = {0};
     struct push_one_result one = {0};
     struct errbuf eb;
-    const struct reply *r = read_reply("*3\r\n$4\r\nFULL\r\n:9\r\n:4\r\n");
+    const struct reply *r =
+        read_reply("*4\r\n$4\r\nFULL\r\n:9\r\n:4\r\n:13\r\n");
     assert_int_equal(queue_push_result(0, r, &many, &eb), ERR_FULL);
     assert_int_equal(many.depth, 9);
     assert_int_equal(many.accepted, 4);
     assert_non_null(strstr(eb.text, "full"));
     assert_int_equal(queue_push_one_result(0, r, &one, &eb), ERR_FULL);
     assert_int_equal(one.depth, 9);
+    assert_int_equal(many.limit, 13);
+    assert_int_equal(one.limit, 13);
+    r = read_reply("*3\r\n$4\r\nFULL\r\n:9\r\n:4\r\n");
+    assert_int_equal(queue_push_result(0, r, &many, &eb), ERR_FULL);
+    assert_int_equal(many.limit, -1);
     r = read_reply("*3\r\n$4\r\nFULL\r\n:9\r\n:-4\r\n");
     assert_int_equal(queue_push_result(0, r, &many, &eb), ERR_REDIS);
     r = read_reply("*1\r\n$4\r\nFULL\r\n");
