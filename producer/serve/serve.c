@@ -24,6 +24,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/redis/script.h"
 #include "producer/complain.h"
 #include "producer/serve/answer.h"
 #include "producer/serve/metrics.h"
@@ -69,6 +70,7 @@ static void on_up(void *arg)
     struct serve *s = arg;
     char shown[384];
     s->away[0] = '\0';
+    script_load_all(s->conn); /* or lines of one body change places */
     LOG_INFO("redis.up", F_STR("url", url_display(&s->url, shown)));
 }
 
