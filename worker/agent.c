@@ -227,6 +227,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     reload_tick(a->reload);
     agent_look_late(a);
     watchdog_look(a->watchdog);
+    orphans_reap(&a->orphans);
     if (clock_ms() >= a->fleet_at_ms) {
         a->fleet_at_ms = clock_ms() + FLEET_MS;
         fleet_update(a);
@@ -275,6 +276,7 @@ static int begin(struct agent *a, struct errbuf *eb) ON_LOOP;
 static int begin(struct agent *a, struct errbuf *eb)
 {
     const struct worker_config *cfg = a->cfg;
+    orphans_init(&a->orphans);
     a->base = new_base();
     a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (a->base == NULL || a->wake_fd < 0)

@@ -6,6 +6,7 @@
 #include "common/base/chan.h"
 #include "worker/agent.h"
 #include "worker/host.h"
+#include "worker/orphans.h"
 #include "worker/pool.h"
 #include "worker/subtask.h"
 #include "worker/window.h"
@@ -64,6 +65,7 @@ struct agent {
     struct watchdog *watchdog; /* owned */
 
     struct window window;
+    struct orphans orphans;
     unsigned out;            /* deliveries in jobs, running, or in outcomes */
     unsigned sent, recalled; /* ever put into jobs, and taken out again */
     enum agent_stage stage;

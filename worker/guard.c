@@ -104,6 +104,14 @@ void guard_remove(pid_t pgid)
     put(pgid, 0);
 }
 
+bool guard_has(pid_t pgid)
+{
+    for (unsigned i = 0; groups != NULL && i < places; i++)
+        if (atomic_load(&groups[i]) == pgid)
+            return true;
+    return false;
+}
+
 void guard_stop(void)
 {
     if (guard_fd < 0)

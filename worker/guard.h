@@ -1,6 +1,7 @@
 #ifndef WORKER_GUARD_H
 #define WORKER_GUARD_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "common/base/err.h"
@@ -23,6 +24,7 @@ int guard_start(unsigned most, struct errbuf *eb);
 /* Notes that a group lives, or is gone. Any thread; never blocks. */
 void guard_add(pid_t pgid);
 void guard_remove(pid_t pgid);
+bool guard_has(pid_t pgid); /* whether it is noted as living */
 
 /* Ends it in peace and waits for it. */
 void guard_stop(void);

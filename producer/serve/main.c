@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sysexits.h>
 
+#include "common/base/notify.h"
 #include "common/base/stdfd.h"
 #include "producer/command.h"
 #include "producer/serve/serve.h"
@@ -16,6 +17,7 @@ int main(int argc, char **argv)
     if (stdfd_open() != 0)
         return EX_OSERR;
     signal(SIGPIPE, SIG_IGN);
+    notify_start();
     serve_here = serve_run;
     return command_line_run(argc, argv);
 }

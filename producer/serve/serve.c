@@ -28,6 +28,7 @@
 #include "producer/complain.h"
 #include "producer/serve/answer.h"
 #include "producer/serve/metrics.h"
+#include "producer/serve/pulse.h"
 #include "producer/serve/push.h"
 #include "producer/serve/server.h"
 #include "producer/serve/side.h"
@@ -41,6 +42,7 @@ struct run {
     struct event *signals[SIGNALS]; /* owned */
     struct event *late;             /* owned: the drain takes too long */
     struct event *look;             /* owned: after Redis */
+    struct pulse *pulse;            /* owned; NULL: there is no manager */
     bool asked;                     /* whether Redis answers */
     bool stopping;
 };
@@ -146,6 +148,7 @@ static void stop(struct run *run) ON_LOOP
                          .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     run->stopping = true;
     LOG_INFO("stop", F_INT("drain_ms", ms));
+    pulse_stopping(run->pulse, ms);
     (void)event_add(run->late, &tv);
     server_stop(run->serve.server);
     waits_stop(run->serve.waits);
@@ -241,7 +244,6 @@ static void tell_ready(const struct serve *s)
     char at[ADDRESS_TEXT_MAX];
     server_address(s->server, at);
     LOG_INFO("listen", F_STR("addr", at));
-    /* A service manager hears of it here. */
 }
 
 /* Returns 0, or a status that was told. */
@@ -278,6 +280,7 @@ static int begin(struct run *run)
     if (!s->server)
         return fail(s->o, EX_UNAVAILABLE, "%s", eb.text);
     tell_ready(s);
+    run->pulse = pulse_start(s);
     return 0;
 }
 
@@ -292,6 +295,7 @@ static void done(struct run *run)
         LOG_WARN("stop", F_STR("so", "what is under way in Redis is left"));
         _exit(0);
     }
+    pulse_free(run->pulse);
     side_free(s->side);
     if (s->conn)
         conn_close(s->conn);
