@@ -1,12 +1,17 @@
-# What cmake --install puts where: programs, libbelt with its header, and how
-# pkg-config and find_package(belt) find it; documents and examples.
+# What cmake --install puts where: programs with their units, libbelt with its
+# header, and how pkg-config and find_package(belt) find it; documents and
+# examples. The components are the packages of package.cmake: belt, lib, dev,
+# examples, and etc, which is installed only if asked for.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS belt belt-serve belt-worker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS belt belt-serve belt-worker RUNTIME
+  DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT belt)
 install(TARGETS belt_shared EXPORT beltTargets
-  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib
+    NAMELINK_COMPONENT dev)
 install(DIRECTORY common/include/belt
-  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev
+  FILES_MATCHING PATTERN "*.h")
 
 # The same as one archive, for programs that are to need no libbelt.so. What is
 # not of <belt/belt.h> is made local to it, so that it collides with nothing.
@@ -24,7 +29,7 @@ if(NOT BELT_SANITIZE)
     COMMAND_EXPAND_LISTS VERBATIM)
   add_custom_target(belt_archive ALL DEPENDS ${archive})
   add_dependencies(belt_archive belt_shared) # which makes the directory
-  install(FILES ${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(FILES ${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
 endif()
 
 # Relative to where the file lies: the prefix may be said at install time.
@@ -32,22 +37,56 @@ file(RELATIVE_PATH to_prefix
   /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
 configure_file(cmake/belt.pc.in belt.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/belt.pc
-  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
 
 set(package ${CMAKE_INSTALL_LIBDIR}/cmake/belt)
-install(EXPORT beltTargets NAMESPACE belt:: DESTINATION ${package})
+install(EXPORT beltTargets NAMESPACE belt:: DESTINATION ${package}
+  COMPONENT dev)
 configure_package_config_file(cmake/beltConfig.cmake.in beltConfig.cmake
   INSTALL_DESTINATION ${package} PATH_VARS CMAKE_INSTALL_LIBDIR
     CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file(beltConfigVersion.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/beltConfig.cmake
-  ${PROJECT_BINARY_DIR}/beltConfigVersion.cmake DESTINATION ${package})
+  ${PROJECT_BINARY_DIR}/beltConfigVersion.cmake DESTINATION ${package}
+  COMPONENT dev)
 
-install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# ---- for systemd ----
+
+# Units name programs by their whole path, which is known at install time. Each
+# installation has a directory of its own for them: some may run side by side.
+install(CODE "
+  string(MD5 id \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\")
+  set(BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
+  set(DOCDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}\")
+  foreach(unit belt-worker@.service belt-serve.service)
+    configure_file(\"${PROJECT_SOURCE_DIR}/deploy/systemd/\${unit}.in\"
+      \"${PROJECT_BINARY_DIR}/units/\${id}/\${unit}\" @ONLY)
+    file(INSTALL \"${PROJECT_BINARY_DIR}/units/\${id}/\${unit}\"
+      DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\"
+      TYPE FILE)
+  endforeach()
+  file(REMOVE_RECURSE \"${PROJECT_BINARY_DIR}/units/\${id}\")"
+  COMPONENT belt)
+install(FILES deploy/systemd/belt.sysusers DESTINATION lib/sysusers.d
+  RENAME belt.conf COMPONENT belt)
+
+# ---- documents, as far as they are there ----
+
+file(GLOB man1 CONFIGURE_DEPENDS docs/man/*.1)
+file(GLOB completions CONFIGURE_DEPENDS deploy/completions/*)
+install(FILES ${man1} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT belt)
+install(FILES ${completions}
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+  COMPONENT belt)
+
+install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
+  COMPONENT belt)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
-  PATTERN model EXCLUDE)
+  COMPONENT belt PATTERN model EXCLUDE PATTERN man EXCLUDE)
 install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DOCDIR}
-  USE_SOURCE_PERMISSIONS)
+  USE_SOURCE_PERMISSIONS COMPONENT examples)
 install(FILES deploy/belt.conf.example
-  DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy)
+  DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy COMPONENT belt)
+install(DIRECTORY deploy/docker DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy
+  USE_SOURCE_PERMISSIONS COMPONENT belt)
