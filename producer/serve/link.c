@@ -240,6 +240,8 @@ static void look_at_head(struct link *l, struct evbuffer *in, size_t n) ON_LOOP
         (size_t)evbuffer_copyout_from(in, &at, l->part.data + from, n);
     if (head_read(l->part.data, l->part.len, from, &h))
         take_head(l, &h);
+    else if (memchr(l->part.data + from, '\0', l->part.len - from))
+        link_refuse(l, 400, "bad-request", "a NUL in the headers");
     else if (l->part.len > (size_t)l->server->serve->o->max_headers)
         link_refuse(l, 431, "headers-too-large", "more than --max-headers");
 }
@@ -378,6 +380,10 @@ void link_on_request(struct evhttp_request *req, void *arg)
     int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(evcon));
     struct link *l = v->by_fd[fd];
     assert(l != NULL && l->evcon == evcon);
+    if (!l->has_head) { /* it saw an end where there was none */
+        link_refuse(l, 400, "bad-request", "the headers have no end");
+        return;
+    }
     link_move(l, LINK_HANDLING);
     v->serve->now_ms = clock_wall_ms();
     request_begin(v->serve, l, req);

@@ -92,11 +92,14 @@ static void what_is_malformed_is_a_problem_and_the_end(void **state)
         {POST "Transfer-Encoding: chunked\r\n\r\n1000\r\n", 413},
     };
     static const char nul[] = LIVEZ "A: b\0c\r\n\r\n";
+    /* evhttp would take a line that begins with NUL for an empty one. */
+    static const char end[] = POST "Content-Length: 2\r\n\0\r\n";
     web_begin(f, (const char *[]){"--max-body", "1k", NULL});
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         refused(f, all[i].text, strlen(all[i].text), all[i].status,
                 "urn:belt:problem:");
     refused(f, nul, sizeof(nul) - 1, 400, "control character");
+    refused(f, end, sizeof(end) - 1, 400, "NUL");
     is_alive(f);
 }
 
