@@ -14,7 +14,7 @@
 enum {
     WIDTH = 340,
     HEIGHT = 150,
-    LEFT = 40, /* of the plot */
+    LEFT = 44, /* of the plot */
     RIGHT = 330,
     TOP = 8,
     BOTTOM = 126
@@ -95,8 +95,8 @@ static void axes(FILE *out, const struct example *e)
     (void)fprintf(out,
                   "<path class=\"grid\" d=\"M%d %dV%dH%d\"/>"
                   "<text class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"end\">"
-                  "%.4g</text><text class=\"soft\" x=\"%d\" y=\"%d\" "
-                  "text-anchor=\"end\">%.4g</text>\n",
+                  "%.3g</text><text class=\"soft\" x=\"%d\" y=\"%d\" "
+                  "text-anchor=\"end\">%.3g</text>\n",
                   LEFT, TOP, BOTTOM, RIGHT, LEFT - 5, TOP + 10, e->high,
                   LEFT - 5, BOTTOM, e->low);
     (void)fprintf(out,
