@@ -278,11 +278,11 @@ static int look_at_latency(struct doctor *d)
     if (status != 0)
         return status;
     qsort(us, PINGS, sizeof(us[0]), compare_times);
-    bool slow = us[PINGS / 2] > SLOW_US || us[PINGS - 1] > JERK_US;
+    int64_t median_us = us[PINGS / 2], longest_us = us[PINGS - 1];
+    bool slow = median_us > SLOW_US || longest_us > JERK_US;
     doctor_say(d, slow ? DOCTOR_WARNING : DOCTOR_OK, "latency", NULL,
                "a round trip takes %.2f ms, the longest of %d %.2f ms%s",
-               (double)us[PINGS / 2] / 1000, PINGS,
-               (double)us[PINGS - 1] / 1000,
+               (double)median_us / 1000, PINGS, (double)longest_us / 1000,
                slow ? ": Redis is far away or busy" : "");
     return 0;
 }

@@ -293,6 +293,7 @@ void listen_forget_handlers(struct listen *l)
 /* Each writes its body and returns the status. */
 static int write_live(struct listen *l, struct buf *out)
 {
+    loop_role_assert();
     const char *queue = watchdog_lacks(l->agent->watchdog);
     if (queue != NULL) {
         buf_printf(out, "queue %s: jobs wait and none comes\n", queue);
