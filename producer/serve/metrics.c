@@ -192,6 +192,12 @@ void serve_metrics(struct request *r)
     struct answer a = {0};
 
     loop_role_assert();
+    if (!request_may_use_all(r)) {
+        answer_problem(&a, 403, "forbidden",
+                       "metrics are of all queues, the token is for some");
+        request_answer(r, &a);
+        return;
+    }
     if (conn_is_up(s->conn)) {
         side_run(s->side, r);
         return;
