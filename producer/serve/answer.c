@@ -46,11 +46,9 @@ static const struct problem_kind kinds[] = {
     {"queue-full", "The queue is full"},
     {"version-unknown", "The version of HTTP is not known"},
     {"internal", "The server failed"},
-    {"not-implemented", "Not implemented"},
     {"redis-away", "Redis is away"},
     {"outcome-unknown", "The outcome is unknown"},
     {"overloaded", "Too much is under way"},
-    {"stopping", "The server is stopping"},
     {"try-again", "Not now"},
 };
 

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "producer/serve/answer.h"
 #include "producer/serve/route.h"
 #include "tests/support/schema.h"
 #include "tests/unit/unit.h"
@@ -232,6 +233,42 @@ static void names_of_operations_are_different(void **state)
     json_decref(seen);
 }
 
+static void every_kind_of_problem_is_described(void **state)
+{
+    const json_t *type =
+        schema_at(doc, "#/components/schemas/Problem/properties/type/enum");
+    size_t n;
+    const struct problem_kind *kinds = problem_kinds(&n);
+
+    (void)state;
+    assert_int_equal(json_array_size(type), n);
+    for (size_t i = 0; i < n; i++) {
+        char urn[96];
+        (void)snprintf(urn, sizeof(urn), "urn:belt:problem:%s", kinds[i].name);
+        if (strcmp(json_string_value(json_array_get(type, i)), urn) != 0)
+            fail_msg("%s is not in its place", urn);
+    }
+}
+
+static void every_kind_of_problem_is_documented(void **state)
+{
+    static char text[256 * 1024];
+    size_t n;
+    const struct problem_kind *kinds = problem_kinds(&n);
+    FILE *f = fopen(BELT_HTTP_MD, "re");
+
+    (void)state;
+    assert_non_null(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+    (void)fclose(f);
+    for (size_t i = 0; i < n; i++) {
+        char name[96];
+        (void)snprintf(name, sizeof(name), "`%s`", kinds[i].name);
+        if (strstr(text, name) == NULL)
+            fail_msg("%s is not in docs/HTTP.md", name);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +280,8 @@ int main(void)
         cmocka_unit_test(every_reference_leads_somewhere),
         cmocka_unit_test(every_route_says_what_it_answers),
         cmocka_unit_test(names_of_operations_are_different),
+        cmocka_unit_test(every_kind_of_problem_is_described),
+        cmocka_unit_test(every_kind_of_problem_is_documented),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
