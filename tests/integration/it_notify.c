@@ -19,7 +19,7 @@ enum {
     SILENCE_MS = 600       /* three limits */
 };
 
-#define PLUGIN "x=plugin:" TEST_PLUGIN " text"
+static const char plugin[] = "x=plugin:" TEST_PLUGIN " text";
 
 static struct manager *manager;
 static struct worker *worker;
@@ -138,7 +138,7 @@ static void a_loop_that_stands_still_gives_no_sign_of_life(void **state)
 {
     (void)state;
     start(redis_url(runs_redis),
-          (const char *const[]){"--handler", PLUGIN, "--lease", "20s", NULL});
+          (const char *const[]){"--handler", plugin, "--lease", "20s", NULL});
     manager_await(manager, "WATCHDOG=1", 1);
     runs_push("{\"type\":\"x\",\"payload\":\"stop-loop\"}");
     struct worker *w = worker;
@@ -198,7 +198,7 @@ static void a_worker_that_replaces_itself_is_heard_on(void **state)
 {
     (void)state;
     start(redis_url(runs_redis),
-          (const char *const[]){"--handler", PLUGIN, "--timeout", "20ms",
+          (const char *const[]){"--handler", plugin, "--timeout", "20ms",
                                 "--kill-after", "10ms", NULL});
     manager_await(manager, "READY=1", 1);
     runs_push("{\"type\":\"x\",\"payload\":\"hangs\",\"backoff\":[3600000]}");
