@@ -182,7 +182,7 @@ static char *example_body(const struct operation *op, const struct visit *v,
     const json_t *content =
         json_object_get(json_object_get(op->o, "requestBody"), "content");
     const char *first =
-        json_object_iter_key(json_object_iter((json_t *)(uintptr_t)content));
+        json_object_iter_key(json_object_iter(schema_writable(content)));
     const char *type = v->type != NULL ? v->type : first;
 
     *ret_type = type;

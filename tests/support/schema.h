@@ -20,6 +20,9 @@ const json_t *schema_at(const json_t *doc, const char *ref);
 /* Lends o, or what it refers to if it is a {"$ref": …}; NULL: nothing. */
 const json_t *schema_follow(const json_t *doc, const json_t *o);
 
+/* The same, for those functions of jansson that only read and say otherwise. */
+json_t *schema_writable(const json_t *o);
+
 /* Whether value fits; if not why says where and what. */
 bool schema_fits(const json_t *doc, const json_t *schema, const json_t *value,
                  char *why, size_t size);
