@@ -71,19 +71,12 @@ install(CODE "
 install(FILES deploy/systemd/belt.sysusers DESTINATION lib/sysusers.d
   RENAME belt.conf COMPONENT belt)
 
-# ---- documents, as far as they are there ----
-
-file(GLOB man1 CONFIGURE_DEPENDS docs/man/*.1)
-file(GLOB completions CONFIGURE_DEPENDS deploy/completions/*)
-install(FILES ${man1} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT belt)
-install(FILES ${completions}
-  DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
-  COMPONENT belt)
+# ---- documents; manual pages and completion are in manual.cmake ----
 
 install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
   COMPONENT belt)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
-  COMPONENT belt PATTERN model EXCLUDE PATTERN man EXCLUDE)
+  COMPONENT belt PATTERN model EXCLUDE)
 install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DOCDIR}
   USE_SOURCE_PERMISSIONS COMPONENT examples)
 install(FILES deploy/belt.conf.example

@@ -6,7 +6,7 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Kroenke 2001, table 4. */
+/* Kroenke 2001. */
 static const struct band phq9[] = {
     {0, "minimal"},            /* "none-minimal" in later versions */
     {5, "mild"},               /**/

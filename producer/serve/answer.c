@@ -58,6 +58,47 @@ const struct problem_kind *problem_kinds(size_t *ret_n)
     return kinds;
 }
 
+const struct answer_status answer_statuses[ANSWER_STATUSES] = {
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {204, "No Content"},
+    {304, "Not Modified"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
+    {505, "HTTP Version Not Supported"},
+    {0, ""},
+};
+
+unsigned answer_status_place(int status)
+{
+    unsigned i = 0;
+
+    while (i < ANSWER_STATUSES - 1 && answer_statuses[i].status != status)
+        i++;
+    return i;
+}
+
+const char *answer_phrase(int status)
+{
+    return answer_statuses[answer_status_place(status)].phrase;
+}
+
 static const char *title_of(const char *kind)
 {
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

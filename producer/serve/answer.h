@@ -31,6 +31,17 @@ struct problem_kind {
 };
 const struct problem_kind *problem_kinds(size_t *ret_n);
 
+/* Each status that we answer with, and what is behind it in the first line. The
+ * last one stands for all others. */
+struct answer_status {
+    int status;
+    const char *phrase;
+};
+enum { ANSWER_STATUSES = 24 };
+extern const struct answer_status answer_statuses[ANSWER_STATUSES];
+unsigned answer_status_place(int status);
+const char *answer_phrase(int status);
+
 void answer_done(struct answer *a); /* frees and makes it empty again */
 
 /* Adds a header; what would end its line becomes a space. */

@@ -16,15 +16,11 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/prom.h"
+#include "producer/serve/answer.h"
 #include "producer/serve/fleet.h"
 #include "producer/serve/request.h"
 #include "producer/serve/serve.h"
 #include "producer/serve/side.h"
-
-/* The last one stands for all others. */
-static const int statuses[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405,
-                               409, 413, 415, 417, 422, 429, 500, 501, 503, 0};
-enum { STATUSES = sizeof(statuses) / sizeof(statuses[0]) };
 
 static const int64_t bounds_us[] = {500,    1000,   2500,    5000,
                                     10000,  25000,  50000,   100000,
@@ -33,7 +29,7 @@ enum { BOUNDS = sizeof(bounds_us) / sizeof(bounds_us[0]) };
 
 /* Of a row of routes[]; relaxed: each is right by itself. */
 struct row {
-    _Atomic uint64_t answers[STATUSES];
+    _Atomic uint64_t answers[ANSWER_STATUSES];
     _Atomic uint64_t times[BOUNDS + 1]; /* the last: longer than all bounds */
     _Atomic int64_t sum_us;
 };
@@ -68,15 +64,6 @@ void serve_metrics_free(struct serve_metrics *m)
     free(m);
 }
 
-static unsigned place_of(int status)
-{
-    unsigned i = 0;
-
-    while (i < STATUSES - 1 && statuses[i] != status)
-        i++;
-    return i;
-}
-
 void serve_metrics_count(struct serve_metrics *m, const struct route *route,
                          int status, int64_t us)
 {
@@ -86,7 +73,7 @@ void serve_metrics_count(struct serve_metrics *m, const struct route *route,
 
     while (i < BOUNDS && us > bounds_us[i])
         i++;
-    atomic_fetch_add_explicit(&row->answers[place_of(status)], 1,
+    atomic_fetch_add_explicit(&row->answers[answer_status_place(status)], 1,
                               memory_order_relaxed);
     atomic_fetch_add_explicit(&row->times[i], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&row->sum_us, us > 0 ? us : 0,
@@ -122,13 +109,14 @@ static void put_requests(const struct serve_metrics *m, struct buf *out)
     prom_family(out, name, PROM_COUNTER,
                 "Requests answered, by route, method and status.");
     for (size_t i = 0; i < m->row_count; i++) {
-        for (unsigned s = 0; s < STATUSES; s++) {
+        for (unsigned s = 0; s < ANSWER_STATUSES; s++) {
             uint64_t n = load(&m->rows[i].answers[s]);
             char code[16] = "other";
             if (n == 0)
                 continue;
-            if (statuses[s] > 0)
-                (void)snprintf(code, sizeof(code), "%d", statuses[s]);
+            if (answer_statuses[s].status > 0)
+                (void)snprintf(code, sizeof(code), "%d",
+                               answer_statuses[s].status);
             prom_int(out, name,
                      (const struct prom_label[]){{"route", path_of(m, i)},
                                                  {"method", method_of(m, i)},

@@ -569,26 +569,6 @@ static void put_headers(struct request *r, const struct answer *a,
         put_header(out, "Connection", mem_strdup("close"));
 }
 
-static const char *reason(int status)
-{
-    switch (status) {
-    case 408:
-        return "Request Timeout";
-    case 413:
-        return "Content Too Large";
-    case 421:
-        return "Misdirected Request";
-    case 422:
-        return "Unprocessable Content";
-    case 429:
-        return "Too Many Requests";
-    case 431:
-        return "Request Header Fields Too Large";
-    default:
-        return NULL; /* evhttp knows */
-    }
-}
-
 static void on_body_sent(const void *data, size_t len, void *arg)
 {
     (void)data;
@@ -664,10 +644,11 @@ void request_answer(struct request *r, struct answer *a)
     if (r->link) {
         put_headers(r, a, length);
         put_body(r, a);
-        link_answer(r->link, r->req, a->status, reason(a->status), length);
+        link_answer(r->link, r->req, a->status, answer_phrase(a->status),
+                    length);
     } else {
         server_let_go(s->server, r->held);
-        evhttp_send_reply(r->req, a->status, reason(a->status), NULL);
+        evhttp_send_reply(r->req, a->status, answer_phrase(a->status), NULL);
     }
     answer_done(a);
     free_request(r);
@@ -677,7 +658,6 @@ void request_refusal(struct serve *s, const struct link *l,
                      const struct answer *a, struct buf *out)
 {
     char id[REQUEST_ID_MAX + 1];
-    const char *phrase = reason(a->status);
     s->now_ms = clock_wall_ms();
     make_id(id);
     serve_metrics_count(s->metrics, NULL, a->status, 0);
@@ -685,7 +665,7 @@ void request_refusal(struct serve *s, const struct link *l,
         LOG_INFO("http.refused", F_INT("status", a->status),
                  F_STR("peer", link_peer(l)), F_STR("request", id));
     buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", a->status,
-               phrase ? phrase : "Refused");
+               answer_phrase(a->status));
     write_headers(s, a, id, out);
     buf_printf(out, "\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
                a->body.len);

@@ -250,6 +250,28 @@ static void every_kind_of_problem_is_described(void **state)
     }
 }
 
+/* What a client sees of an answer in its first line, and in the metrics. */
+static void every_status_has_a_name_of_its_own(void **state)
+{
+    static const int elsewhere[] = {408, 417, 421, 431, 501, 505};
+
+    (void)state;
+    for (const struct route *r = routes; r->method != NULL; r++) {
+        const char *status;
+        json_t *answer;
+        json_object_foreach(json_object_get(operation(r), "responses"), status,
+                            answer)
+        {
+            if (answer_phrase(atoi(status))[0] == '\0')
+                fail_msg("%s %s: %s", r->method, r->path, status);
+        }
+    }
+    for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
+        if (answer_phrase(elsewhere[i])[0] == '\0')
+            fail_msg("%d", elsewhere[i]);
+    assert_string_equal(answer_phrase(299), "");
+}
+
 static void every_kind_of_problem_is_documented(void **state)
 {
     static char text[256 * 1024];
@@ -280,6 +302,7 @@ int main(void)
         cmocka_unit_test(every_reference_leads_somewhere),
         cmocka_unit_test(every_route_says_what_it_answers),
         cmocka_unit_test(names_of_operations_are_different),
+        cmocka_unit_test(every_status_has_a_name_of_its_own),
         cmocka_unit_test(every_kind_of_problem_is_described),
         cmocka_unit_test(every_kind_of_problem_is_documented),
     };
