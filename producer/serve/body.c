@@ -86,22 +86,34 @@ static void wrong_member(struct body *b, const struct body_member *m,
     body_wrong(b, pointer, "%s", what);
 }
 
-bool body_is_wrong(const struct body *b, struct answer *a)
+static void tell_wrong(const struct body *b, int status, const char *what,
+                       struct answer *a)
 {
     struct buf errors = {0};
+    char kind[16];
 
-    if (b->not_json) {
-        answer_problem(a, 400, "invalid-json", "%s", b->not_json);
-        return true;
-    }
-    if (b->count == 0)
-        return false;
-    answer_problem(a, 422, "invalid-body", "%u thing%s wrong with the body",
-                   b->count, b->count == 1 ? " is" : "s are");
+    (void)snprintf(kind, sizeof(kind), "invalid-%s", what);
+    answer_problem(a, status, kind, "%u thing%s wrong with the %s", b->count,
+                   b->count == 1 ? " is" : "s are", what);
     buf_printf(&errors, "[%s]", b->errors.data);
     answer_add_json(a, "errors", &errors);
     buf_done(&errors);
-    return true;
+}
+
+bool body_is_wrong(const struct body *b, struct answer *a)
+{
+    if (b->not_json)
+        answer_problem(a, 400, "invalid-json", "%s", b->not_json);
+    else if (b->count > 0)
+        tell_wrong(b, 422, "body", a);
+    return b->not_json || b->count > 0;
+}
+
+bool body_query_is_wrong(const struct body *b, struct answer *a)
+{
+    if (b->count > 0)
+        tell_wrong(b, 400, "query", a);
+    return b->count > 0;
 }
 
 void body_wrong_key(struct body *b, struct json_span key,

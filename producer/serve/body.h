@@ -74,6 +74,9 @@ void body_wrong_key(struct body *b, struct json_span key,
  * (invalid-body). */
 bool body_is_wrong(const struct body *b, struct answer *a);
 
+/* The same of what a query said: a is then a 400 (invalid-query). */
+bool body_query_is_wrong(const struct body *b, struct answer *a);
+
 void body_done(struct body *b);
 
 #endif

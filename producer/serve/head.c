@@ -14,6 +14,7 @@ struct reading {
     struct head *head;
     unsigned hosts, lengths, codings, types, tokens;
     bool is_11;
+    bool is_bodiless; /* evhttp would take its body for the next request */
 };
 
 static void refuse(struct head *h, int status, const char *kind,
@@ -73,10 +74,14 @@ static void read_first_line(struct reading *r, const char *p, size_t n)
         return;
     }
     r->is_11 = p[n - 1] == '1';
+    size_t method_len = (size_t)(space - p);
+    r->is_bodiless = is(p, method_len, "HEAD") || is(p, method_len, "TRACE");
     if (memcmp(last, version, v - 1) != 0 || (!r->is_11 && p[n - 1] != '0'))
         refuse(r->head, 505, "version-unknown", "HTTP/1.0 and 1.1 are known");
     else if (memchr(space + 1, ' ', (size_t)(last - space - 1)))
         bad(r->head, "the path has a space");
+    else if (space[1] == '/' && space[2] == '/')
+        bad(r->head, "the path begins with two slashes"); /* or is a host */
 }
 
 static void read_length(struct reading *r, const char *p, size_t n)
@@ -196,6 +201,8 @@ bool head_read(const char *text, size_t n, size_t from, struct head *ret)
         bad(&h, "both Content-Length and Transfer-Encoding");
     if (h.chunked && !r.is_11)
         bad(&h, "Transfer-Encoding is of HTTP/1.1");
+    if (r.is_bodiless && (h.chunked || h.body_len > 0))
+        bad(&h, "HEAD and TRACE have no body");
     if (r.hosts > 1 || (r.is_11 && r.hosts == 0))
         bad(&h, "Host has to be given, once");
     *ret = h;

@@ -21,7 +21,11 @@
 
 #define QUEUE_DEFAULT "default" /* of belt push too */
 
-enum { ADDED_BYTES = 256 }; /* what an envelope has more than the body */
+enum {
+    ADDED_BYTES = 256, /* what an envelope has more than the body */
+    /* Of a mark: five, and each name of a query with its value. */
+    MARK_PARTS_MAX = 5 + 2 * PUSH_READ_NAMES
+};
 
 /* A request that waits for the fate of its job. */
 struct single {
@@ -75,7 +79,7 @@ static struct idempotency_part part_buf(const struct buf *b)
 static void make_mark(const struct reading *g,
                       char out[IDEMPOTENCY_HEX_LEN + 1])
 {
-    struct idempotency_part parts[32];
+    struct idempotency_part parts[MARK_PARTS_MAX];
     struct bytes body = request_body(g->r);
     const char *type = request_header(g->r, "Content-Type");
     size_t n = 0;
@@ -141,10 +145,7 @@ static bool read_query(struct reading *g, struct answer *a)
         if (value)
             push_read_text(&g->p, *name, value);
     }
-    if (!body_is_wrong(&g->p.bad, a))
-        return true;
-    a->status = 400;
-    return false;
+    return !body_query_is_wrong(&g->p.bad, a);
 }
 
 /* Before what an event itself says of its trace. */

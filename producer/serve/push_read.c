@@ -97,7 +97,7 @@ static const struct member members[] = {
 enum { MEMBERS = sizeof(members) / sizeof(members[0]) };
 _Static_assert(MEMBERS <= 64, "one bit of seen for each member");
 
-const char *const push_read_names[] = {
+const char *const push_read_names[PUSH_READ_NAMES + 1] = {
     "queue",       "id",           "keep",       "in",
     "at",          "timeout",      "backoff",    "until",
     "on_conflict", "max_attempts", "expires_at", "expires_in",

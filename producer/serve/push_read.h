@@ -47,7 +47,9 @@ void push_read_json(struct push_read *p, const char *text, size_t len);
  * KEY[:TTL], as --unique is.
  */
 void push_read_text(struct push_read *p, const char *name, const char *text);
-extern const char *const push_read_names[]; /* NULL behind the last */
+enum { PUSH_READ_NAMES = 15 };
+/* NULL behind the last. */
+extern const char *const push_read_names[PUSH_READ_NAMES + 1];
 
 /* The type, out of a path, and a payload that is JSON, which must stay. */
 void push_read_type(struct push_read *p, const char *type);

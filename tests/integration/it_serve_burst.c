@@ -250,6 +250,24 @@ static void a_key_is_for_one_request(void **state)
     assert_int_equal(redis_int(f->r, "ZCARD belt:{q}:scheduled"), 1);
 }
 
+/* Each of them is a part of what the key is for, the query at its longest. */
+static void a_key_is_for_all_of_a_query(void **state)
+{
+#define LONGEST(until)                                                         \
+    "/v1/push/t?queue=q&id=j&keep=1h&in=0&at=1&timeout=3s&backoff=1s"          \
+    "&until=" until "&on_conflict=skip&max_attempts=3"                         \
+    "&expires_at=4000000000000&expires_in=0&front=false&after=i&unique=k"
+    struct web *f = *state;
+    web_begin(f, NULL);
+    for (int i = 0; i < 2; i++)
+        web_expect(f, "POST", LONGEST("done"),
+                   WEB_JSON "Idempotency-Key: k\r\n", "1", 202,
+                   i == 0 ? "\"depth\":1" : "replayed");
+    web_expect(f, "POST", LONGEST("started"), WEB_JSON "Idempotency-Key: k\r\n",
+               "1", 422, "key-reused");
+    assert_int_equal(redis_int(f->r, "LLEN belt:{q}"), 1);
+}
+
 static void a_key_counts_for_a_while(void **state)
 {
     static const char *const flags[] = {"--idempotency", "2h", NULL};
@@ -362,6 +380,7 @@ int main(void)
         TEST(what_a_full_queue_refuses_can_come_later),
         TEST(a_key_comes_once_from_whichever_server),
         TEST(a_key_is_for_one_request),
+        TEST(a_key_is_for_all_of_a_query),
         TEST(a_key_counts_for_a_while),
         TEST(of_many_first_ones_at_once_one_is_the_first),
         TEST(without_redis_a_push_is_refused_at_once),

@@ -67,6 +67,15 @@ static void what_is_malformed_is_a_problem_and_the_end(void **state)
         {"GET /livez HTTP/2.0\r\nHost: a\r\n\r\n", 505},
         {"GET /livez HTTP/1.9\r\nHost: a\r\n\r\n", 505},
         {LIVEZ "Host: b\r\n\r\n", 400},
+        {"GET //livez HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        {"GET //host/livez HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+        /* What evhttp would take for the next request. */
+        {"HEAD /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", 400},
+        {"TRACE /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
+         400},
+        {"HEAD /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+         "\r\n0\r\n\r\n",
+         400},
         {LIVEZ "No colon\r\n\r\n", 400},
         {LIVEZ "Space : b\r\n\r\n", 400},
         {LIVEZ "A: b\r\n folded\r\n\r\n", 400},

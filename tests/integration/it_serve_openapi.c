@@ -546,10 +546,14 @@ static void who_may_not_is_told_so(void **state)
 static void follow_ups_go_where_the_token_may_push(void **state)
 {
     static const struct {
-        const char *then;
+        const char *then; /* the value, and what else the body says */
         int status;
     } rows[] = {
         {"{\"type\":\"b\"}", 202},
+        {"{\"type\":\"b\"},\"after\":\"i\"", 202},
+        {"{\"type\":\"b\"},\"after\":\"default/i\"", 202},
+        {"{\"type\":\"b\"},\"after\":\"others/i\"", 403},
+        {"null,\"after\":\"others/i\"", 403},
         {"{\"type\":\"b\",\"queue\":\"default\"}", 202},
         {"{\"type\":\"b\",\"queue\":\"others\"}", 403},
         {"{\"type\":\"b\",\"qu\\u0065ue\":\"\\u006fthers\"}", 403},

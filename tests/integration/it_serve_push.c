@@ -230,6 +230,8 @@ static void a_raw_push_that_is_wrong_is_refused(void **state)
     web_expect(f, "POST", "/v1/push/t?queue=a/b", WEB_JSON, "1", 400,
                "no name of a queue");
     web_expect(f, "POST", "/v1/push/t?inn=5", WEB_JSON, "1", 400, "inn");
+    web_expect(f, "POST", "/v1/push/t?in=never", WEB_JSON, "1", 400,
+               "\"status\":400,\"detail\":\"1 thing is wrong with the query");
     web_expect(f, "POST", "/v1/push/t?in=never", WEB_JSON, "1", 400, "/in");
     web_expect(f, "POST", "/v1/push/t?unique=", WEB_JSON, "1", 400, "/unique");
     web_expect(f, "POST", "/v1/push/t?in=5&at=5", WEB_JSON, "1", 422, "in and");
