@@ -35,8 +35,7 @@ static const struct flag flags[] = {
     {"add-token", 0, FLAG_TEXT, "NAME", AT(add_token), 0, 0,
      "make a token, add it to --tokens, print it, and end"},
     {"roles", 0, FLAG_TEXT, "ROLES", AT(roles), 0, 0,
-     "of --add-token: push, read, operate, with commas; its arguments are "
-     "patterns of queues"},
+     "of --add-token: push, read, operate, with commas"},
     {"insecure", 0, FLAG_BOOL, NULL, AT(insecure), 0, 0,
      "do without tokens even where others can reach it"},
     {"access-log", 0, FLAG_BOOL, NULL, AT(access_log), 0, 0,
@@ -94,9 +93,12 @@ const struct command cmd_serve = {
     .name = "serve",
     .usage = "[--listen ADDR] [--tokens FILE]",
     .summary = "Answer HTTP: push jobs, look at them, operate queues",
-    .details = "Listens on the loopback address until a signal says stop; "
-               "docs/HTTP.md "
-               "has all\nthat it answers, and so has GET /v1/openapi.json.\n",
+    .details =
+        "Listens on the loopback address until a signal says stop; "
+        "docs/HTTP.md has all\nthat it answers, and so has GET "
+        "/v1/openapi.json.\n\nA token for some: belt serve --tokens FILE "
+        "--add-token NAME --roles push,read\n[QUEUE-PATTERN ...]; without "
+        "patterns it is for all queues.\n",
     .flags = flags,
     .max_args = -1,
     .run = run_serve,

@@ -6,7 +6,7 @@
 #include "common/base/buf.h"
 #include "producer/serve/route.h"
 
-/* Which route a path is for. Loop thread only. */
+/* Which route a path is for. Any thread. */
 enum { MATCH_PARAMS_MAX = 4 };
 
 struct match {
@@ -21,6 +21,7 @@ struct match {
     } params[MATCH_PARAMS_MAX];
 };
 
+/* path is as it came, undecoded; ret borrows it. */
 void match_path(const char *method, const char *path, struct match *ret);
 
 /* Appends the methods that this path has, "GET, HEAD, POST". */

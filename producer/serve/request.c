@@ -106,6 +106,18 @@ const char *request_query(const struct request *r, const char *name)
     return NULL;
 }
 
+static void say_unknown_name(const char *name, const char *const *known,
+                             struct answer *a)
+{
+    struct buf list = {0};
+    for (; *known; known++)
+        buf_printf(&list, "%s%s", list.len > 0 ? ", " : "", *known);
+    answer_problem(a, 400, "invalid-query", "%s: not a name of this query%s%s",
+                   name, list.len > 0 ? ", which may have " : "",
+                   list.len > 0 ? list.data : "");
+    buf_done(&list);
+}
+
 bool request_check_query(const struct request *r, const char *const *names,
                          struct answer *a)
 {
@@ -115,8 +127,7 @@ bool request_check_query(const struct request *r, const char *const *names,
         while (*known && strcmp(*known, name) != 0)
             known++;
         if (!*known) {
-            answer_problem(a, 400, "invalid-query", "%s: there is no such name",
-                           name);
+            say_unknown_name(name, names, a);
             return false;
         }
         if (request_query(r, name) != r->query[i].value) {
@@ -429,7 +440,8 @@ static bool check(struct request *r, struct answer *a) ON_LOOP
                &r->match);
     r->route = r->match.route;
     if (!r->match.known) {
-        answer_problem(a, 404, "not-found", "there is no such path");
+        answer_problem(a, 404, "not-found",
+                       "there is no such path; GET /v1/openapi.json has all");
         return false;
     }
     if (!r->route) {

@@ -55,6 +55,7 @@ const char *request_who(const struct request *r);
 const char *request_token_name(const struct request *r);
 /* Whether the token, if tokens are needed, lets it use this queue. */
 bool request_may_use(const struct request *r, const char *queue);
+/* Whether it may use all of them: what is about no certain queue. */
 bool request_may_use_all(const struct request *r);
 
 /* Answers it; takes what is in a and frees r. */

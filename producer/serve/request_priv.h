@@ -5,7 +5,7 @@
 #include "producer/serve/server.h"
 
 /*
- * How a request comes about: between server.c, route.c and request.c only.
+ * How a request comes about: between link.c and request.c only.
  */
 struct evhttp_request;
 

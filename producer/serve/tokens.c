@@ -29,10 +29,23 @@ struct tokens {
     struct token_set *now; /* owned */
 };
 
+/* There is none yet: says how one is made. */
+static void say_how(const char *path, const char *why, struct errbuf *eb)
+{
+    (void)errbuf_set(eb, ERR_INVALID,
+                     "%s: %s; belt serve --tokens %s --add-token NAME "
+                     "--roles push,read makes a token",
+                     path, why, path);
+}
+
 static struct token_set *read_path(const char *path, struct errbuf *eb)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
+    if (fd < 0 && errno == ENOENT) {
+        say_how(path, "there is no such file", eb);
+        return NULL;
+    }
     if (fd < 0) {
         (void)errbuf_set(eb, ERR_SYSTEM, "%s: %s", path, strerror(errno));
         return NULL;
@@ -40,10 +53,7 @@ static struct token_set *read_path(const char *path, struct errbuf *eb)
     struct token_set *s = token_set_read(fd, path, eb);
     close(fd);
     if (s != NULL && s->count == 0) {
-        (void)errbuf_set(eb, ERR_INVALID,
-                         "%s: no token is in it; belt serve --tokens %s "
-                         "--add-token NAME makes one",
-                         path, path);
+        say_how(path, "no token is in it", eb);
         token_set_free(s);
         return NULL;
     }

@@ -91,6 +91,17 @@ static void names_in_a_path_are_decoded_and_checked(void **state)
                "urn:belt:problem:invalid-query");
 }
 
+static void a_name_that_a_query_has_not_is_told_those_it_has(void **state)
+{
+    struct web *f = *state;
+    web_begin(f, NULL);
+    web_expect(f, "GET", "/v1/queues/a/stats?minute=5", NULL, NULL, 400,
+               "minute: not a name of this query, which may have minutes, by, "
+               "total\"");
+    web_expect(f, "GET", "/v1/queues/a?x=1", NULL, NULL, 400,
+               "x: not a name of this query\"");
+}
+
 static void a_method_that_a_path_has_not_is_told_those_it_has(void **state)
 {
     struct web *f = *state;
@@ -413,6 +424,7 @@ int main(void)
         TEST(the_id_of_a_request_comes_back),
         TEST(what_is_not_there_is_a_problem),
         TEST(names_in_a_path_are_decoded_and_checked),
+        TEST(a_name_that_a_query_has_not_is_told_those_it_has),
         TEST(a_method_that_a_path_has_not_is_told_those_it_has),
         TEST(head_is_get_without_a_body),
         TEST(a_body_of_another_type_is_refused),

@@ -191,7 +191,11 @@ static void refused(const char *text, const char *why)
 static void what_is_wrong_is_told_by_its_line(void **state)
 {
     (void)state;
-    refused("", ": no token is in it");
+    refused("", ": no token is in it; belt serve --tokens ");
+    (void)unlink(path);
+    assert_null(tokens_read(path, &eb));
+    assert_non_null(strstr(eb.text, ": there is no such file; belt serve"));
+    assert_non_null(strstr(eb.text, " --roles push,read makes a token"));
     refused("# none\n", ": no token is in it");
     refused("a push " SHA_ABC "\n-b push " SHA_NONE, ":2: \"-b\" is no name");
     refused("\n\na admin " SHA_ABC, ":3: \"admin\" is no role");
