@@ -127,19 +127,10 @@ static const char *jobs(int64_t n, char out[32])
     return out;
 }
 
-static int64_t number(const char *text, int64_t none)
-{
-    int64_t n;
-
-    return text != NULL && text_parse_int(text, 0, INT64_MAX, "", &n, NULL) == 0
-               ? n
-               : none;
-}
-
 static void say_what_waits(const struct patient *p, const struct queue_sizes *q)
 {
     int64_t waiting = q->ready + q->scheduled + q->retry + q->active;
-    int64_t max = number(q->fields[QUEUE_MAX_LENGTH], -1);
+    int64_t max = text_int_or(q->fields[QUEUE_MAX_LENGTH], -1);
     const char *paused = q->fields[QUEUE_PAUSED];
     struct doctor *d = p->doctor;
     const char *name = p->keys.queue;
@@ -185,27 +176,33 @@ static void say_what_is_late(const struct patient *p)
 
 static int look_at_format(struct patient *p)
 {
-    struct doctor_answer a = {0}, out = {0};
-    char text[32];
+    struct doctor_answer a = {0};
     int status = doctor_ask(
         p->doctor, (const char *[]){"HGET", p->keys.config, "format", NULL},
         &a);
 
     if (status == 0 && a.text.len > 0 &&
-        number(a.text.data, INT64_MAX) > QUEUE_FORMAT)
+        text_int_or(a.text.data, INT64_MAX) > QUEUE_FORMAT)
         doctor_say(p->doctor, DOCTOR_WRONG, "format", p->keys.queue,
                    "%s, newer than %d, which this belt knows", a.text.data,
                    QUEUE_FORMAT);
-    if (status == 0)
-        status = doctor_ask(
-            p->doctor, (const char *[]){"LLEN", p->keys.outbox, NULL}, &out);
-    if (status == 0 && number(out.text.data, 0) > 0 && p->live == 0)
+    doctor_answer_done(&a);
+    return status;
+}
+
+static int look_at_outbox(struct patient *p)
+{
+    struct doctor_answer a = {0};
+    char text[32];
+    int status = doctor_ask(p->doctor,
+                            (const char *[]){"LLEN", p->keys.outbox, NULL}, &a);
+
+    if (status == 0 && text_int_or(a.text.data, 0) > 0 && p->live == 0)
         doctor_say(p->doctor, DOCTOR_WARNING, "outbox", p->keys.queue,
                    "%s on the way to other queues, and no worker to bring "
                    "them there",
-                   jobs(number(out.text.data, 0), text));
+                   jobs(text_int_or(a.text.data, 0), text));
     doctor_answer_done(&a);
-    doctor_answer_done(&out);
     return status;
 }
 
@@ -227,6 +224,8 @@ static int look_at_queue(struct doctor *d, char *const *name)
         say_what_is_late(&p);
         status = look_at_format(&p);
     }
+    if (status == 0)
+        status = look_at_outbox(&p);
     queue_sizes_done(&sizes, 1);
     return status;
 }
@@ -297,11 +296,12 @@ static int look_at_list(struct doctor *d, const char *key)
     if (status == 0)
         status = doctor_ask(d, (const char *[]){"LLEN", key, NULL}, &length);
     if (status == 0 && lease.text.len == 0 && ended.text.len == 0 &&
-        number(length.text.data, 0) > 0)
+        text_int_or(length.text.data, 0) > 0)
         doctor_say(d, DOCTOR_WARNING, "orphan", queue,
                    "%s in %s, a list that no worker knows of: LMOVE them to "
                    "%s RIGHT LEFT one by one",
-                   jobs(number(length.text.data, 0), text), key, keys.ready);
+                   jobs(text_int_or(length.text.data, 0), text), key,
+                   keys.ready);
     doctor_answer_done(&lease);
     doctor_answer_done(&ended);
     doctor_answer_done(&length);

@@ -225,14 +225,6 @@ const struct column queue_sizes_columns[] = {
     {0},
 };
 
-static int64_t number_of(const char *text)
-{
-    char *end;
-    long long n = text ? strtoll(text, &end, 10) : 0;
-
-    return text && *end == '\0' ? n : 0;
-}
-
 static void out_instant(struct out *out, int64_t ms)
 {
     if (ms > 1)
@@ -245,7 +237,7 @@ static void out_instant(struct out *out, int64_t ms)
 static void print_pause(struct out *out, const struct queue_sizes *q,
                         int64_t now_ms)
 {
-    int64_t until_ms = number_of(q->fields[QUEUE_PAUSED]);
+    int64_t until_ms = text_int_or(q->fields[QUEUE_PAUSED], 0);
     bool paused = until_ms == 1 || until_ms > now_ms;
     const char *reason = q->fields[QUEUE_PAUSED_REASON];
     struct buf text = {0};
@@ -264,7 +256,7 @@ static void print_pause(struct out *out, const struct queue_sizes *q,
     out_text(out, text.data, text.len);
     buf_done(&text);
     out_instant(out, paused ? until_ms : 0);
-    out_instant(out, paused ? number_of(q->fields[QUEUE_PAUSED_AT]) : 0);
+    out_instant(out, paused ? text_int_or(q->fields[QUEUE_PAUSED_AT], 0) : 0);
     out_str(out, paused ? q->fields[QUEUE_PAUSED_BY] : NULL);
     out_str(out, paused ? reason : NULL);
 }

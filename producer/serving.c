@@ -91,15 +91,6 @@ static bool handles(const char *patterns, const char *type)
     return false;
 }
 
-static int64_t number(const char *text, int64_t none)
-{
-    int64_t n;
-
-    if (text && text_parse_int(text, 0, INT64_MAX, "", &n, NULL) == 0)
-        return n;
-    return none;
-}
-
 /* Since when the job runs, as a line "type id since" says; 0: no line. */
 static int64_t running_since(const char *runs, const char *id)
 {
@@ -112,7 +103,7 @@ static int64_t running_since(const char *runs, const char *id)
         const char *p = found + strlen(word);
         size_t n = strcspn(p, "\n");
         snprintf(text, sizeof(text), "%.*s", n < sizeof(text) ? (int)n : 0, p);
-        since_ms = number(text, 0);
+        since_ms = text_int_or(text, 0);
     }
     free(word);
     return since_ms;
@@ -131,19 +122,20 @@ static void on_worker(void *arg, const struct reply *r)
     int64_t held = w->held;
     if (w->holder) {
         l->ret->since_ms = running_since(f[FIELD_running], l->id);
-        l->ret->term_ms = number(f[FIELD_lease], 0);
+        l->ret->term_ms = text_int_or(f[FIELD_lease], 0);
     }
     free(w);
-    if (f[FIELD_handlers] && number(f[FIELD_handlers_left_out], 0) == 0 &&
+    if (f[FIELD_handlers] && text_int_or(f[FIELD_handlers_left_out], 0) == 0 &&
         l->type[0] != '\0' && !handles(f[FIELD_handlers], l->type))
         return;
     l->ret->able++;
     if (f[FIELD_stage] && strcmp(f[FIELD_stage], "running") != 0)
         return;
-    int64_t threads = number(f[FIELD_threads], 0);
+    int64_t threads = text_int_or(f[FIELD_threads], 0);
     l->ret->awake++;
     l->ret->threads += threads < INT32_MAX ? threads : 0;
-    int64_t busy = number(f[FIELD_busy], 0); /* of all its queues, but old */
+    int64_t busy =
+        text_int_or(f[FIELD_busy], 0); /* of all its queues, but old */
     l->ret->full += threads > 0 && (busy >= threads || held >= threads);
 }
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/base/text.h"
 
 #define VARIABLES 3
 
@@ -51,19 +52,6 @@ static void find_socket(const char *text)
                               (text[0] == '/' ? 1 : 0));
 }
 
-/* A positive number; 0: it is none. */
-static int64_t number(const char *text)
-{
-    char *end;
-    long long n;
-
-    if (text == NULL || text[0] < '0' || text[0] > '9')
-        return 0;
-    errno = 0;
-    n = strtoll(text, &end, 10);
-    return errno == 0 && *end == '\0' ? n : 0;
-}
-
 void notify_start(void)
 {
     for (unsigned i = 0; i < VARIABLES; i++) {
@@ -75,8 +63,9 @@ void notify_start(void)
     find_socket(manager.values[0]);
     /* Meant for another process, one that started us perhaps? */
     bool ours = manager.values[2] == NULL ||
-                number(manager.values[2]) == (int64_t)getpid();
-    int64_t us = ours && manager.len > 0 ? number(manager.values[1]) : 0;
+                text_int_or(manager.values[2], 0) == (int64_t)getpid();
+    int64_t us =
+        ours && manager.len > 0 ? text_int_or(manager.values[1], 0) : 0;
     manager.watchdog_ms = us > 0 && us < 2000 ? 1 : us / 2000;
 }
 

@@ -351,6 +351,14 @@ int text_parse_int(const char *s, int64_t min, int64_t max, const char *what,
     return 0;
 }
 
+int64_t text_int_or(const char *s, int64_t none)
+{
+    int64_t n;
+    return s != NULL && text_parse_int(s, 0, INT64_MAX, NULL, &n, NULL) == 0
+               ? n
+               : none;
+}
+
 /*
  * Returns the length of the well-formed sequence at s, 0 if there is none.
  * The second byte's range is what keeps out overlong forms, surrogates and

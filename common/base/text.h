@@ -44,6 +44,10 @@ int text_parse_size(const char *s, int64_t *ret_bytes, struct errbuf *eb);
 int text_parse_int(const char *s, int64_t min, int64_t max, const char *what,
                    int64_t *ret_n, struct errbuf *eb);
 
+/* The number, 0 or more, that a text found elsewhere is; none if it is no such
+ * number, or NULL. */
+int64_t text_int_or(const char *s, int64_t none);
+
 /* Parses true, yes, on, false, no, off. ERR_INVALID names the input. */
 int text_parse_switch(const char *s, bool *ret_on, struct errbuf *eb);
 

@@ -119,7 +119,8 @@ static int look_at_queues(struct fleet *f, const char *ns, size_t max)
     return status;
 }
 
-static int64_t number(const char *text)
+/* Of a worker, which may have written anything: no sum overflows. */
+static int64_t threads_of(const char *text)
 {
     int64_t n;
 
@@ -145,8 +146,8 @@ static int look_at_workers(struct fleet *f, const char *ns)
             if (w->expires_ms <= page->now_ms)
                 continue;
             f->workers++;
-            f->threads += number(w->fields[WORKER_threads]);
-            f->busy += number(w->fields[WORKER_busy]);
+            f->threads += threads_of(w->fields[WORKER_threads]);
+            f->busy += threads_of(w->fields[WORKER_busy]);
         }
         worker_page_free(page);
     }
@@ -218,7 +219,8 @@ static void put_config(const struct fleet *f, struct buf *out)
         const char *limit = f->queues[i].sizes.fields[QUEUE_MAX_LENGTH];
         if (limit != NULL)
             prom_int(out, "belt_queue_limit_jobs",
-                     OF_QUEUE(&f->queues[i], NULL, NULL), number(limit));
+                     OF_QUEUE(&f->queues[i], NULL, NULL),
+                     text_int_or(limit, 0));
     }
 }
 

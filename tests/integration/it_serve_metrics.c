@@ -55,7 +55,7 @@ static void the_fleet_is_as_redis_has_it(void **state)
     redis_do(f->r, "ZADD belt:{q}:dead 1 a 1 b 1 c 1 d");
     redis_do(f->r, "ZADD belt:{q}:leases 9999999999999 w.1");
     redis_do(f->r, "RPUSH belt:{q}:active:w.1 a b c d e");
-    redis_do(f->r, "HSET belt:{q}:config paused 1 max_length 77");
+    redis_do(f->r, "HSET belt:{q}:config paused 1 max_length 3000000000");
     redis_do(f->r, "HSET belt:{q}:stats pushed 100 done 80 dead 4 refused 3 "
                    "reaped 2");
     redis_do(f->r, "ZADD belt:{q}:cron:due 1000 night");
@@ -74,7 +74,7 @@ static void the_fleet_is_as_redis_has_it(void **state)
     expect(text, "belt_queue_jobs{queue=\"other\",state=\"ready\"}", 0);
     expect(text, "belt_queue_paused{queue=\"q\"}", 1);
     expect(text, "belt_queue_paused{queue=\"other\"}", 0);
-    expect(text, "belt_queue_limit_jobs{queue=\"q\"}", 77);
+    expect(text, "belt_queue_limit_jobs{queue=\"q\"}", 3e9);
     assert_null(strstr(text, "\nbelt_queue_limit_jobs{queue=\"other\"}"));
     expect(text, "belt_queue_enqueued_total{queue=\"q\"}", 100);
     expect(text, "belt_queue_finished_total{queue=\"q\",outcome=\"done\"}", 80);

@@ -213,6 +213,18 @@ static int parse_int(const char *s, int64_t min, int64_t max, int64_t *ret_n)
     return rc;
 }
 
+static void what_is_no_count_is_taken_for_the_default(void **state)
+{
+    (void)state;
+    assert_int_equal(text_int_or("0", 7), 0);
+    assert_int_equal(text_int_or("9223372036854775807", 7), INT64_MAX);
+    assert_int_equal(text_int_or("9223372036854775808", 7), 7);
+    assert_int_equal(text_int_or("-1", 7), 7);
+    assert_int_equal(text_int_or("1x", 7), 7);
+    assert_int_equal(text_int_or("", 7), 7);
+    assert_int_equal(text_int_or(NULL, 7), 7);
+}
+
 static void whole_numbers_within_bounds_are_read(void **state)
 {
     (void)state;
@@ -398,6 +410,7 @@ int main(void)
         cmocka_unit_test(other_instants_are_refused_by_name),
         cmocka_unit_test(sizes_have_binary_units),
         cmocka_unit_test(whole_numbers_within_bounds_are_read),
+        cmocka_unit_test(what_is_no_count_is_taken_for_the_default),
         cmocka_unit_test(other_numbers_are_refused),
         cmocka_unit_test(well_formed_utf8_has_no_error),
         cmocka_unit_test(the_first_bad_byte_is_found),
