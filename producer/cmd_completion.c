@@ -57,7 +57,13 @@ static void put_names(void)
     fputs("_belt_names='", stdout);
     for (size_t i = 0; commands[i] != NULL; i++)
         printf("%s%s", i > 0 ? "\n" : "", commands[i]->name);
-    fputs("'\n\n_belt_flags() {\n    case $1 in\n", stdout);
+    fputs("'\n\n", stdout);
+}
+
+/* The flags of a command, then those of all. */
+static void put_all_flags(void)
+{
+    fputs("_belt_flags() {\n    case $1 in\n", stdout);
     for (size_t i = 0; commands[i] != NULL; i++) {
         printf("    '%s') echo", commands[i]->name);
         put_flags(commands[i]->flags);
@@ -65,22 +71,29 @@ static void put_names(void)
     }
     fputs("    esac\n    echo", stdout);
     put_flags(global_flags);
-    fputs("\n}\n\n"
-          "# What stands behind a flag, by command and flag.\n"
+    fputs("\n}\n\n", stdout);
+}
+
+static void put_all_values(void)
+{
+    fputs("# What stands behind a flag, by command and flag.\n"
           "_belt_value() {\n    case $1' '$2 in\n",
           stdout);
     for (size_t i = 0; commands[i] != NULL; i++)
         put_values(commands[i]->name, commands[i]->flags);
     put_values("*", global_flags);
-    fputs("    *) echo flag ;;\n    esac\n}\n\n"
-          "# What the arguments of a command are.\n"
+    fputs("    *) echo flag ;;\n    esac\n}\n\n", stdout);
+}
+
+static void put_arguments(void)
+{
+    fputs("# What the arguments of a command are.\n"
           "_belt_arguments() {\n    case $1 in\n",
           stdout);
     for (size_t i = 0; commands[i] != NULL; i++) {
         const char *usage = commands[i]->usage;
-        const char *kind = strncmp(usage, "QUEUE", 5) == 0 ? "queue" : NULL;
-        if (kind != NULL)
-            printf("    '%s') echo %s ;;\n", commands[i]->name, kind);
+        if (strncmp(usage + (usage[0] == '['), "QUEUE", 5) == 0)
+            printf("    '%s') echo queue ;;\n", commands[i]->name);
     }
     fputs("    *) echo file ;;\n    esac\n}\n", stdout);
 }
@@ -98,6 +111,9 @@ static int run_completion(const struct options *o)
           " printed it:\n#     belt completion bash\n\n",
           stdout);
     put_names();
+    put_all_flags();
+    put_all_values();
+    put_arguments();
     fputs(script, stdout);
     return EX_OK;
 }

@@ -84,9 +84,7 @@ static uint64_t count_moves(const struct agent *a)
  * Jobs wait and could come. Where none is held, there is room, whatever the
  * books say.
  */
-static bool has_to_move(struct agent *a, const struct lane *l) ON_LOOP;
-
-static bool has_to_move(struct agent *a, const struct lane *l)
+static bool has_to_move(struct agent *a, const struct lane *l) ON_LOOP
 {
     if (l->state != LANE_UP || !l->heard || l->paused || l->going)
         return false;
@@ -95,9 +93,8 @@ static bool has_to_move(struct agent *a, const struct lane *l)
     return l->ready > 0 && (a->out == 0 || agent_room(a, l) > 0);
 }
 
-static const char *expected_of(struct agent *a) ON_LOOP;
-
-static const char *expected_of(struct agent *a)
+/* A queue whose jobs have to move, or NULL. */
+static const char *expected_of(struct agent *a) ON_LOOP
 {
     for (unsigned i = 0; i < a->lane_count && a->stage == AGENT_RUNNING; i++)
         if (has_to_move(a, a->lanes[i]))
@@ -105,9 +102,7 @@ static const char *expected_of(struct agent *a)
     return NULL;
 }
 
-static void look_for_progress(struct watchdog *w) ON_LOOP;
-
-static void look_for_progress(struct watchdog *w)
+static void look_for_progress(struct watchdog *w) ON_LOOP
 {
     struct agent *a = w->agent;
     const char *queue = expected_of(a);
