@@ -1,7 +1,8 @@
 # What cmake --install puts where: programs with their units, libbelt with its
 # header, and how pkg-config and find_package(belt) find it; documents and
 # examples. The components are the packages of package.cmake: belt, lib, dev,
-# examples, and etc, which is installed only if asked for.
+# examples, and etc, which is installed only if asked for; and man, which has the
+# pages that packages take compressed from etc.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS belt belt-serve belt-worker RUNTIME
@@ -81,5 +82,5 @@ install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DOCDIR}
   USE_SOURCE_PERMISSIONS COMPONENT examples)
 install(FILES deploy/belt.conf.example
   DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy COMPONENT belt)
-install(DIRECTORY deploy/docker DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy
+install(DIRECTORY deploy/docker deploy/prometheus DESTINATION ${CMAKE_INSTALL_DOCDIR}/deploy
   USE_SOURCE_PERMISSIONS COMPONENT belt)

@@ -111,8 +111,8 @@ set(CPACK_DEBIAN_EXAMPLES_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_EXAMPLES_PACKAGE_DEPENDS "belt (>= ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_EXAMPLES_DESCRIPTION
   "examples for the Belt job queue
-Handlers in several languages, a plugin, a client, and effects that happen
-exactly once.")
+Handlers in several languages, a plugin, a client, effects that happen exactly
+once, and two applications.")
 
 include(CPack)
 foreach(package ${packages})

@@ -192,10 +192,6 @@ static void what_is_wrong_is_told_by_its_line(void **state)
 {
     (void)state;
     refused("", ": no token is in it; belt serve --tokens ");
-    (void)unlink(path);
-    assert_null(tokens_read(path, &eb));
-    assert_non_null(strstr(eb.text, ": there is no such file; belt serve"));
-    assert_non_null(strstr(eb.text, " --roles push,read makes a token"));
     refused("# none\n", ": no token is in it");
     refused("a push " SHA_ABC "\n-b push " SHA_NONE, ":2: \"-b\" is no name");
     refused("\n\na admin " SHA_ABC, ":3: \"admin\" is no role");
@@ -270,7 +266,8 @@ static void a_file_that_others_can_write_is_refused(void **state)
     assert_non_null(strstr(eb.text, "not a regular file"));
     unlink(path);
     assert_null(tokens_read(path, &eb));
-    assert_non_null(strstr(eb.text, strerror(ENOENT)));
+    assert_non_null(strstr(eb.text, ": there is no such file; belt serve"));
+    assert_non_null(strstr(eb.text, " --roles push,read makes a token"));
 }
 
 static void an_added_token_opens_what_it_says(void **state)
