@@ -277,17 +277,28 @@ static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info,
         take_input(l, in, info->n_added);
 }
 
+/* Of the answer that is to be written. The buffer is frozen once something has
+ * been, and is not read then. */
+static int status_written(struct link *l)
+{
+    char text[] = "HTTP/1.1 000";
+    struct evbuffer *out = bufferevent_get_output(l->bev);
+    (void)evbuffer_unfreeze(out, 1);
+    (void)evbuffer_copyout(out, text, sizeof(text) - 1);
+    (void)evbuffer_freeze(out, 1);
+    return (int)strtol(text + 9, NULL, 10);
+}
+
 /* While a request is read only evhttp writes. */
 static void on_output(struct evbuffer *out, const struct evbuffer_cb_info *info,
                       void *arg)
 {
     loop_role_assert();
     struct link *l = arg;
-    char status[] = "HTTP/1.1 100";
+    (void)out;
     if (info->n_added == 0 || l->state != LINK_READING)
         return;
-    (void)evbuffer_copyout(out, status, sizeof(status) - 1);
-    if (strcmp(status + 9, "100") == 0)
+    if (status_written(l) == 100)
         return; /* it asks for the body */
     link_move(l, LINK_FAULTY);
     event_active(l->server->soon, 0, 0);
@@ -305,11 +316,9 @@ static void drain_output(struct link *l)
 
 void link_mend(struct link *l)
 {
-    char text[] = "HTTP/1.1 000";
-    struct evbuffer *out = bufferevent_get_output(l->bev);
-    (void)evbuffer_copyout(out, text, sizeof(text) - 1);
+    int status = status_written(l);
     drain_output(l);
-    switch (strtol(text + 9, NULL, 10)) {
+    switch (status) {
     case 413:
         link_refuse(l, 413, "body-too-large",
                     "the body is too large, or its chunks are wrong");

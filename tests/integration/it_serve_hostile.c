@@ -30,13 +30,25 @@ static void is_alive(const struct web *f)
     web_expect(f, "GET", "/livez", NULL, NULL, 200, "alive");
 }
 
-/* Sends text; the answer is this problem, and the last of its connection. */
-static void refused(const struct web *f, const char *text, size_t n, int status,
-                    const char *kind)
+/*
+ * Sends text, behind a good request if second; the answer is this problem, and
+ * the last of its connection.
+ */
+static void refused_as(const struct web *f, bool second, const char *text,
+                       size_t n, int status, const char *kind)
 {
     struct web_reply a;
     int fd = web_connect(f);
-    (void)web_send(fd, text, n);
+    struct buf all = {0};
+    buf_append(&all, LIVEZ "\r\n", second ? strlen(LIVEZ "\r\n") : 0);
+    buf_append(&all, text, n);
+    (void)web_send(fd, all.data, all.len);
+    buf_done(&all);
+    if (second) {
+        assert_true(web_take(fd, false, &a));
+        assert_int_equal(a.status, 200);
+        web_reply_done(&a);
+    }
     if (!web_take(fd, false, &a))
         fail_msg("no answer to %.60s", text);
     if (a.status != status || strstr(a.body, kind) == NULL)
@@ -50,6 +62,13 @@ static void refused(const struct web *f, const char *text, size_t n, int status,
         fail_msg("the connection stays after %.60s", text);
     web_reply_done(&a);
     (void)close(fd);
+}
+
+static void refused(const struct web *f, const char *text, size_t n, int status,
+                    const char *kind)
+{
+    refused_as(f, false, text, n, status, kind);
+    refused_as(f, true, text, n, status, kind);
 }
 
 static void what_is_malformed_is_a_problem_and_the_end(void **state)
