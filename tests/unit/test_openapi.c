@@ -272,22 +272,49 @@ static void every_status_has_a_name_of_its_own(void **state)
     assert_string_equal(answer_phrase(299), "");
 }
 
-static void every_kind_of_problem_is_documented(void **state)
+/* Lends docs/HTTP.md. */
+static const char *http_md(void)
 {
     static char text[256 * 1024];
-    size_t n;
-    const struct problem_kind *kinds = problem_kinds(&n);
-    FILE *f = fopen(BELT_HTTP_MD, "re");
+    FILE *f;
 
-    (void)state;
+    if (text[0] != '\0')
+        return text;
+    f = fopen(BELT_HTTP_MD, "re");
     assert_non_null(f);
     text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
     (void)fclose(f);
+    return text;
+}
+
+static void every_kind_of_problem_is_documented(void **state)
+{
+    size_t n;
+    const struct problem_kind *kinds = problem_kinds(&n);
+
+    (void)state;
     for (size_t i = 0; i < n; i++) {
         char name[96];
         (void)snprintf(name, sizeof(name), "`%s`", kinds[i].name);
-        if (strstr(text, name) == NULL)
+        if (strstr(http_md(), name) == NULL)
             fail_msg("%s is not in docs/HTTP.md", name);
+    }
+}
+
+/* The table there shortens paths: only how they end is looked for. */
+static void every_route_is_documented(void **state)
+{
+    (void)state;
+    for (const struct route *r = routes; r->method != NULL; r++) {
+        const char *last = strrchr(r->path, '/');
+        char end[64], word[64];
+        if (last[1] == '{') /* "/jobs/{id}" */
+            last = memrchr(r->path, '/', (size_t)(last - r->path));
+        bool named = strchr(last, '{') != NULL;
+        (void)snprintf(end, sizeof(end), "%s%s", last, named ? "" : "`");
+        (void)snprintf(word, sizeof(word), "`%s`", last + 1);
+        if (strstr(http_md(), end) == NULL && strstr(http_md(), word) == NULL)
+            fail_msg("%s %s is not in docs/HTTP.md", r->method, r->path);
     }
 }
 
@@ -305,6 +332,7 @@ int main(void)
         cmocka_unit_test(every_status_has_a_name_of_its_own),
         cmocka_unit_test(every_kind_of_problem_is_described),
         cmocka_unit_test(every_kind_of_problem_is_documented),
+        cmocka_unit_test(every_route_is_documented),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
