@@ -35,7 +35,14 @@
 #include "producer/serve/tokens.h"
 #include "producer/serve/wait.h"
 
-enum { SIGNALS = 3, LOOK_MS = 1000, OTHER_FDS = 512 };
+enum {
+    SIGNALS = 3,
+    LOOK_MS = 1000,
+    OTHER_FDS = 512,
+    OWN_FDS = 96, /* of them for sure: connections that are refused too */
+    FDS_OF_A_THREAD = 8, /* a client: its loop, its connection */
+    CONNECTIONS_MIN = 8
+};
 
 struct run {
     struct serve serve;
@@ -202,16 +209,39 @@ static struct event_base *new_base(void)
 }
 
 /* Connections need descriptors: as many as we may have, if so many. */
-static void raise_limit(const struct options *o)
+static rlim_t raise_limit(rlim_t wanted)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)o->max_connections + OTHER_FDS;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
+        return wanted;
+    rlim_t was = limit.rlim_cur;
     limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-        LOG_WARN("start", F_INT("descriptors", (int64_t)limit.rlim_cur),
-                 F_STR("so", "fewer connections than --max-connections"));
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : was;
+}
+
+/*
+ * How many connections there may be: not so many that none is left for Redis,
+ * or for libevent, which ends us if it gets none. Returns 0, or a status, told.
+ */
+static int bound_connections(struct serve *s)
+{
+    const struct options *o = s->o;
+    rlim_t wanted = (rlim_t)o->max_connections + OTHER_FDS;
+    rlim_t own = OWN_FDS + FDS_OF_A_THREAD * (rlim_t)o->side_threads;
+    rlim_t there = raise_limit(wanted);
+    s->max_connections = o->max_connections;
+    if (there >= (rlim_t)o->max_connections + own)
+        return 0;
+    if (there < own + CONNECTIONS_MIN)
+        return fail(o, EX_OSERR,
+                    "%llu descriptors (ulimit -n) are too few, it needs %llu",
+                    (unsigned long long)there,
+                    (unsigned long long)(own + CONNECTIONS_MIN));
+    s->max_connections = (int64_t)(there - own);
+    LOG_WARN("start", F_INT("descriptors", (int64_t)there),
+             F_INT("connections", s->max_connections),
+             F_STR("so", "fewer connections than --max-connections"));
+    return 0;
 }
 
 /* What can be wrong with the command line. Returns 0, or a status, told. */
@@ -257,7 +287,9 @@ static int begin(struct run *run)
     int status = take_options(s, &at);
     if (status != 0)
         return status;
-    raise_limit(s->o);
+    status = bound_connections(s);
+    if (status != 0)
+        return status;
     s->base = new_base();
     if (!s->base)
         return fail(s->o, EX_OSERR, "no event loop");

@@ -32,9 +32,10 @@ struct serve {
     struct pushes *pushes; /* push.h: what is to be pushed this turn */
     struct waits *waits;   /* wait.h: who waits for the end of a job */
     struct serve_metrics *metrics;
-    bool guard_host; /* only names of this host are asked for */
-    int64_t now_ms;  /* wall clock when the last request came; the loop's */
-    char away[256];  /* why Redis is away, for people; "": it is not known */
+    int64_t max_connections; /* as o says, or as descriptors allow */
+    bool guard_host;         /* only names of this host are asked for */
+    int64_t now_ms; /* wall clock when the last request came; the loop's */
+    char away[256]; /* why Redis is away, for people; "": it is not known */
 };
 
 /* Serves until a signal says stop. Returns an exit status that was told. */

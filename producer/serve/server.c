@@ -231,12 +231,12 @@ static void on_accept_error(struct evconnlistener *port, void *arg)
 static bool has_room(struct server *v) ON_LOOP
 {
     struct link *idle = TAILQ_FIRST(&v->links[LINK_IDLE]);
-    if (v->count < v->serve->o->max_connections)
+    if (v->count < v->serve->max_connections)
         return true;
     if (idle == NULL || idle->since_ms > clock_ms() - EVICT_IDLE_MS)
         return false;
     link_drop(idle);
-    return v->count < v->serve->o->max_connections;
+    return v->count < v->serve->max_connections;
 }
 
 /*

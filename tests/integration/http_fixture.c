@@ -62,11 +62,19 @@ static int find_port(struct worker *w)
     return port;
 }
 
-void web_begin_alone(struct web *f, const char *const *flags)
+static void begin(struct web *f, const char *limit, const char *const *flags)
 {
-    const char *argv[FLAGS_MAX] = {BELT_SERVE_BIN,  "serve",    "-u",
-                                   redis_url(f->r), "--listen", "127.0.0.1:0"};
-    unsigned n = 6;
+    const char *argv[FLAGS_MAX] = {limit ? "prlimit" : BELT_SERVE_BIN};
+    unsigned n = 1;
+    if (limit) {
+        argv[n++] = limit;
+        argv[n++] = BELT_SERVE_BIN;
+    }
+    argv[n++] = "serve";
+    argv[n++] = "-u";
+    argv[n++] = redis_url(f->r);
+    argv[n++] = "--listen";
+    argv[n++] = "127.0.0.1:0";
     for (; flags != NULL && *flags != NULL; flags++) {
         assert_true(n < FLAGS_MAX - 1);
         argv[n++] = *flags;
@@ -75,6 +83,18 @@ void web_begin_alone(struct web *f, const char *const *flags)
     f->w = worker_exec(f->r, argv, NULL);
     if (!wait_until(listens, f->w, WEB_MS) || (f->port = find_port(f->w)) == 0)
         fail_msg("%s: nothing listens", worker_log(f->w));
+}
+
+void web_begin_alone(struct web *f, const char *const *flags)
+{
+    begin(f, NULL, flags);
+}
+
+void web_begin_limited(struct web *f, const char *limit,
+                       const char *const *flags)
+{
+    begin(f, limit, flags);
+    web_until(f, "/readyz", 200, NULL);
 }
 
 void web_begin(struct web *f, const char *const *flags)

@@ -38,6 +38,10 @@ int web_teardown(void **state);
 void web_begin(struct web *f, const char *const *flags);
 void web_begin_alone(struct web *f, const char *const *flags);
 
+/* The same under a limit of prlimit(1), as "--nofile=200". */
+void web_begin_limited(struct web *f, const char *limit,
+                       const char *const *flags);
+
 enum { WEB_HEADERS_MAX = 32 };
 
 struct web_reply {

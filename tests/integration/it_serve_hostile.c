@@ -262,6 +262,40 @@ static void a_connection_too_many_is_told_so(void **state)
         (void)close(fds[i]);
 }
 
+/* More clients than descriptors leave enough of those for what it needs. */
+static void clients_leave_it_descriptors(void **state)
+{
+    struct web *f = *state;
+    int fds[200];
+    struct worker *w =
+        worker_exec(f->r,
+                    (const char *[]){"prlimit", "--nofile=64", BELT_SERVE_BIN,
+                                     "serve", "--listen", "127.0.0.1:0", NULL},
+                    NULL);
+    assert_int_equal(worker_wait(w, WEB_MS), 71);
+    assert_true(worker_said(w, "64 descriptors"));
+    worker_free(w);
+    web_begin_limited(f, "--nofile=200", NULL);
+    for (int i = 0; i < 200; i++) {
+        fds[i] = web_connect(f);
+        assert_true(web_say(fds[i], "GET /livez"));
+    }
+    struct web_reply a;
+    const char *rest = " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                       "GET /v1/queues HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (int i = 0; i < 4; i++)
+        assert_true(web_say(fds[i], rest));
+    for (int i = 0; i < 8; i++) {
+        assert_true(web_take(fds[i / 2], false, &a));
+        assert_int_equal(a.status, 200);
+        web_reply_done(&a);
+    }
+    assert_false(worker_has_ended(f->w));
+    for (int i = 0; i < 200; i++)
+        (void)close(fds[i]);
+    web_until(f, "/v1/queues", 200, "queues");
+}
+
 static void bodies_are_bounded_in_all(void **state)
 {
     struct web *f = *state;
@@ -474,6 +508,7 @@ int main(void)
         TEST(who_asks_nothing_is_let_go),
         TEST(who_never_reads_costs_little_and_is_let_go),
         TEST(a_connection_too_many_is_told_so),
+        TEST(clients_leave_it_descriptors),
         TEST(bodies_are_bounded_in_all),
         TEST(a_body_is_asked_for_only_if_it_may_come),
         TEST(a_client_that_ends_its_side_gets_its_answer),
