@@ -353,10 +353,10 @@ int text_parse_int(const char *s, int64_t min, int64_t max, const char *what,
 
 int64_t text_int_or(const char *s, int64_t none)
 {
-    int64_t n;
-    return s != NULL && text_parse_int(s, 0, INT64_MAX, NULL, &n, NULL) == 0
-               ? n
-               : none;
+    int64_t n = none;
+    if (s != NULL)
+        (void)text_parse_int(s, 0, INT64_MAX, NULL, &n, NULL);
+    return n;
 }
 
 /*

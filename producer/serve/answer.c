@@ -120,7 +120,7 @@ void answer_header(struct answer *a, const char *name, const char *fmt, ...)
 {
     char text[TEXT_MAX];
     va_list ap;
-    char *value = text;
+    char *value;
 
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof(text), fmt, ap);

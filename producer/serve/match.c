@@ -83,7 +83,10 @@ char *percent_decode(const char *s, size_t n, bool plus)
     size_t len = 0;
     for (size_t i = 0; i < n; i++) {
         if (s[i] != '%') {
-            out[len++] = plus && s[i] == '+' ? ' ' : s[i];
+            if (plus && s[i] == '+')
+                out[len++] = ' ';
+            else
+                out[len++] = s[i];
             continue;
         }
         int high = n - i > 2 ? hex(s[i + 1]) : -1;

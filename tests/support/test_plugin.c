@@ -6,6 +6,7 @@
  */
 #include <belt/plugin.h>
 
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -277,12 +278,10 @@ static atomic_bool stands, may_go;
 
 static void stand_still(int sig)
 {
-    struct timespec ms = {.tv_nsec = 1000000};
-
     (void)sig;
     atomic_store(&stands, true);
     while (!atomic_load(&may_go))
-        (void)nanosleep(&ms, NULL);
+        (void)poll(NULL, 0, 1);
 }
 
 /* The worker's first thread, its loop, stands still for a while. */
