@@ -249,8 +249,7 @@ static void look_at_head(struct link *l, struct evbuffer *in, size_t n) ON_LOOP
 static void take_input(struct link *l, struct evbuffer *in, size_t n) ON_LOOP
 {
     struct server *v = l->server;
-    l->held += n;
-    v->held += n;
+    link_hold(l, n);
     if (!l->has_head)
         look_at_head(l, in, n);
     if (l->state == LINK_READING && v->held > (size_t)v->serve->o->max_pending)
@@ -409,12 +408,17 @@ bool link_may_hold(const struct link *l, size_t n)
     return v->held + n <= (size_t)v->serve->o->max_pending;
 }
 
+void link_hold(struct link *l, size_t n)
+{
+    l->held += n;
+    l->server->held += n;
+}
+
 void link_answer(struct link *l, struct evhttp_request *req, int status,
                  const char *reason, size_t n)
 {
     l->request = NULL;
-    l->held += n;
-    l->server->held += n;
+    link_hold(l, n);
     link_move(l, LINK_WRITING);
     evhttp_request_set_on_complete_cb(req, on_written, l);
     evhttp_send_reply(req, status, reason, NULL);

@@ -7,10 +7,12 @@
  * leaves the rest to later turns: others get theirs. A few chunks are under
  * way at a time; their lines are answered in order, whatever came first.
  *
- * Each line is a push of its own, but once the queue was full or Redis lost,
- * no further line is sent: that is told, once it is known what became of those
- * before it. With an Idempotency-Key each line comes once, by the key and its
- * number, so a request whose end is unknown can be sent again as it is.
+ * There is room for the answers before the first line is sent: what has come
+ * has to be told. Each line is a push of its own, but once the queue was full
+ * or Redis lost, no further line is sent: that is told, once it is known what
+ * became of those before it. With an Idempotency-Key each line comes once, by
+ * the key and its number, so a request whose end is unknown can be sent again
+ * as it is.
  *
  * Thread: event loop only.
  */
@@ -29,7 +31,8 @@ enum {
     CHUNK_LINES = 1000,
     CHUNK_BYTES = 512 * 1024, /* of lines */
     CHUNKS_MAX = 4,           /* under way: Redis never waits for us */
-    ADDED_BYTES = 256
+    ADDED_BYTES = 256,
+    TOLD_BYTES = 320 /* about a line, if it is not wrong in many ways */
 };
 
 struct chunk_line {
@@ -354,6 +357,8 @@ static bool may_begin(struct pushes *ps, struct request *r,
                        (long long)max);
     else if (n == 0)
         answer_problem(a, 400, "bad-request", "the body has no line");
+    else
+        (void)request_reserve(r, n * TOLD_BYTES, a);
     return a->status == 0;
 }
 

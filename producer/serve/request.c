@@ -358,12 +358,32 @@ static void free_request(struct request *r)
     free(r);
 }
 
+bool request_reserve(struct request *r, size_t n, struct answer *a)
+{
+    const struct options *o = r->serve->o;
+    if (r->body.len + n > (size_t)o->max_pending) {
+        answer_problem(a, 413, "body-too-large",
+                       "%zu bytes, and up to %zu of the answer, are more than "
+                       "--max-pending",
+                       r->body.len, n);
+        return false;
+    }
+    if (!link_may_hold(r->link, n)) {
+        answer_problem(a, 503, "overloaded", "too many bytes are held");
+        answer_header(a, "Retry-After", "1");
+        return false;
+    }
+    link_hold(r->link, n);
+    r->reserved = n;
+    return true;
+}
+
 void request_answer(struct request *r, struct answer *a)
 {
     struct serve *s = r->serve;
     if (a->status == 0)
         answer_problem(a, 500, "internal", "nothing was answered");
-    if (r->link && a->body.len > SMALL_ANSWER &&
+    if (r->link && r->reserved == 0 && a->body.len > SMALL_ANSWER &&
         !link_may_hold(r->link, a->body.len)) {
         answer_problem(a, 503, "overloaded", "too many bytes are held");
         answer_header(a, "Retry-After", "1");
@@ -377,7 +397,7 @@ void request_answer(struct request *r, struct answer *a)
         put_headers(r, a, length);
         put_body(r, a);
         link_answer(r->link, r->req, a->status, answer_phrase(a->status),
-                    length);
+                    length > r->reserved ? length - r->reserved : 0);
     } else {
         server_let_go(s->server, r->held);
         evhttp_send_reply(r->req, a->status, answer_phrase(a->status), NULL);

@@ -58,6 +58,13 @@ bool request_may_use(const struct request *r, const char *queue);
 /* Whether it may use all of them: what is about no certain queue. */
 bool request_may_use_all(const struct request *r);
 
+/*
+ * Makes sure that there is room for an answer of n bytes, before something is
+ * done that has to be told. If there is none a is a 503, or a 413. On the loop,
+ * as the request comes.
+ */
+bool request_reserve(struct request *r, size_t n, struct answer *a) ON_LOOP;
+
 /* Answers it; takes what is in a and frees r. */
 void request_answer(struct request *r, struct answer *a) ON_LOOP;
 

@@ -39,6 +39,7 @@ struct request {
     void *gone_arg;
     struct event *gone_event; /* owned */
     size_t held;              /* bytes that its link left to it */
+    size_t reserved;          /* bytes of its answer that are held already */
 };
 
 /* The method that routes have for that of req: HEAD is GET. */

@@ -50,7 +50,9 @@ const char *link_peer(const struct link *l);
 void link_begin(struct link *l, struct request *r) ON_LOOP;
 /* Whether n bytes more can be held until they are written. */
 bool link_may_hold(const struct link *l, size_t n) ON_LOOP;
-/* Writes what req was given; n bytes are its body. */
+/* Holds them until its next answer is written. */
+void link_hold(struct link *l, size_t n) ON_LOOP;
+/* Writes what req was given; of its body n bytes are not held yet. */
 void link_answer(struct link *l, struct evhttp_request *req, int status,
                  const char *reason, size_t n) ON_LOOP;
 /* Closes it at once; its request is told. */

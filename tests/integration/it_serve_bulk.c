@@ -346,6 +346,21 @@ static void what_cannot_be_begun_is_refused_as_a_whole(void **state)
     web_expect(f, "POST", JOBS, WEB_NDJSON, "1\n", 503, "redis-away");
 }
 
+/* Or the client would send again what has come. */
+static void what_could_not_be_told_is_not_pushed(void **state)
+{
+    static const char *const flags[] = {"--max-pending", "1m", NULL};
+    struct web *f = *state;
+    struct buf body = {0};
+    web_begin(f, flags);
+    for (int i = 0; i < 20000; i++)
+        append_job(&body, i);
+    buf_char(&body, '\0');
+    web_expect(f, "POST", JOBS, WEB_NDJSON, body.data, 413, "--max-pending");
+    assert_int_equal(redis_int(f->r, "LLEN belt:{q}"), 0);
+    buf_done(&body);
+}
+
 #define TEST(name)                                                             \
     cmocka_unit_test_setup_teardown(name, web_setup, web_teardown)
 
@@ -359,6 +374,7 @@ int main(void)
         TEST(a_lost_connection_is_told_line_by_line),
         TEST(a_stop_in_the_middle_ends_it),
         TEST(what_cannot_be_begun_is_refused_as_a_whole),
+        TEST(what_could_not_be_told_is_not_pushed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
