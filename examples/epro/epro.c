@@ -2,8 +2,8 @@
  * epro: patients' self-reports, scored and stored, and alerts where somebody
  * has to look at once. A plugin for jobs of two types:
  *
- *     belt-worker -q alerts,reports --handler 'epro.*=plugin:/…/epro.so
- * epro.db'
+ *     belt-worker -q alerts,reports \
+ *         --handler 'epro.*=plugin:/…/epro.so epro.db'
  *
  * epro.report  payload as in report.h: clean, check, score, store; a report
  *              that needs it pushes an alert, in the step that settles it.

@@ -20,16 +20,21 @@ struct state {
     char *args; /* cut into words */
 };
 
+static void free_state(struct state *s)
+{
+    if (s == NULL)
+        return;
+    db_pool_free(s->monitor.dbs);
+    free(s->args);
+    free(s);
+}
+
+/* Frees s and returns -1, with the text. */
 static int refuse(struct state *s, char *err, size_t err_size, const char *what,
                   const char *word)
 {
-    if (what != NULL)
-        (void)snprintf(err, err_size, "%s%s", what, word);
-    if (s != NULL) {
-        db_pool_free(s->monitor.dbs);
-        free(s->args);
-    }
-    free(s);
+    (void)snprintf(err, err_size, "%s%s", what, word);
+    free_state(s);
     return -1;
 }
 
@@ -81,15 +86,17 @@ static int init(const struct belt_host *host, const char *args, void **state,
     if (mkdir(s->monitor.reports, 0777) != 0 && errno != EEXIST)
         return refuse(s, err, err_size, "cannot make ", s->monitor.reports);
     s->monitor.dbs = db_pool_new(registry, findings, err, err_size);
-    if (s->monitor.dbs == NULL)
-        return refuse(s, err, err_size, NULL, NULL);
+    if (s->monitor.dbs == NULL) {
+        free_state(s);
+        return -1;
+    }
     *state = s;
     return 0;
 }
 
 static void fini(void *state)
 {
-    (void)refuse(state, NULL, 0, NULL, NULL);
+    free_state(state);
 }
 
 static int run_job(struct belt_run *run, void *state)
