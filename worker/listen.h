@@ -25,10 +25,7 @@
 struct listen;
 struct agent;
 
-/*
- * Parses "127.0.0.1:9090", "[::1]:9090", "localhost:9090" or ":9090", which
- * are all this host alone, or another numeric address. Port 0 is a free one.
- */
+/* Parses an address with a port (common/base/address.h): no path, no fd. */
 int listen_parse(const char *text, struct address *ret, struct errbuf *eb);
 
 /*

@@ -8,7 +8,7 @@
  *     scheduled, retry, dead: behind a score and a member (walk.h). What stays
  *     in the set comes once, whatever else comes and goes.
  *     ready: at a number from the head. Nothing else can be asked of a list.
- * Its jobs are taken from the head, so while workers fetch some are passed
+ *     Its jobs are taken from the head, so while workers fetch some are passed
  *     over, and while jobs are put back to it some come twice.
  *     active: at a number in the list of a lane, lanes being in the order of
  *     their names. A lane's list is as short as its window.

@@ -114,9 +114,6 @@ struct move {
 static const unsigned sets = PLACE_DEAD | PLACE_RETRY | PLACE_SCHEDULED;
 
 static void on_left(struct select *s, const struct selected *job,
-                    const char *why);
-
-static void on_left(struct select *s, const struct selected *job,
                     const char *why)
 {
     const struct move *m = s->arg;
@@ -229,8 +226,6 @@ static bool move(struct client *c, const struct request *r, struct answer *a,
     kept_done(&m.kept);
     return status == 0 && done && a->status == 0;
 }
-
-static int requeue(struct select *s, const struct selected *jobs, unsigned n);
 
 static int requeue(struct select *s, const struct selected *jobs, unsigned n)
 {

@@ -30,8 +30,6 @@ struct ask {
     int64_t wait_ms;
 };
 
-static void on_hash(void *arg, int err, const struct reply *r);
-
 static void on_hash(void *arg, int err, const struct reply *r)
 {
     loop_role_assert();

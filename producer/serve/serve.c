@@ -277,9 +277,7 @@ static void tell_ready(const struct serve *s)
 }
 
 /* Returns 0, or a status that was told. */
-static int begin(struct run *run) ON_LOOP;
-
-static int begin(struct run *run)
+static int begin(struct run *run) ON_LOOP
 {
     struct serve *s = &run->serve;
     struct address at;
@@ -308,6 +306,8 @@ static int begin(struct run *run)
     s->waits = waits_new(s);
     s->pushes = pushes_new(s);
     s->side = side_new(s);
+    if (!s->side)
+        return fail(s->o, EX_OSERR, "no thread can be started");
     s->server = server_new(s, &at, &eb);
     if (!s->server)
         return fail(s->o, EX_UNAVAILABLE, "%s", eb.text);
@@ -316,10 +316,8 @@ static int begin(struct run *run)
     return 0;
 }
 
-static void done(struct run *run) ON_LOOP;
-
 /* What is under way is answered by whom it waits for, then the links go. */
-static void done(struct run *run)
+static void done(struct run *run) ON_LOOP
 {
     struct serve *s = &run->serve;
     if (side_is_busy(s->side)) {

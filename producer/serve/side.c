@@ -149,7 +149,10 @@ struct side *side_new(struct serve *s)
         if (pthread_create(&t->id, NULL, run_thread, t) != 0)
             break;
     }
-    return side;
+    if (side->count > 0)
+        return side;
+    side_free(side);
+    return NULL;
 }
 
 static void answer_done_ones(struct side *side) ON_LOOP

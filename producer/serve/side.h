@@ -13,8 +13,9 @@
  */
 struct side;
 
-/* Returns owned side threads; none of them connects before it has to. */
-struct side *side_new(struct serve *s);
+/* Returns owned side threads, as many as can be started, or NULL: none can.
+ * None of them connects before it has to. */
+struct side *side_new(struct serve *s) ON_LOOP;
 /* Whether a thread is at something. */
 bool side_is_busy(const struct side *side) ON_LOOP;
 /* Waits for what is under way; the rest is answered with 503. */
