@@ -99,16 +99,16 @@ int doctor_ask(struct doctor *d, const char *const *argv,
 static int look(const struct options *o, struct client *client,
                 struct queue_names *names, struct doctor *d)
 {
-    int status = 0;
+    bool right = true;
 
     *d = (struct doctor){.client = client, .ns = o->ns};
-    if (names->count == 0)
-        status = queue_names_find(names, client, o->ns);
-    if (status != 0)
-        return status;
     d->out = out_new(o, doctor_columns);
-    status = doctor_server(d);
+    int status = doctor_server(d);
     if (status == 0)
+        status = doctor_shared(d, &right);
+    if (status == 0 && right && names->count == 0)
+        status = queue_names_find(names, client, o->ns);
+    if (status == 0 && right)
         status = doctor_queues(d, names->names, names->count);
     out_end(d->out);
     return status;

@@ -46,8 +46,10 @@ void doctor_answer_done(struct doctor_answer *a);
 int doctor_ask(struct doctor *d, const char *const *argv,
                struct doctor_answer *ret);
 
-/* Both return 0, or the status of a failure that was told. */
+/* All return 0, or the status of a failure that was told. */
 int doctor_server(struct doctor *d);
+/* Whether what all queues share has the right types: else it is not read. */
+int doctor_shared(struct doctor *d, bool *ret_right);
 int doctor_queues(struct doctor *d, char *const *names, size_t n);
 
 #endif

@@ -36,6 +36,23 @@ struct patient {
 
 /* ---- types ---- */
 
+/* of: a queue, or NULL. Takes *ret_right away if it is another one. */
+static int look_at_type(struct doctor *d, const char *of, const char *key,
+                        const char *type, bool *ret_right)
+{
+    struct doctor_answer a = {0};
+    int status = doctor_ask(d, (const char *[]){"TYPE", key, NULL}, &a);
+
+    if (status == 0 && a.error.len == 0 && a.text.len > 0 &&
+        strcmp(a.text.data, "none") != 0 && strcmp(a.text.data, type) != 0) {
+        *ret_right = false;
+        doctor_say(d, DOCTOR_WRONG, "type", of,
+                   "%s is a %s, and should be a %s", key, a.text.data, type);
+    }
+    doctor_answer_done(&a);
+    return status;
+}
+
 static int look_at_types(struct patient *p, bool *ret_right)
 {
     const struct {
@@ -50,20 +67,21 @@ static int look_at_types(struct patient *p, bool *ret_right)
     int status = 0;
 
     *ret_right = true;
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && status == 0; i++) {
-        struct doctor_answer a = {0};
-        status = doctor_ask(p->doctor,
-                            (const char *[]){"TYPE", keys[i].key, NULL}, &a);
-        if (status == 0 && a.error.len == 0 &&
-            strcmp(a.text.data, "none") != 0 &&
-            strcmp(a.text.data, keys[i].type) != 0) {
-            *ret_right = false;
-            doctor_say(p->doctor, DOCTOR_WRONG, "type", p->keys.queue,
-                       "%s is a %s, and should be a %s", keys[i].key,
-                       a.text.data, keys[i].type);
-        }
-        doctor_answer_done(&a);
-    }
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && status == 0; i++)
+        status = look_at_type(p->doctor, p->keys.queue, keys[i].key,
+                              keys[i].type, ret_right);
+    return status;
+}
+
+int doctor_shared(struct doctor *d, bool *ret_right)
+{
+    struct keys keys;
+
+    keys_init(&keys, d->ns, "default"); /* any will do */
+    *ret_right = true;
+    int status = look_at_type(d, NULL, keys.queues, "set", ret_right);
+    if (status == 0)
+        status = look_at_type(d, NULL, keys.workers, "zset", ret_right);
     return status;
 }
 

@@ -167,6 +167,17 @@ static void a_key_of_another_type_hides_no_other_queue(void **state)
     expect(1, "warning", "workers", "belt-worker -q z");
 }
 
+static void what_all_queues_share_has_types_too(void **state)
+{
+    (void)state;
+    clean();
+    redis_do(redis, "SET belt:workers x");
+    expect(1, "wrong", "type", "belt:workers is a string");
+    redis_do(redis, "FLUSHALL");
+    redis_do(redis, "SET belt:queues x");
+    expect(1, "wrong", "type", "belt:queues is a string");
+}
+
 static void nothing_is_changed(void **state)
 {
     (void)state;
@@ -198,6 +209,7 @@ int main(void)
         cmocka_unit_test(queues_in_trouble_are_named),
         cmocka_unit_test(a_list_that_nobody_knows_is_found),
         cmocka_unit_test(a_key_of_another_type_hides_no_other_queue),
+        cmocka_unit_test(what_all_queues_share_has_types_too),
         cmocka_unit_test(nothing_is_changed),
         cmocka_unit_test(what_is_asked_for_is_checked),
     };
