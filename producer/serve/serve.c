@@ -232,11 +232,11 @@ static int bound_connections(struct serve *s)
     s->max_connections = o->max_connections;
     if (there >= (rlim_t)o->max_connections + own)
         return 0;
-    if (there < own + CONNECTIONS_MIN)
+    rlim_t least = own + CONNECTIONS_MIN;
+    if (there < least)
         return fail(o, EX_OSERR,
                     "%llu descriptors (ulimit -n) are too few, it needs %llu",
-                    (unsigned long long)there,
-                    (unsigned long long)(own + CONNECTIONS_MIN));
+                    (unsigned long long)there, (unsigned long long)least);
     s->max_connections = (int64_t)(there - own);
     LOG_WARN("start", F_INT("descriptors", (int64_t)there),
              F_INT("connections", s->max_connections),
