@@ -204,12 +204,6 @@ static void put_subtasks(const struct agent *a, struct buf *out)
 void metrics_write(struct agent *a, unsigned broken, const struct tally *runs,
                    struct buf *out)
 {
-    prom_family(out, "belt_build_info", PROM_GAUGE,
-                "1, labelled by the version.");
-    prom_int(
-        out, "belt_build_info",
-        (const struct prom_label[]){{"version", BELT_VERSION}, {NULL, NULL}},
-        1);
     put_jobs(a, out);
     tally_write(runs, out);
     put_waits(a, out);

@@ -176,6 +176,12 @@ void prom_process(struct buf *out, int64_t started_at_ms)
     int64_t all, resident;
     struct rlimit limit = {0, 0};
 
+    prom_family(out, "belt_build_info", PROM_GAUGE,
+                "1, labelled by the version.");
+    prom_int(
+        out, "belt_build_info",
+        (const struct prom_label[]){{"version", BELT_VERSION}, {NULL, NULL}},
+        1);
     process_memory(&all, &resident);
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     prom_family(out, "process_cpu_seconds_total", PROM_COUNTER,

@@ -48,7 +48,8 @@ void prom_times(struct buf *out, const char *name,
 /* All memory of this process and its resident part, in bytes; 0: not known. */
 void process_memory(int64_t *ret_virtual, int64_t *ret_resident);
 
-/* The families that every process has: process_cpu_seconds_total and so on. */
+/* The families that every process has: belt_build_info, and
+ * process_cpu_seconds_total and so on. */
 void prom_process(struct buf *out, int64_t started_at_ms);
 
 #endif

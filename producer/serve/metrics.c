@@ -152,12 +152,6 @@ static void put_times(const struct serve_metrics *m, struct buf *out)
 void serve_metrics_write(const struct serve_metrics *m, bool redis_up,
                          struct buf *out)
 {
-    prom_family(out, "belt_build_info", PROM_GAUGE,
-                "1, labelled by the version.");
-    prom_int(
-        out, "belt_build_info",
-        (const struct prom_label[]){{"version", BELT_VERSION}, {NULL, NULL}},
-        1);
     prom_family(out, "belt_redis_up", PROM_GAUGE, "1 if Redis answers.");
     prom_int(out, "belt_redis_up", NULL, redis_up);
     prom_family(out, "belt_http_connections", PROM_GAUGE, "Open connections.");
