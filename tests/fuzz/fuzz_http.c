@@ -65,7 +65,9 @@ static void begin(void)
     options.max_bulk = 4096;
     options.max_headers = 2048;
     options.side_threads = 1;
-    serve = (struct serve){.o = &options, .ns = options.ns};
+    serve = (struct serve){.o = &options,
+                           .ns = options.ns,
+                           .max_connections = options.max_connections};
     serve.base = event_base_new();
     rc = url_parse(url, &serve.url, &eb);
     assert(rc == 0);
