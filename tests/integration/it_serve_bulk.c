@@ -19,12 +19,8 @@ enum { MANY = 100 * 1000, RSS_MAX_KB = 160 * 1024 };
 /* The next line of an answer, and where it goes on; NULL: there is none. */
 static char *next_line(char **at)
 {
-    char *line = *at, *end = strchr(line, '\n');
-    if (end == NULL)
-        return NULL;
-    *end = '\0';
-    *at = end + 1;
-    return line;
+    char *line = strsep(at, "\n");
+    return *at != NULL ? line : NULL;
 }
 
 /* What follows name in a line, as a number; -1: it has no such member. */
