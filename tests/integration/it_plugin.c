@@ -323,7 +323,7 @@ static void a_run_has_parts(void **state)
 static void a_part_that_hangs_is_given_up(void **state)
 {
     (void)state;
-    push("parts-hang", ",\"timeout\":50");
+    push("parts-hang", ",\"timeout\":500"); /* the part has to begin in it */
     struct worker *w =
         runs_worker("--handler", PLUGIN, "--kill-after", "10ms", NULL);
     runs_await_stat("retried", 1);
@@ -336,7 +336,7 @@ static void a_part_that_hangs_is_given_up(void **state)
 static void a_parent_that_hangs_is_given_up_with_its_parts(void **state)
 {
     (void)state;
-    push("all-hang", ",\"timeout\":50");
+    push("all-hang", ",\"timeout\":500"); /* the part has to begin in it */
     struct worker *w =
         runs_worker("--handler", PLUGIN, "--kill-after", "10ms", NULL);
     runs_await_stat("retried", 1);
