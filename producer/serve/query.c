@@ -113,7 +113,8 @@ bool cursor_word(const char **p, const char *end, char *out, size_t cap)
 {
     const char *space = memchr(*p, ' ', (size_t)(end - *p));
 
-    if (!space || (size_t)(space - *p) >= cap || space == *p)
+    if (!space || (size_t)(space - *p) >= cap || space == *p ||
+        memchr(*p, '\0', (size_t)(space - *p)))
         return false;
     memcpy(out, *p, (size_t)(space - *p));
     out[space - *p] = '\0';
