@@ -69,7 +69,7 @@ void match_methods(const char *path, struct buf *out)
     }
 }
 
-static int hex(char c)
+int percent_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
            : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -89,8 +89,8 @@ char *percent_decode(const char *s, size_t n, bool plus)
                 out[len++] = s[i];
             continue;
         }
-        int high = n - i > 2 ? hex(s[i + 1]) : -1;
-        int low = n - i > 2 ? hex(s[i + 2]) : -1;
+        int high = n - i > 2 ? percent_digit(s[i + 1]) : -1;
+        int low = n - i > 2 ? percent_digit(s[i + 2]) : -1;
         if (high < 0 || low < 0) {
             free(out);
             return NULL;

@@ -27,6 +27,9 @@ void match_path(const char *method, const char *path, struct match *ret);
 /* Appends the methods that this path has, "GET, HEAD, POST". */
 void match_methods(const char *path, struct buf *out);
 
+/* What a hexadecimal digit stands for; -1: it is none. */
+int percent_digit(char c);
+
 /* Decodes the % of n bytes at s, and with plus each + as a space. Returns a
  * text, owned, or NULL if it is wrong or no text in UTF-8, or has control
  * characters. */

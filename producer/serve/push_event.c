@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #include "common/base/mem.h"
+#include "producer/serve/match.h"
 
 enum { ATTRIBUTES_MAX_BYTES = 64 * 1024, NAME_MAX_BYTES = 64 };
 
@@ -194,19 +195,11 @@ void push_event_json(struct push_event *e, struct push_read *p,
 
 /* ---- binary mode ---- */
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void decode(const char *value, struct buf *out)
 {
     for (const char *p = value; *p; p++) {
-        int high = p[0] == '%' ? hex(p[1]) : -1;
-        int low = high >= 0 ? hex(p[2]) : -1;
+        int high = p[0] == '%' ? percent_digit(p[1]) : -1;
+        int low = high >= 0 ? percent_digit(p[2]) : -1;
         if (low >= 0 && (high > 0 || low > 0)) {
             buf_char(out, (char)(high << 4 | low));
             p += 2;

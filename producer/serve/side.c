@@ -1,7 +1,7 @@
 /*
  * Side threads: requests that take more than one question to Redis.
  *
- *     loop ──todo──► thread: look with its client ──done──► loop: answer
+ *     loop ──asked─► thread: look with its client ──done──► loop: answer
  *
  * A thread connects when it has something to do and no connection that is
  * still good; what failed is closed. done has room for all that can be under
@@ -45,7 +45,7 @@ struct side_thread {
 
 struct side {
     struct serve *serve; /* borrowed */
-    struct chan *todo, *done;
+    struct chan *asked, *done;
     int wake_fd;
     atomic_bool awake; /* a wake is under way */
     struct event *on_wake;
@@ -120,7 +120,7 @@ static void *run_thread(void *arg)
 {
     struct side_thread *t = arg;
     void *item;
-    while (chan_recv(t->side->todo, &item, CHAN_FOREVER) == 0) {
+    while (chan_recv(t->side->asked, &item, CHAN_FOREVER) == 0) {
         run_errand(t, item);
         (void)chan_try_send(t->side->done, item);
         wake(t->side);
@@ -136,7 +136,7 @@ struct side *side_new(struct serve *s)
     struct side *side = mem_new(sizeof(*side));
     unsigned n = (unsigned)s->o->side_threads;
     side->serve = s;
-    side->todo = chan_new(n * WAITING_FOR_EACH);
+    side->asked = chan_new(n * WAITING_FOR_EACH);
     side->done = chan_new(n * (WAITING_FOR_EACH + 1));
     side->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     side->on_wake =
@@ -204,7 +204,7 @@ void side_look(struct side *side, struct request *r,
     struct errand *e = mem_new(sizeof(*e));
     e->request = r;
     e->look = look;
-    if (chan_try_send(side->todo, e) == 0) {
+    if (chan_try_send(side->asked, e) == 0) {
         side->under_way++;
         return;
     }
@@ -222,18 +222,18 @@ void side_free(struct side *side)
     void *item;
     if (!side)
         return;
-    while (chan_try_recv(side->todo, &item) == 0) {
+    while (chan_try_recv(side->asked, &item) == 0) {
         struct errand *e = item;
         refuse(e->request);
         free(e);
     }
-    chan_close(side->todo);
+    chan_close(side->asked);
     for (unsigned i = 0; i < side->count; i++)
         (void)pthread_join(side->threads[i].id, NULL);
     answer_done_ones(side);
     event_free(side->on_wake);
     (void)close(side->wake_fd);
-    chan_free(side->todo);
+    chan_free(side->asked);
     chan_free(side->done);
     free(side->threads);
     free(side);
